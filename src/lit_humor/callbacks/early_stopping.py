@@ -1,0 +1,30 @@
+"""Early stopping that waits for the warm-up."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import EarlyStopping
+
+
+class EarlyStoppingAfterWarmup(EarlyStopping):
+    """Counts patience only once the learning rate has warmed up.
+
+    With a long schedule the warm-up lasts as long as the patience, and a run could be stopped before it learned at its
+    full rate. Checks during the warm-up are left out: they neither cost patience nor set the best value.
+
+    Args:
+        monitor: Metric, the same as the checkpoint's.
+        mode: ``max`` or ``min``.
+        patience: Validation checks without a better value until training stops.
+        min_delta: Smallest change that counts as better.
+    """
+
+    def __init__(self, monitor: str, mode: str, patience: int, min_delta: float = 0.0) -> None:
+        super().__init__(
+            monitor=monitor, mode=mode, patience=patience, min_delta=min_delta, check_on_train_epoch_end=False
+        )
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Check, unless the rate is still warming up."""
+        if trainer.global_step >= getattr(pl_module, "num_warmup_steps", 0):
+            super().on_validation_end(trainer, pl_module)

@@ -1,0 +1,27 @@
+"""The batch contract: what the data plane hands to models and objectives.
+
+Legend: B rows of the batch, T tokens of its longest row (rounded up), S slice columns.
+"""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+from torch import Tensor
+
+TRAIN, VAL, TEST = "train", "val", "test"
+SPLITS = (TRAIN, VAL, TEST)
+
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class Batch(TypedDict):
+    """Tensors of one micro-batch, all on the device of the model."""
+
+    input_ids: Tensor  # [B, T] int64, padded on the right with the tokenizer's pad id
+    attention_mask: Tensor  # [B, T] int64, 1 on tokens and 0 on padding
+    token_type_ids: NotRequired[Tensor]  # [B, T] int64, only where the model has token types
+    labels: Tensor  # [B] int64, class index
+    row_weights: Tensor  # [B] float32, 1 for a row that counts and 0 for a filler
+    rows: Tensor  # [B] int64, position of the row in its split
+    slices: Tensor  # [B, S] int64, code of the row's language, genre, ...; -1 where unknown

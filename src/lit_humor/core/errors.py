@@ -1,0 +1,56 @@
+"""The one exception for mistakes that a user can mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in input, told in one sentence: where, what was found, what was expected, what to do.
+
+    Commands print it without a traceback and exit with code 1.
+
+    Args:
+        where: Config key, file with line, or row that is wrong.
+        found: What is there.
+        expected: What should be there.
+        fix: What the user can do about it.
+    """
+
+    def __init__(self, where: str, *, found: str, expected: str, fix: str) -> None:
+        super().__init__(f"{where}: found {found}, expected {expected}. Fix: {fix}.")
+
+
+class UserErrors(UserError):
+    """Several mistakes reported at once, a line each.
+
+    Args:
+        errors: The mistakes, in the order to show them.
+    """
+
+    def __init__(self, errors: Iterable[Exception]) -> None:
+        Exception.__init__(self, "\n".join(str(error) for error in errors))
+
+
+class MissingExtraError(UserError):
+    """An optional package is needed that is not installed.
+
+    Args:
+        what: The feature that needs it, e.g. ``data=hub``.
+        package: The package that could not be found.
+        extra: The extra of this project that brings it.
+    """
+
+    def __init__(self, what: str, *, package: str, extra: str) -> None:
+        super().__init__(
+            what,
+            found=f"no package '{package}' in this environment",
+            expected=f"the extra '{extra}'",
+            fix=f"pip install -c constraints.txt -e '.[{extra}]'",
+        )
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """Show a value from somebody's data in an error: one line, at most ``limit`` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

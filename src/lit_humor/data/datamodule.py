@@ -1,0 +1,251 @@
+"""From a source of texts to batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+from transformers import PreTrainedTokenizerBase
+
+from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL, Batch
+from lit_humor.core.errors import UserError
+from lit_humor.data.batching import Collator, SplitTensors, WindowSampler
+from lit_humor.data.examples import Examples
+from lit_humor.data.report import data_report
+from lit_humor.data.sources.source import Source
+from lit_humor.data.splits import split_off
+from lit_humor.data.tokens import TokenStore, tokenize
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """How texts become batches, whatever source they come from.
+
+    Attributes:
+        max_length: Tokens of a row at most, special tokens included.
+        padding: ``longest`` row of the batch, or always ``max_length``.
+        pad_to_multiple_of: The width of a batch is rounded up to a multiple of this.
+        length_grouped: Draw batches from rows of like length.
+        batch_size: Rows of a batch on one device, as the recipe has it.
+        eval_batch_size: Rows of a batch in validation and test.
+        num_workers: Loader processes, as the recipe has it.
+        val_fraction: Share of the training rows split off where there is no validation split; 0 for none.
+        test_fraction: The same for the test split.
+        split_seed: Seed of these splits.
+        cache_dir: Where tokenized texts are kept.
+    """
+
+    max_length: int
+    padding: Literal["longest", "max_length"]
+    pad_to_multiple_of: int
+    length_grouped: bool
+    batch_size: int
+    eval_batch_size: int
+    num_workers: int
+    val_fraction: float
+    test_fraction: float
+    split_seed: int
+    cache_dir: str
+
+
+class HumorDataModule(pl.LightningDataModule):
+    """Loads, splits, tokenizes and batches.
+
+    Args:
+        source: Where the texts come from.
+        tokenizer: Tokenizer of the model.
+        settings: How texts become batches.
+        with_token_types: Whether the model has token types (BERT has, XLM-R has not).
+        window_size: Rows of an optimizer step over all devices; None takes ``settings.batch_size``.
+        micro_batch_size: Rows of a batch on one device; None takes ``settings.batch_size``.
+        num_workers: Loader processes; None takes ``settings.num_workers``.
+        seed: Seed of the order of training rows.
+        class_names: Classes of a trained model, when data is scored with it; None takes those of the data.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        tokenizer: PreTrainedTokenizerBase,
+        settings: DataSettings,
+        *,
+        with_token_types: bool = False,
+        window_size: int | None = None,
+        micro_batch_size: int | None = None,
+        num_workers: int | None = None,
+        seed: int = 42,
+    ) -> None:
+        super().__init__()
+        self.source, self.tokenizer, self.settings = source, tokenizer, settings
+        self.with_token_types, self.seed = with_token_types, seed
+        self.window_size = window_size or settings.batch_size
+        self.micro_batch_size = micro_batch_size or settings.batch_size
+        self.num_workers = settings.num_workers if num_workers is None else num_workers
+        self.splits: dict[str, Examples] = {}
+        self.tokens: dict[str, TokenStore] = {}
+        self.slice_values: dict[str, list[str]] = {}
+        self.test_split = TEST
+        self._num_batches_done = 0
+
+    def load(self) -> dict[str, Examples]:
+        """Load the splits and split off those that are missing; calling it again does nothing.
+
+        Raises:
+            UserError: The data is not fit to train on; names the key, file or row.
+        """
+        if self.splits:
+            return self.splits
+        splits = self.source.load()
+        if TRAIN in splits:
+            for name, fraction in ((TEST, self.settings.test_fraction), (VAL, self.settings.val_fraction)):
+                if name not in splits and fraction > 0:
+                    splits[TRAIN], splits[name] = split_off(
+                        splits[TRAIN], fraction, self.settings.split_seed, name
+                    )
+        self.splits = {name: splits[name] for name in SPLITS if name in splits}
+        self.slice_values = _slice_values(self.splits)
+        return self.splits
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load and tokenize, once."""
+        for name, examples in self.load().items():
+            if name not in self.tokens:
+                self.tokens[name] = tokenize(
+                    examples, self.tokenizer, self.settings.max_length, self.settings.cache_dir
+                )
+
+    def check_fit_for_training(self) -> None:
+        """Refuse splits that cannot train or steer a model.
+
+        Raises:
+            UserError: No training or validation rows, one class only, a class missing, or a tiny validation set.
+        """
+        self.load()
+        for name, least in ((TRAIN, 2), (VAL, 2)):
+            rows = len(self.splits.get(name, ()))
+            if rows < least:
+                raise UserError(
+                    f"data, split '{name}'",
+                    found=f"{rows} rows",
+                    expected=f"at least {least}, with every class",
+                    fix=f"name a file with data.{name}_path, or set data.{name}_fraction=0.1"
+                    if name != TRAIN
+                    else "add rows",
+                )
+        names = self.class_names
+        for name in (TRAIN, VAL):
+            counts = np.bincount(self.splits[name].labels, minlength=len(names))
+            missing = [names[index] for index in np.flatnonzero(counts == 0)]
+            if missing:
+                raise UserError(
+                    f"data, split '{name}' ({self.splits[name].origin})",
+                    found=f"no row of class '{missing[0]}' among {len(self.splits[name])}",
+                    expected=f"rows of every class: {', '.join(names)}",
+                    fix="add rows of that class, or correct the labels or data.label_names",
+                )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names in class order."""
+        return next(iter(self.load().values())).class_names
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """[C] int64, training rows of each class."""
+        return np.bincount(self.load()[TRAIN].labels, minlength=len(self.class_names))
+
+    def report(self) -> dict[str, Any]:
+        """Count what is in the data; see ``data.report``."""
+        self.setup()
+        return data_report(self.splits, self.tokens)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Training batches of this process, in an order drawn from (seed, epoch)."""
+        loader = self._loader(TRAIN, self._sampler(TRAIN, training=True))
+        return loader
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Validation batches of this process, each row once over all processes."""
+        return self._loader(VAL, self._sampler(VAL, training=False))
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Batches of ``test_split``, each row once over all processes."""
+        return self._loader(self.test_split, self._sampler(self.test_split, training=False))
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far into the epoch training is, for a checkpoint."""
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress.current if self.trainer else None
+        return {"num_batches_done": 0 if progress is None else progress.ready}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where a checkpoint left off: the batches already trained on in that epoch are skipped."""
+        self._num_batches_done = state_dict["num_batches_done"]
+
+    def _sampler(self, split: str, training: bool) -> WindowSampler:
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rows = self.settings.eval_batch_size
+        sampler = WindowSampler(
+            self.tokens[split].lengths,
+            window_size=self.window_size if training else rows * world_size,
+            micro_batch_size=self.micro_batch_size if training else rows,
+            seed=self.seed if training else None,
+            length_grouped=self.settings.length_grouped and training,
+            rank=rank,
+            world_size=world_size,
+        )
+        if training:
+            sampler.num_batches_to_skip, self._num_batches_done = self._num_batches_done % len(sampler), 0
+        return sampler
+
+    def _loader(self, split: str, sampler: WindowSampler) -> DataLoader[Batch]:
+        collator = Collator(
+            SplitTensors(self.tokens[split], self.splits[split].labels, self._slice_codes(split)),
+            pad_token_id=self.tokenizer.pad_token_id,
+            padding=self.settings.padding,
+            max_length=self.settings.max_length,
+            pad_to_multiple_of=self.settings.pad_to_multiple_of,
+            with_token_types=self.with_token_types,
+        )
+        return DataLoader(
+            _RowIndices(len(self.splits[split])),  # the collator reads the rows itself, a batch at a time
+            batch_sampler=sampler,
+            collate_fn=collator,
+            num_workers=self.num_workers,
+            persistent_workers=False,
+            pin_memory=bool(self.trainer) and self.trainer.accelerator.__class__.__name__ == "CUDAAccelerator",
+        )
+
+    def _slice_codes(self, split: str) -> np.ndarray:
+        examples = self.splits[split]
+        codes = np.full((len(examples), len(self.slice_values)), -1, dtype=np.int64)
+        for column, (name, values) in enumerate(self.slice_values.items()):
+            index = {value: code for code, value in enumerate(values)}
+            if name in examples.slices:
+                codes[:, column] = [-1 if v is None else index[v] for v in examples.slices[name]]
+        return codes
+
+
+class _RowIndices(Dataset[int]):
+    """Hands indices through, negative ones (fillers) included."""
+
+    def __init__(self, num_rows: int) -> None:
+        self.num_rows = num_rows
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+def _slice_values(splits: Mapping[str, Examples]) -> dict[str, list[str]]:
+    """The values of each slice column over all splits, sorted."""
+    values: dict[str, set[str]] = {}
+    for examples in splits.values():
+        for name, column in examples.slices.items():
+            values.setdefault(name, set()).update(value for value in column if value is not None)
+    return {name: sorted(found) for name, found in values.items() if found}

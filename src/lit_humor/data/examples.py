@@ -1,0 +1,148 @@
+"""Labelled texts of one split, checked: what every source returns and everything after it can rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from lit_humor.core.errors import UserError, shorten
+from lit_humor.data.labels import DEFAULT_CLASS_NAMES, encode_labels
+from lit_humor.data.tables import LINE
+
+TEXT_COLUMNS = ("text", "transcript")
+LABEL_COLUMNS = ("is_humor", "label")
+SLICE_COLUMNS = ("language", "genre", "part")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns of a table mean what.
+
+    Attributes:
+        text: Column of the text; None looks for ``text``, then ``transcript``.
+        label: Column of the label; None looks for ``is_humor``, then ``label``.
+        text_pair: Column of a second text (a context); the model reads both as a pair.
+        group: Rows with the same value here stay in one split.
+        label_names: Class names in class order, the humorous one last; None takes 0/1 and its spellings.
+    """
+
+    text: str | None = None
+    label: str | None = None
+    text_pair: str | None = None
+    group: str | None = None
+    label_names: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Texts with labels, in the order of their file.
+
+    Attributes:
+        ids: One id a row; the row's place in its file where the data has no ``id`` column.
+        texts: [N] non-blank texts.
+        text_pairs: [N] second texts, or None where the data has none.
+        labels: [N] int64, index into ``class_names``.
+        class_names: Class names in class order.
+        slices: Values of ``language``, ``genre``, ``part`` where the data has such a column; None where unknown.
+        groups: Group of each row, or None.
+        origin: File or data set, for messages.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    origin: str
+    text_pairs: list[str] | None = None
+    slices: Mapping[str, list[str | None]] = field(default_factory=dict)
+    groups: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Examples:
+        """Copy some rows, in the given order."""
+
+        def pick(column: list) -> list:
+            return [column[row] for row in rows]
+
+        return Examples(
+            ids=pick(self.ids),
+            texts=pick(self.texts),
+            labels=self.labels[np.asarray(rows, dtype=np.int64)],
+            class_names=self.class_names,
+            origin=self.origin,
+            text_pairs=None if self.text_pairs is None else pick(self.text_pairs),
+            slices={name: pick(values) for name, values in self.slices.items()},
+            groups=None if self.groups is None else pick(self.groups),
+        )
+
+
+def build_examples(table: pa.Table, columns: Columns, origin: str) -> Examples:
+    """Check a table and name its parts.
+
+    Args:
+        table: As returned by ``read_table``.
+        columns: Which column is which.
+        origin: File or data set, for messages.
+
+    Raises:
+        UserError: A column is missing, or a row has an empty, blank or non-text text or a bad label; names
+            the row.
+    """
+    text = _find(table, columns.text, TEXT_COLUMNS, "data.text_column", origin)
+    label = _find(table, columns.label, LABEL_COLUMNS, "data.label_column", origin)
+    lines = table[LINE].to_pylist()
+    places = [f"{origin}, line {line}" for line in lines]
+    pairs = None
+    if columns.text_pair is not None:
+        name = _find(table, columns.text_pair, (), "data.text_pair_column", origin)
+        pairs = [value if isinstance(value, str) else "" for value in table[name].to_pylist()]
+    groups = None
+    if columns.group is not None:
+        name = _find(table, columns.group, (), "data.group_column", origin)
+        # A row without a group is a group of its own.
+        values = table[name].to_pylist()
+        groups = [str(v) if v not in (None, "") else place for v, place in zip(values, places, strict=True)]
+    return Examples(
+        ids=[str(v) for v in table["id"].to_pylist()] if "id" in table.column_names else [str(n) for n in lines],
+        texts=_check_texts(table[text].to_pylist(), places, text),
+        labels=encode_labels(table[label].to_pylist(), columns.label_names, places, label),
+        class_names=tuple(columns.label_names or DEFAULT_CLASS_NAMES),
+        origin=origin,
+        text_pairs=pairs,
+        slices={
+            name: [str(v) if v not in (None, "") else None for v in table[name].to_pylist()]
+            for name in SLICE_COLUMNS
+            if name in table.column_names
+        },
+        groups=groups,
+    )
+
+
+def _find(table: pa.Table, wanted: str | None, candidates: Sequence[str], key: str, origin: str) -> str:
+    names = [name for name in table.column_names if name != LINE]
+    for name in (wanted,) if wanted is not None else candidates:
+        if name in names:
+            return name
+    raise UserError(
+        origin,
+        found=f"columns {names}",
+        expected=f"a column '{wanted}' ({key})" if wanted else f"a column {' or '.join(candidates)}",
+        fix=f"set {key}=<one of the columns>",
+    )
+
+
+def _check_texts(values: list, places: Sequence[str], column: str) -> list[str]:
+    for value, place in zip(values, places, strict=True):
+        if not isinstance(value, str) or not value.strip():
+            raise UserError(
+                f"{place}, column '{column}'",
+                found="an empty or blank text" if value in (None, "") or isinstance(value, str) else shorten(value),
+                expected="a text",
+                fix="fill in the text or delete the row",
+            )
+    return values

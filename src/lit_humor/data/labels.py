@@ -1,0 +1,64 @@
+"""Turn a label column, whatever it is written in, into class indices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lit_humor.core.errors import UserError, shorten
+
+DEFAULT_CLASS_NAMES = ("not humor", "humor")
+
+_SPELLINGS = {
+    "0": 0, "0.0": 0, "false": 0, "not humor": 0, "not_humor": 0, "non-humor": 0, "not-humor": 0,
+    "1": 1, "1.0": 1, "true": 1, "humor": 1,
+}  # fmt: skip
+
+
+def encode_labels(
+    values: Sequence[Any], label_names: Sequence[str] | None, places: Sequence[str], column: str
+) -> np.ndarray:
+    """Map label values to class indices.
+
+    Args:
+        values: One value a row: bool, number or text.
+        label_names: Class names in class order; None takes 0/1, false/true, "not humor"/"humor".
+        places: Where each row stands, for error messages.
+        column: Name of the label column, for error messages.
+
+    Returns:
+        [N] int64.
+
+    Raises:
+        UserError: A label is missing or none of the expected ones; names the row and what to set.
+    """
+    known = _SPELLINGS if label_names is None else {_spell(n): i for i, n in enumerate(label_names)}
+    if label_names is not None and not known.keys() & {_spell(v) for v in values}:
+        known = {str(i): i for i in range(len(label_names))}  # the column holds indices of the named classes
+    codes = [known.get(_spell(value), -1) for value in values]
+    if -1 in codes:
+        row = codes.index(-1)
+        missing = _spell(values[row]) == ""
+        raise UserError(
+            f"{places[row]}, column '{column}'",
+            found="no label" if missing else f"label {shorten(values[row])}",
+            expected="0/1, false/true or 'not humor'/'humor'"
+            if label_names is None
+            else f"one of {list(label_names)} (data.label_names)",
+            fix="label the row or delete it"
+            if missing
+            else "set data.label_names=[first,second,...] to the names in class order, humor last",
+        )
+    return np.asarray(codes, dtype=np.int64)
+
+
+def _spell(value: Any) -> str:
+    """One spelling for what people mean to be the same label: 1, 1.0, True and ' true ' differ only by type."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip().lower()

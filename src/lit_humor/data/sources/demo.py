@@ -1,0 +1,60 @@
+"""The corpus that this project wrote and ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lit_humor.core.batch import SPLITS
+from lit_humor.core.errors import UserError
+from lit_humor.data.examples import Columns, Examples, build_examples
+from lit_humor.data.tables import read_table
+
+CORPUS_DIR = Path(__file__).parents[1] / "corpus"
+
+
+class DemoCorpus:
+    """Short humorous and serious texts in several languages; see ``data/corpus/README.md``.
+
+    Args:
+        languages: Languages to take, e.g. ``[en]``; None takes all.
+        rows_per_split: Take only the first rows of each split (for smoke tests); None takes all.
+    """
+
+    def __init__(self, languages: list[str] | None = None, rows_per_split: int | None = None) -> None:
+        self.languages = languages
+        self.rows_per_split = rows_per_split
+
+    def load(self) -> dict[str, Examples]:
+        """Read the corpus.
+
+        Raises:
+            UserError: A language is asked for that the corpus does not have.
+        """
+        known = sorted(path.stem for path in CORPUS_DIR.glob("*.csv"))
+        languages = known if self.languages is None else list(self.languages)
+        strangers = sorted(set(languages) - set(known))
+        if strangers or not languages:
+            raise UserError(
+                "data.languages",
+                found=str(strangers or languages),
+                expected=f"some of {known}",
+                fix=f"set data.languages=[{known[0]}]",
+            )
+        table = pa.concat_tables(read_table(CORPUS_DIR / f"{language}.csv") for language in languages)
+        splits = {}
+        for split in SPLITS:
+            rows = table.filter(pc.equal(table["split"], split))
+            columns = Columns(group="pair_id")
+            splits[split] = build_examples(rows, columns, f"data=demo, {split}")
+            if self.rows_per_split is not None:
+                splits[split] = splits[split].take(_spread(len(rows), self.rows_per_split))
+        return splits
+
+
+def _spread(num_rows: int, wanted: int) -> list[int]:
+    """Rows at even distances, so that a small part still has every language and both classes."""
+    wanted = min(wanted, num_rows)
+    return [index * num_rows // wanted for index in range(wanted)]

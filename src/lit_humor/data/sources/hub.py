@@ -1,0 +1,107 @@
+"""Texts from a data set of the Hugging Face hub, or from a local folder in its format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lit_humor.core.batch import TRAIN
+from lit_humor.core.errors import MissingExtraError, UserError, shorten
+from lit_humor.data.examples import Columns, Examples, build_examples
+from lit_humor.data.tables import LINE
+
+
+class HubDataset:
+    """Any hub data set by name and columns.
+
+    Code that a data set brings along is never run.
+
+    Args:
+        name: ``owner/name`` on the hub, or a local folder with data files or one written by ``save_to_disk``.
+        subset: Configuration of the data set, where it has several.
+        revision: Branch, tag or commit; None takes the newest.
+        splits: Which split of the data set serves as train, val and test, e.g. ``{train: train, val: dev}``.
+        text_column: Column of the text; None finds ``text`` or ``transcript``.
+        label_column: Column of the label; None finds ``is_humor`` or ``label``.
+        text_pair_column: Column of a second text.
+        group_column: Rows with one value here stay in one split.
+        label_names: Class names in class order; None takes those of the data set, if it has any.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        subset: str | None = None,
+        revision: str | None = None,
+        splits: dict[str, str] | None = None,
+        text_column: str | None = None,
+        label_column: str | None = None,
+        text_pair_column: str | None = None,
+        group_column: str | None = None,
+        label_names: list[str] | None = None,
+    ) -> None:
+        self.name, self.subset, self.revision = name, subset, revision
+        self.splits = splits or {TRAIN: TRAIN}
+        self.columns = Columns(
+            text=text_column,
+            label=label_column,
+            text_pair=text_pair_column,
+            group=group_column,
+            label_names=label_names,
+        )
+
+    def load(self) -> dict[str, Examples]:
+        """Fetch (or find in the cache) and check the splits that are mapped.
+
+        Raises:
+            MissingExtraError: The ``hub`` extra is not installed.
+            UserError: The data set cannot be reached, or lacks a split or column.
+        """
+        found = self._fetch()
+        missing = sorted(set(self.splits.values()) - set(found))
+        if missing:
+            raise UserError(
+                "data.splits",
+                found=f"split '{missing[0]}'",
+                expected=f"some of {sorted(found)}, the splits of {self.name}",
+                fix="set data.splits={train:<split>,val:<split>,test:<split>}",
+            )
+        return {
+            ours: build_examples(_with_lines(found[theirs]), self._columns(found[theirs]), f"{self.name}/{theirs}")
+            for ours, theirs in self.splits.items()
+        }
+
+    def _fetch(self) -> Mapping[str, Any]:
+        try:
+            import datasets
+        except ImportError:
+            raise MissingExtraError("data=hub", package="datasets", extra="hub") from None
+        folder = Path(self.name)
+        try:
+            if (folder / "dataset_dict.json").is_file():
+                return datasets.load_from_disk(str(folder))
+            return datasets.load_dataset(self.name, self.subset, revision=self.revision)
+        except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+            raise UserError(
+                f"data.name={self.name}",
+                found=f"no such data set in reach ({type(error).__name__}: {shorten(str(error), 120)})",
+                expected="a data set on the hub, in the local cache (HF_HOME), or a local folder",
+                fix="check name and network, set data.name=<folder>, or use data=csv or data=demo",
+            ) from error
+
+    def _columns(self, split: Any) -> Columns:
+        """Take class names from the data set where the user gave none and the label column carries them."""
+        wanted = self.columns
+        label = next((name for name in (wanted.label, "is_humor", "label") if name in split.features), None)
+        names = getattr(split.features.get(label), "names", None)
+        if wanted.label_names is not None or not names or all(name.isdigit() for name in names):
+            return wanted
+        return Columns(**(vars(wanted) | {"label_names": names}))
+
+
+def _with_lines(split: Any) -> pa.Table:
+    table = split.with_format("arrow")[:]
+    return table.append_column(LINE, pa.array(range(1, table.num_rows + 1), pa.int64()))

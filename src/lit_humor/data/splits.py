@@ -1,0 +1,49 @@
+"""Split rows into parts of given sizes, stratified by class, with groups kept whole."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from lit_humor.core.seeds import derive_seed
+from lit_humor.data.examples import Examples
+
+
+def split_off(examples: Examples, fraction: float, seed: int, name: str) -> tuple[Examples, Examples]:
+    """Split a fraction of the rows off.
+
+    Strata are classes; a group counts to the class of most of its rows and is never torn apart.
+
+    Args:
+        examples: The rows to divide.
+        fraction: Share of rows to split off, in (0, 1).
+        seed: Seed of the split.
+        name: Name of the new split; each name draws from its own stream of randomness.
+
+    Returns:
+        The remaining rows and the rows split off, both in file order.
+    """
+    generator = np.random.default_rng(derive_seed(seed, "split", name))
+    groups: dict[object, list[int]] = defaultdict(list)
+    for row in range(len(examples)):
+        groups[row if examples.groups is None else examples.groups[row]].append(row)
+    strata: dict[int, list[list[int]]] = defaultdict(list)
+    for rows in groups.values():
+        strata[int(np.bincount(examples.labels[rows]).argmax())].append(rows)
+    off: list[int] = []
+    for label in sorted(strata):
+        off += _draw(strata[label], fraction, generator)
+    taken = set(off)
+    return examples.take([row for row in range(len(examples)) if row not in taken]), examples.take(sorted(off))
+
+
+def _draw(members: Sequence[list[int]], fraction: float, generator: np.random.Generator) -> list[int]:
+    wanted = round(fraction * sum(len(rows) for rows in members))
+    drawn: list[int] = []
+    for index in generator.permutation(len(members)):
+        if len(drawn) >= wanted:
+            break
+        drawn += members[index]
+    return drawn

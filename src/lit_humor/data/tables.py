@@ -1,0 +1,172 @@
+"""Read a table of strings from CSV, TSV, JSONL or Parquet, and say exactly where it is broken.
+
+Every reader returns the same thing: a table with its columns as found in the file and one more,
+``LINE``, the line (text formats) or row (Parquet) that each row came from.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lit_humor.core.errors import UserError, shorten
+
+LINE = "__line__"
+
+csv.field_size_limit(sys.maxsize)  # the standard limit of 128 KiB refuses long texts
+
+
+def read_table(path: str | Path) -> pa.Table:
+    """Read one file by its ending.
+
+    Args:
+        path: A ``.csv``, ``.tsv``, ``.jsonl``/``.ndjson`` or ``.parquet`` file; text is UTF-8, with or without BOM.
+
+    Returns:
+        The columns of the file and ``LINE`` (int64, from 1).
+
+    Raises:
+        UserError: The file is missing, empty, of another kind, not UTF-8, ragged or has a column twice;
+            the message names file and line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(str(path), found="no such file", expected="a data file", fix="check the path")
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(
+            str(path),
+            found=f"a file ending in '{path.suffix}'",
+            expected=f"one of {', '.join(READERS)}",
+            fix="convert the file, or rename it if only its ending is wrong",
+        )
+    table = reader(path)
+    if table.num_rows == 0:
+        raise UserError(str(path), found="no rows", expected="a header and rows", fix="fill the file")
+    return table
+
+
+def _read_text(path: Path) -> str:
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}, line {line}",
+            found=f"byte 0x{raw[error.start]:02x}, which is not UTF-8",
+            expected="a file encoded in UTF-8",
+            fix=f"iconv -f latin1 -t utf-8 {path.name} > {path.stem}.utf8{path.suffix} (or your encoding)",
+        ) from None
+
+
+def _read_separated(path: Path, separator: str) -> pa.Table:
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), delimiter=separator, strict=True)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    try:
+        header = next(reader, [])
+        _check_header(path, header, separator)
+        start = reader.line_num + 1
+        for row in reader:
+            if row and len(row) != len(header):
+                raise UserError(
+                    f"{path}, line {start}",
+                    found=f"{len(row)} fields",
+                    expected=f"{len(header)} as in the header ({', '.join(header)})",
+                    fix="put quotes round fields that hold the separator or a line break",
+                )
+            if row:
+                rows.append(row)
+                lines.append(start)
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(
+            f"{path}, line {reader.line_num}",
+            found=f"broken quoting ({error})",
+            expected="fields quoted with \" and quotes inside them doubled",
+            fix="close or double the quote",
+        ) from None
+    columns: dict[str, Any] = {
+        name: pa.array([row[i] for row in rows], pa.large_string()) for i, name in enumerate(header)
+    }
+    return pa.table(columns | {LINE: pa.array(lines, pa.int64())})
+
+
+def _check_header(path: Path, header: list[str], separator: str) -> None:
+    if not header:
+        raise UserError(str(path), found="an empty file", expected="a header and rows", fix="fill the file")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise UserError(
+            f"{path}, line 1",
+            found=f"column '{twice[0]}' twice",
+            expected="each column once",
+            fix="rename or drop one of them",
+        )
+    if len(header) == 1 and ";" in header[0]:
+        raise UserError(
+            f"{path}, line 1",
+            found="fields separated by ';'",
+            expected=f"fields separated by {separator!r}",
+            fix="save the file with that separator",
+        )
+
+
+def _read_json_lines(path: Path) -> pa.Table:
+    records: list[dict[str, Any]] = []
+    lines: list[int] = []
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            record = error
+        if not isinstance(record, dict):
+            raise UserError(
+                f"{path}, line {number}",
+                found=shorten(line),
+                expected="one JSON object on each line",
+                fix="write each row as {...} on a line of its own",
+            )
+        records.append(record)
+        lines.append(number)
+    names = list(dict.fromkeys(name for record in records for name in record))
+    columns = {name: _column([record.get(name) for record in records]) for name in names}
+    return pa.table(columns | {LINE: pa.array(lines, pa.int64())})
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """One Arrow type where the values have one, else JSON text, so that the row can still be shown."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([v if isinstance(v, str) or v is None else json.dumps(v) for v in values])
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise UserError(
+            str(path), found=shorten(str(error)), expected="a Parquet file", fix="write the file again"
+        ) from None
+    return table.append_column(LINE, pa.array(range(1, table.num_rows + 1), pa.int64()))
+
+
+READERS: dict[str, Callable[[Path], pa.Table]] = {
+    ".csv": lambda path: _read_separated(path, ","),
+    ".tsv": lambda path: _read_separated(path, "\t"),
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,159 @@
+"""Tokenize once, keep the result in memory-mapped files.
+
+Legend: N rows of a split, T tokens of all rows together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from lit_humor.core.errors import UserError
+from lit_humor.data.examples import Examples
+
+_CHUNK_ROWS = 8192
+_FORMAT = 1  # raise when the meaning of the files changes
+
+
+@dataclass(frozen=True)
+class TokenStore:
+    """Token ids of a split, end to end, with the place where each row starts.
+
+    Attributes:
+        input_ids: [T] int32.
+        offsets: [N + 1] int64; row ``i`` is ``input_ids[offsets[i]:offsets[i + 1]]``.
+        second_starts: [N] int32, tokens of a row before its second text; the row's length if it has none.
+        num_truncated: Rows that were longer than ``max_length`` and lost their end.
+    """
+
+    input_ids: np.ndarray
+    offsets: np.ndarray
+    second_starts: np.ndarray
+    num_truncated: int
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """[N] int64, tokens of each row."""
+        return np.diff(self.offsets)
+
+    def row(self, index: int) -> np.ndarray:
+        """Token ids of one row, a view."""
+        return self.input_ids[self.offsets[index] : self.offsets[index + 1]]
+
+
+def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a pretrained model; only fast tokenizers, never code that the folder brings."""
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if not tokenizer.is_fast:
+        raise UserError(
+            f"model.pretrained={folder}",
+            found="a tokenizer without tokenizer.json",
+            expected="a fast tokenizer",
+            fix="choose a model that ships tokenizer.json",
+        )
+    return tokenizer
+
+
+def tokenize(
+    examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int, cache_dir: str | Path
+) -> TokenStore:
+    """Tokenize a split, or map the files that an earlier run left.
+
+    The key of the cache is a hash of the texts, the tokenizer and ``max_length``. Files appear by one rename, so
+    that two runs may start together.
+
+    Args:
+        examples: The texts.
+        tokenizer: A fast tokenizer.
+        max_length: Tokens of a row at most, special tokens included; a pair loses the end of its longer text.
+        cache_dir: Folder of the cache; created if needed.
+
+    Returns:
+        The store, memory-mapped read-only.
+    """
+    folder = Path(cache_dir) / "tokens" / _key(examples, tokenizer, max_length)
+    if not (folder / "meta.json").is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+        try:
+            _write(temporary, examples, tokenizer, max_length)
+            temporary.rename(folder)
+        except OSError:
+            if not (folder / "meta.json").is_file():  # else another run was faster with the same content
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    arrays = {name: _map(folder / f"{name}.npy") for name in ("input_ids", "offsets", "second_starts")}
+    return TokenStore(**arrays, num_truncated=json.loads((folder / "meta.json").read_text())["num_truncated"])
+
+
+def _map(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r")
+
+
+def _key(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int) -> str:
+    digest = hashlib.sha256(f"{_FORMAT}/{max_length}/{type(tokenizer).__name__}".encode())
+    digest.update(tokenizer.backend_tokenizer.to_str().encode())
+    for column in (examples.texts, examples.text_pairs or []):
+        for text in column:
+            digest.update(text.encode("utf-8", "surrogatepass"))
+            digest.update(b"\0")
+        digest.update(b"\1")
+    return digest.hexdigest()[:32]
+
+
+def _chunks(
+    examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> Iterator[tuple[list[list[int]], list[int], int]]:
+    """Token ids, starts of the second text and number of truncated rows, some thousand rows at a time."""
+    for start in range(0, len(examples), _CHUNK_ROWS):
+        stop = start + _CHUNK_ROWS
+        pairs = None if examples.text_pairs is None else examples.text_pairs[start:stop]
+        encoded = tokenizer(
+            examples.texts[start:stop],
+            pairs,
+            truncation=True,
+            max_length=max_length,
+            padding=False,
+            return_token_type_ids=False,
+            return_attention_mask=False,
+        )
+        encodings = encoded.encodings or []
+        second = [_second_start(encoding.sequence_ids) if pairs else len(encoding.ids) for encoding in encodings]
+        yield encoded["input_ids"], second, sum(bool(encoding.overflowing) for encoding in encodings)
+
+
+def _second_start(sequence_ids: list[int | None]) -> int:
+    """Tokens before the second text of a pair; the row's length where the second text is empty."""
+    return sequence_ids.index(1) if 1 in sequence_ids else len(sequence_ids)
+
+
+def _write(folder: Path, examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    lengths: list[int] = []
+    second: list[int] = []
+    truncated = 0
+    raw = folder / "input_ids.raw"
+    with raw.open("wb") as file:
+        for ids, starts, cut in _chunks(examples, tokenizer, max_length):
+            lengths += map(len, ids)
+            second += starts
+            truncated += cut
+            np.concatenate([np.asarray(row, dtype=np.int32) for row in ids]).tofile(file)
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    flat = np.memmap(raw, dtype=np.int32, mode="r", shape=(int(offsets[-1]),))
+    np.save(folder / "input_ids.npy", flat)
+    del flat
+    os.remove(raw)
+    np.save(folder / "offsets.npy", offsets)
+    np.save(folder / "second_starts.npy", np.asarray(second, dtype=np.int32))
+    (folder / "meta.json").write_text(json.dumps({"num_truncated": truncated, "num_rows": len(examples)}))

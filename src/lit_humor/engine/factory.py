@@ -1,0 +1,223 @@
+"""The one place that builds: from a configuration to plain Python objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from lit_humor.core.errors import UserError
+from lit_humor.core.seeds import derive_seed
+from lit_humor.data.datamodule import DataSettings, HumorDataModule
+from lit_humor.data.tokens import load_tokenizer
+from lit_humor.engine.hardware import Machine, Plan, make_plan
+from lit_humor.engine.learner import Learner
+from lit_humor.engine.rundir import open_run_dir
+from lit_humor.engine.validate import check_config
+from lit_humor.metrics.classification import ClassificationMetrics
+from lit_humor.models.encoder import load_config, max_positions
+from lit_humor.runs import record
+
+# What Python adds to a node when it builds it; the configuration need not, and may not, set these.
+SUPPLIED = {
+    "model.network": ("pretrained", "num_classes", "attention", "with_weights"),
+    "objective": ("num_classes",),
+}
+_FLAT = {"data": DataSettings}
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run, ready for ``trainer.test(run.learner, run.datamodule)``.
+
+    Attributes:
+        learner: With the weights of the checkpoint.
+        datamodule: With the run's data, or other data.
+        precision: Precision that the run was trained and scored with.
+        folder: The run folder.
+    """
+
+    learner: Learner
+    datamodule: HumorDataModule
+    precision: str
+    folder: Path
+
+
+def validate(cfg: DictConfig) -> None:
+    """Check the configuration against the classes it names, before anything is built."""
+    check_config(cfg, SUPPLIED, _FLAT)
+    for key in ("max_epochs", "schedule_epochs", "accumulation", "log_every_n_steps"):
+        if "trainer" in cfg and cfg.trainer[key] < 1:
+            raise UserError(f"trainer.{key}", found=str(cfg.trainer[key]), expected="at least 1", fix=f"set trainer.{key}=1")
+    for key in ("val_fraction", "test_fraction"):
+        if not 0 <= cfg.data[key] < 1:
+            raise UserError(f"data.{key}", found=str(cfg.data[key]), expected="0 <= value < 1", fix=f"set data.{key}=0.1")
+    for key in ("max_length", "batch_size", "eval_batch_size", "pad_to_multiple_of"):
+        if cfg.data[key] < 1:
+            raise UserError(f"data.{key}", found=str(cfg.data[key]), expected="at least 1", fix=f"set data.{key} higher")
+
+
+def build_plan(cfg: DictConfig, machine: Machine) -> Plan:
+    """Plan the training of ``cfg`` on a machine."""
+    wanted: Any = OmegaConf.to_container(cfg.trainer)
+    return make_plan(wanted, cfg.data.batch_size, cfg.data.num_workers, machine)
+
+
+def resolve_pretrained(cfg: DictConfig) -> str:
+    """Name or folder of the pretrained encoder; ``max_length`` must fit it."""
+    pretrained = instantiate(cfg.model.pretrained)
+    if not isinstance(pretrained, str):
+        raise UserError("model.pretrained", found=repr(pretrained), expected="a hub name or a folder", fix="set it")
+    config = load_config(pretrained)
+    if cfg.data.max_length > max_positions(config):
+        raise UserError(
+            "data.max_length",
+            found=str(cfg.data.max_length),
+            expected=f"at most {max_positions(config)}, the positions of {config.model_type}",
+            fix=f"set data.max_length={max_positions(config)}",
+        )
+    return pretrained
+
+
+def build_datamodule(data: DictConfig, pretrained: str, seed: int, plan: Plan | None) -> HumorDataModule:
+    """Build source, tokenizer and datamodule; without a plan for evaluation only."""
+    names = {f.name for f in fields(DataSettings)}
+    nodes = {str(key): value for key, value in OmegaConf.to_container(data, resolve=True).items()}  # type: ignore[union-attr]
+    settings = DataSettings(**{key: value for key, value in nodes.items() if key in names})
+    source = instantiate({key: value for key, value in nodes.items() if key not in names})
+    return HumorDataModule(
+        source,
+        load_tokenizer(pretrained),
+        settings,
+        with_token_types=getattr(load_config(pretrained), "type_vocab_size", 0) > 1,
+        window_size=plan.window_size if plan else None,
+        micro_batch_size=plan.micro_batch_size if plan else None,
+        num_workers=plan.num_workers if plan else 0,
+        seed=seed,
+    )
+
+
+def build_learner(
+    cfg: DictConfig,
+    pretrained: str,
+    datamodule: HumorDataModule,
+    *,
+    class_names: tuple[str, ...],
+    plan: Plan | None,
+) -> Learner:
+    """Build model, objective, optimizer and metrics; initial weights depend on the seed alone.
+
+    Without a plan the weights stay random and the class weights 1, for a checkpoint that follows.
+    """
+    num_classes = len(class_names)
+    pl.seed_everything(derive_seed(cfg.seed, "init") % 2**32, verbose=False)
+    network = instantiate(
+        cfg.model.network,
+        pretrained=pretrained,
+        num_classes=num_classes,
+        attention=plan.attention if plan else "sdpa",
+        with_weights=plan is not None,
+    )
+    objective = instantiate(cfg.objective, num_classes=num_classes, _convert_="all")
+    if plan is not None:
+        objective.prepare(datamodule.class_counts)
+    learner = Learner(
+        network,
+        objective,
+        {stage: ClassificationMetrics(class_names, datamodule.slice_values) for stage in ("val", "test")},
+        optimizer=instantiate(cfg.optim, _convert_="all"),
+        window_size=plan.window_size if plan else 1,
+        schedule_epochs=cfg.trainer.schedule_epochs,
+    )
+    if plan is not None and plan.compile:
+        network.backbone.compile(dynamic=True)  # in place, so that checkpoint keys stay as they are
+    pl.seed_everything(derive_seed(cfg.seed, "training") % 2**32, verbose=False)  # dropout
+    return learner
+
+
+def build_trainer(cfg: DictConfig, plan: Plan, run_dir: Path) -> pl.Trainer:
+    """Build callbacks, loggers and the Trainer, which write to the run folder."""
+    cfg.paths.run_dir = str(run_dir)
+    return pl.Trainer(
+        **plan.trainer_arguments(),
+        max_epochs=cfg.trainer.max_epochs,
+        gradient_clip_val=cfg.trainer.gradient_clip_val,
+        log_every_n_steps=cfg.trainer.log_every_n_steps * plan.accumulation,
+        deterministic=cfg.trainer.deterministic,
+        callbacks=_build_all(cfg.callbacks),
+        logger=_build_all(cfg.logger),
+        default_root_dir=str(run_dir),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,  # the data was checked already, and metrics should not see it twice
+    )
+
+
+def _build_all(nodes: Mapping[str, Any]) -> list[Any]:
+    """Build every named node; ``null`` switches one off."""
+    return [instantiate(node, _convert_="all") for node in nodes.values() if node is not None]
+
+
+def save_backbone(run_dir: Path, learner: Learner, datamodule: HumorDataModule) -> None:
+    """Keep configuration and tokenizer of the encoder, so that the run loads without the hub."""
+    config = learner.model.config
+    config.id2label = dict(enumerate(datamodule.class_names))  # type: ignore[union-attr]
+    config.label2id = {name: index for index, name in enumerate(datamodule.class_names)}  # type: ignore[union-attr]
+    config.save_pretrained(run_dir / record.BACKBONE)  # type: ignore[union-attr,operator]
+    datamodule.tokenizer.save_pretrained(run_dir / record.BACKBONE)
+
+
+def load_run(folder: str, checkpoint: str | None = None, data: DictConfig | None = None) -> TrainedRun:
+    """Load a finished run; needs neither Hydra's command line nor the hub.
+
+    Args:
+        folder: The run folder.
+        checkpoint: Checkpoint file; None takes the best of the run.
+        data: A ``data`` node to score; None takes the run's own data.
+
+    Raises:
+        UserError: There is no such run or checkpoint, or the checkpoint is another model's.
+    """
+    path, cfg = open_run_dir(folder)
+    backbone = str(path / record.BACKBONE)
+    class_names = tuple(name for _, name in sorted(load_config(backbone).id2label.items()))
+    datamodule = build_datamodule(cfg.data if data is None else data, backbone, cfg.seed, plan=None)
+    datamodule.load()
+    _check_classes(datamodule, class_names)
+    learner = build_learner(cfg, backbone, datamodule, class_names=class_names, plan=None)
+    _load_weights(learner, Path(checkpoint) if checkpoint else path / record.CHECKPOINTS / record.BEST)
+    precision = record.read_json(path / record.ENVIRONMENT)["plan"]["precision"]
+    return TrainedRun(learner.eval(), datamodule, precision, path)
+
+
+def _check_classes(datamodule: HumorDataModule, class_names: tuple[str, ...]) -> None:
+    if datamodule.class_names != class_names:
+        raise UserError(
+            "data.label_names",
+            found=f"classes {list(datamodule.class_names)}",
+            expected=f"{list(class_names)}, those of the model",
+            fix=f"set data.label_names=[{','.join(class_names)}]",
+        )
+
+
+def _load_weights(learner: Learner, checkpoint: Path) -> None:
+    if "://" in str(checkpoint) or not checkpoint.is_file():
+        raise UserError(
+            f"ckpt={checkpoint}", found="no such file", expected="a checkpoint on this disk", fix="ls logs/*/checkpoints"
+        )
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        learner.load_state_dict(state)
+    except (RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError, torch.serialization.pickle.UnpicklingError) as error:
+        raise UserError(
+            f"ckpt={checkpoint}",
+            found=f"weights that do not fit the run's model ({str(error).splitlines()[0]})",
+            expected="a checkpoint of this run",
+            fix="name the run folder that the checkpoint came from: run=<folder>",
+        ) from None
+

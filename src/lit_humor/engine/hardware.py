@@ -1,0 +1,199 @@
+"""Looks at the machine and plans how to train on it, with reasons."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from lit_humor.core.errors import UserError
+
+_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+_ROOMY_GPU_BYTES = 40 * 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What there is to train on.
+
+    Attributes:
+        num_cores: Cores this process may use.
+        cpu_bf16: Instructions with which the CPU multiplies bf16 (``amx_bf16``, ``avx512_bf16``), or None.
+        gpu_names: Name of each CUDA device.
+        gpu_bf16: Whether all of them multiply bf16 in silicon (Ampere and newer).
+        gpu_memory_bytes: Memory of the smallest of them.
+        has_mps: Whether there is an Apple GPU.
+    """
+
+    num_cores: int = 1
+    cpu_bf16: str | None = None
+    gpu_names: tuple[str, ...] = ()
+    gpu_bf16: bool = False
+    gpu_memory_bytes: int = 0
+    has_mps: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How to train on this machine.
+
+    Attributes:
+        accelerator: ``cpu``, ``gpu`` or ``mps``.
+        devices: Number of devices, a process each.
+        precision: Precision of the Trainer.
+        micro_batch_size: Rows of a forward pass on one device.
+        accumulation: Micro-batches of an optimizer step on one device.
+        num_workers: Loader processes of each process.
+        attention: Attention backend.
+        compile: Whether the encoder is compiled.
+        reasons: Why, by the names above.
+    """
+
+    accelerator: str
+    devices: int
+    precision: str
+    micro_batch_size: int
+    accumulation: int
+    num_workers: int
+    attention: str
+    compile: bool
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def window_size(self) -> int:
+        """Rows of an optimizer step over all devices, the effective batch size."""
+        return self.micro_batch_size * self.accumulation * self.devices
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        """Arguments of ``lightning.pytorch.Trainer``; our sampler deals rows to processes itself."""
+        return {
+            "accelerator": self.accelerator,
+            "devices": self.devices,
+            "strategy": "ddp" if self.devices > 1 else "auto",
+            "precision": self.precision,
+            "accumulate_grad_batches": self.accumulation,
+            "use_distributed_sampler": False,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, with the effective batch size."""
+        return asdict(self) | {"window_size": self.window_size}
+
+
+def look_at_machine() -> Machine:
+    """Ask torch what is there; that a driver is installed says nothing about a device."""
+    flags = torch.cpu.get_capabilities()
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    gpus = [torch.cuda.get_device_properties(index) for index in range(num_gpus)]
+    return Machine(
+        num_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cpu_bf16=next((name for name in ("amx_bf16", "avx512_bf16") if flags.get(name)), None),
+        gpu_names=tuple(gpu.name for gpu in gpus),
+        gpu_bf16=bool(gpus) and all(gpu.major >= 8 for gpu in gpus),
+        gpu_memory_bytes=min((gpu.total_memory for gpu in gpus), default=0),
+        has_mps=torch.backends.mps.is_available(),
+    )
+
+
+def make_plan(wanted: Mapping[str, Any], batch_size: int, num_workers: int, machine: Machine) -> Plan:
+    """Fill in every choice left at ``auto``, keeping the recipe's effective batch size.
+
+    Args:
+        wanted: The ``trainer`` node of the configuration.
+        batch_size: Rows of a batch on one device, in the recipe.
+        num_workers: Loader processes, in the recipe.
+        machine: What is there.
+
+    Raises:
+        UserError: The effective batch cannot be divided as asked, or a device that is not there is asked for.
+    """
+    reasons: dict[str, str] = {}
+
+    def choose(name: str, value: Any, reason: str) -> Any:
+        if wanted[name] == "auto":
+            reasons[name] = reason
+            return value
+        reasons[name] = f"set by trainer.{name}"
+        return wanted[name]
+
+    window = batch_size * wanted["accumulation"]
+    accelerator = choose("accelerator", *_best_accelerator(machine))
+    devices = int(choose("devices", *_best_devices(machine, accelerator, window)))
+    _check_devices(accelerator, devices, machine)
+    precision = choose("precision", *_best_precision(machine, accelerator))
+    if precision not in _PRECISIONS:
+        raise UserError("trainer.precision", found=precision, expected=", ".join(_PRECISIONS), fix="set one of these")
+    micro = choose("micro_batch_size", *_best_micro_batch(machine, accelerator, window // devices or 1, batch_size))
+    accumulation = _accumulation(window, int(micro), devices)
+    reasons["accumulation"] = f"{window} rows a step = {batch_size} x {wanted['accumulation']} of the recipe"
+    workers = (0, "rows are pre-tokenized; a worker would take a core from training")
+    if accelerator == "gpu":
+        workers = (min(num_workers, max(machine.num_cores // devices - 1, 0)), "keeps the GPU fed")
+    return Plan(
+        accelerator=accelerator,
+        devices=devices,
+        precision=precision,
+        micro_batch_size=int(micro),
+        accumulation=accumulation,
+        num_workers=int(choose("num_workers", *workers)),
+        attention=choose("attention", "sdpa", "torch's fused attention"),
+        compile=choose("compile", False, "not measured to pay on short texts"),
+        reasons=reasons,
+    )
+
+
+def _best_accelerator(machine: Machine) -> tuple[str, str]:
+    if machine.gpu_names:
+        return "gpu", f"{len(machine.gpu_names)} x {machine.gpu_names[0]}"
+    if machine.has_mps:
+        return "mps", "Apple GPU"
+    return "cpu", f"no GPU; {machine.num_cores} cores"
+
+
+def _best_devices(machine: Machine, accelerator: str, window: int) -> tuple[int, str]:
+    if accelerator != "gpu":
+        return 1, "one process uses all cores" if accelerator == "cpu" else "one device"
+    count = max(n for n in range(1, max(len(machine.gpu_names), 1) + 1) if window % n == 0)
+    return count, f"{len(machine.gpu_names)} found; {window} rows a step divide evenly"
+
+
+def _best_precision(machine: Machine, accelerator: str) -> tuple[str, str]:
+    if accelerator == "gpu":
+        if machine.gpu_bf16:
+            return "bf16-mixed", "the GPU multiplies bf16 (Ampere or newer)"
+        return "16-mixed", "the GPU has fp16 but no bf16"
+    if accelerator == "cpu" and machine.cpu_bf16:
+        return "bf16-mixed", f"the CPU has {machine.cpu_bf16}"
+    return "32-true", "no bf16 instructions"
+
+
+def _best_micro_batch(machine: Machine, accelerator: str, rows: int, batch_size: int) -> tuple[int, str]:
+    """Rows of a micro-batch when one device has ``rows`` rows a step."""
+    if accelerator == "cpu" or machine.gpu_memory_bytes >= _ROOMY_GPU_BYTES:
+        return rows, "all rows of the step at once: same gradient, fewer passes"
+    return min(rows, batch_size), "as in the recipe, to fit the memory"
+
+
+def _accumulation(window: int, micro: int, devices: int) -> int:
+    if micro < 1 or window % (micro * devices):
+        raise UserError(
+            "trainer.micro_batch_size",
+            found=f"{micro} rows x {devices} devices, which do not divide {window} rows a step",
+            expected="a divisor of data.batch_size x trainer.accumulation",
+            fix="set trainer.micro_batch_size=auto, or change data.batch_size, trainer.accumulation or trainer.devices",
+        )
+    return window // (micro * devices)
+
+
+def _check_devices(accelerator: str, devices: int, machine: Machine) -> None:
+    there = {"gpu": len(machine.gpu_names), "mps": int(machine.has_mps), "cpu": 64}.get(accelerator)
+    if there is None or not 1 <= devices <= there:
+        raise UserError(
+            "trainer.accelerator" if not there else "trainer.devices",
+            found=f"{accelerator} x {devices}",
+            expected=f"what this machine has: {_best_accelerator(machine)[1]}",
+            fix="set trainer=auto, or trainer=cpu",
+        )

@@ -1,0 +1,155 @@
+"""The one LightningModule: joins a model, an objective, an optimizer and metrics."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from lit_humor.core.batch import Batch
+from lit_humor.core.errors import UserError
+from lit_humor.metrics.classification import ClassificationMetrics
+from lit_humor.objectives.objective import Objective, Outcome
+from lit_humor.optim.groups import LayerwiseAdamW
+
+
+class Learner(pl.LightningModule):
+    """Trains and evaluates a model under an objective.
+
+    The gradient of an optimizer step is the sum of its rows' losses divided by ``window_size``, a constant: it does
+    not matter over how many micro-batches and processes the rows are spread, nor how unequal these are.
+
+    Args:
+        model: Tensors in, named tensors out; has ``parameter_depths()``.
+        objective: (model, batch) -> losses and outputs.
+        metrics: Metrics of validation and of test; ``metrics[stage]``.
+        optimizer: Makes the parameter groups, the optimizer and its schedule; None for evaluation only.
+        window_size: Rows of an optimizer step over all processes and micro-batches.
+        schedule_epochs: Epochs until the rate is back at zero; the trainer's epochs where these are fewer.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        metrics: dict[str, ClassificationMetrics],
+        optimizer: LayerwiseAdamW | None = None,
+        window_size: int = 1,
+        schedule_epochs: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+        self.metrics = nn.ModuleDict(metrics)
+        self.mean_losses = nn.ModuleDict({stage: MeanMetric() for stage in metrics})
+        self.mean_train_loss = MeanMetric()
+        self.optimizer, self.window_size, self.schedule_epochs = optimizer, window_size, schedule_epochs
+        self.num_warmup_steps = 0
+        self.last_loss = torch.tensor(float("nan"))
+        self.results: dict[str, dict[str, Any]] = {}
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Return the loss such that Lightning's and DDP's own divisions leave sum / window_size."""
+        _, losses = self._losses(batch)
+        num_rows = batch["row_weights"].sum()
+        self.last_loss = losses.detach().sum() / num_rows.clamp(min=1)
+        self.mean_train_loss.update(self.last_loss, num_rows)
+        return losses.sum() * (self.trainer.accumulate_grad_batches * self.trainer.world_size / self.window_size)
+
+    def validation_step(self, batch: Batch, batch_index: int) -> Outcome:
+        """Score a validation batch with the training objective."""
+        return self._evaluate("val", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Compute and log the validation metrics and the mean training loss."""
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self._finish_training_loss()
+        self._finish("val")
+
+    def test_step(self, batch: Batch, batch_index: int) -> Outcome:
+        """Score a test batch with the training objective."""
+        return self._evaluate("test", batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Compute and log the metrics of the evaluated split, under its own name."""
+        self._finish("test", split=getattr(self.trainer.datamodule, "test_split", "test"))  # type: ignore[attr-defined]
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Run the model alone."""
+        return self.model(batch)
+
+    def _losses(self, batch: Batch) -> tuple[Outcome, Tensor]:
+        """The objective's outcome and the loss of each row [B], zero for fillers."""
+        outcome: Outcome = self.objective(self.model, batch)
+        losses = torch.stack(tuple(outcome.losses.values())).sum(dim=0)
+        return outcome, losses * batch["row_weights"]
+
+    def _evaluate(self, stage: str, batch: Batch) -> Outcome:
+        outcome, losses = self._losses(batch)
+        counts = batch["row_weights"] > 0
+        self.metrics[stage].update(outcome.outputs["probabilities"], batch["labels"], counts, batch["slices"])  # type: ignore[operator]
+        if counts.any():
+            self.mean_losses[stage].update(losses[counts])
+        return outcome
+
+    def _finish(self, stage: str, split: str | None = None) -> None:
+        results = self.metrics[stage].compute()  # type: ignore[operator]
+        results["loss"] = self.mean_losses[stage].compute().item()
+        self.results[stage] = results
+        self.metrics[stage].reset()  # type: ignore[operator]
+        self.mean_losses[stage].reset()
+        # compute() has already gathered the rows of all processes: every rank logs the same numbers.
+        self.log_dict({f"{split or stage}/{name}": value for name, value in results.items() if isinstance(value, float)})
+
+    def _finish_training_loss(self) -> None:
+        """Log the mean loss of the rows trained on since the last validation, over all processes."""
+        loss = self.mean_train_loss.compute().item()
+        self.mean_train_loss.reset()
+        if not math.isfinite(loss):
+            raise UserError(
+                "train/loss",
+                found=f"{loss} in epoch {self.current_epoch}",
+                expected="a finite number",
+                fix="lower optim.learning_rate, or set trainer.precision=32-true; last.ckpt is the epoch before",
+            )
+        self.log("train/loss", loss)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups of the optimizer; parameters of the objective itself learn like the head."""
+        assert self.optimizer is not None, "a learner for evaluation has no optimizer"
+        depths: dict[str, int] = self.model.parameter_depths()  # type: ignore[operator]
+        own = {f"objective.{name}": parameter for name, parameter in self.objective.named_parameters()}
+        named = [*self.model.named_parameters(), *own.items()]
+        return self.optimizer.groups(named, depths | dict.fromkeys(own, max(depths.values())))
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Build the optimizer and a schedule that is stepped after every optimizer step."""
+        assert self.optimizer is not None
+        num_steps = self._num_schedule_steps()
+        self.num_warmup_steps = self.optimizer.schedule.num_warmup_steps(num_steps)
+        # A fused update cannot wait for fp16's gradient scaler to unscale first.
+        optimizer = self.optimizer.build(self.parameter_groups(), fused=self.trainer.precision != "16-mixed")
+        scheduler = self.optimizer.schedule.build(optimizer, num_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _num_schedule_steps(self) -> int:
+        total = self.trainer.estimated_stepping_batches
+        max_epochs = self.trainer.max_epochs or 1
+        if not math.isfinite(total) or max_epochs < 0:
+            raise UserError(
+                "trainer.max_epochs", found=str(max_epochs), expected="a number above 0", fix="set trainer.max_epochs=10"
+            )
+        return max(1, round(total * min(self.schedule_epochs or max_epochs, max_epochs) / max_epochs))
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the global norm in one pass; Lightning's own clipping refuses fused optimizers."""
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val, foreach=True)

@@ -1,0 +1,122 @@
+"""Makes a run folder and writes down what the run is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lit_humor.core.errors import UserError
+from lit_humor.runs import record
+
+ROOT_DIR = Path(__file__).resolve().parents[3]
+_RUN_DIR_VARIABLE = "LIT_HUMOR_RUN_DIR"  # tells the processes that DDP starts which folder the first one made
+_PACKAGES = ("torch", "lightning", "transformers", "torchmetrics", "hydra-core", "tokenizers", "numpy", "scikit-learn")
+
+
+def is_main_process() -> bool:
+    """Whether this is the process a user started, not one that DDP started beside it."""
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
+
+
+def create_run_dir(logs_dir: str | Path, run_id: str | None, prefix: str) -> Path:
+    """Make the folder of a run; two runs never get the same one.
+
+    Args:
+        logs_dir: Parent of all run folders.
+        run_id: Name asked for; None makes one of prefix, date and a hash.
+        prefix: First part of a name made here.
+
+    Raises:
+        UserError: The name is taken, or no name for a folder, or the folder cannot be made.
+    """
+    if not is_main_process() and _RUN_DIR_VARIABLE in os.environ:
+        return Path(os.environ[_RUN_DIR_VARIABLE])
+    if run_id is not None:
+        _check_name(run_id)
+    unique = hashlib.sha256(f"{time.time_ns()}/{os.getpid()}/{platform.node()}".encode()).hexdigest()[:6]
+    folder = Path(logs_dir) / (run_id or f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}-{unique}")
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise UserError(
+            f"run_id={run_id}",
+            found=f"a run folder {folder} that is there already",
+            expected="a new name",
+            fix=f"choose another run_id, or go on with that run: resume={folder}",
+        ) from None
+    except OSError as error:
+        raise UserError(
+            "paths.logs_dir", found=f"{logs_dir} ({error.strerror})", expected="a folder to write to", fix="set paths.logs_dir"
+        ) from None
+    os.environ[_RUN_DIR_VARIABLE] = str(folder)
+    return folder
+
+
+def _check_name(run_id: str) -> None:
+    if not re.fullmatch(r"[\w][\w.+-]*", run_id):
+        raise UserError(
+            f"run_id={run_id}", found="a name with other characters", expected="letters, digits, . _ + -", fix="rename it"
+        )
+
+
+def open_run_dir(folder: str) -> tuple[Path, DictConfig]:
+    """Find a run that exists and read its configuration.
+
+    Raises:
+        UserError: There is no such run, or it never started.
+    """
+    path = Path(folder)
+    if not (path / record.CONFIG).is_file():
+        raise UserError(
+            f"run={folder}",
+            found="no run folder with config.yaml there" if path.exists() else "no such folder",
+            expected="a folder that train.py made, such as logs/<run id>",
+            fix="ls logs",
+        )
+    cfg = OmegaConf.load(path / record.CONFIG)
+    assert isinstance(cfg, DictConfig)
+    return path, cfg
+
+
+def write_start(folder: Path, cfg: DictConfig, plan: Mapping[str, Any]) -> None:
+    """Write ``config.yaml`` and ``environment.json``."""
+    record.write_text(folder / record.CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
+    record.write_json(folder / record.ENVIRONMENT, describe_environment() | {"plan": dict(plan)})
+
+
+def describe_environment() -> dict[str, Any]:
+    """Command, commit with uncommitted changes, versions and machine."""
+    import torch  # seconds: not for --help and --cfg
+
+    return {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted": _git("diff", "HEAD"),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "machine": {
+            "system": platform.platform(),
+            "processor": torch.cpu.get_capabilities().get("cpu_name") or platform.processor(),
+            "threads": torch.get_num_threads(),
+            "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        },
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT_DIR, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,91 @@
+"""Types of the configuration: what Hydra checks before anything of ours runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional, Union
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from lit_humor.engine.rundir import ROOT_DIR
+
+# OmegaConf reads the annotations at run time and does not know X | Y in all places.
+# ruff: noqa: UP007, UP045
+
+
+@dataclass
+class PathsConfig:
+    """Folders of the checkout and of the run."""
+
+    root_dir: str = MISSING
+    logs_dir: str = MISSING
+    cache_dir: str = MISSING
+    run_dir: str = MISSING
+
+
+@dataclass
+class ModelConfig:
+    """A network, where its weights come from, and the factor of its learning rate."""
+
+    network: dict[str, Any] = MISSING
+    pretrained: Any = MISSING  # a name, a folder, or a node with _target_ that returns a folder
+    lr_scale: float = MISSING
+
+
+@dataclass
+class TrainerConfig:
+    """How long and on what to train; ``auto`` leaves a choice to the hardware plan."""
+
+    accelerator: str = "auto"
+    devices: Union[int, str] = "auto"
+    precision: str = "auto"
+    micro_batch_size: Union[int, str] = "auto"
+    num_workers: Union[int, str] = "auto"
+    attention: str = "auto"
+    compile: Union[bool, str] = "auto"
+    accumulation: int = MISSING
+    max_epochs: int = MISSING
+    schedule_epochs: int = MISSING
+    gradient_clip_val: float = MISSING
+    log_every_n_steps: int = MISSING
+    deterministic: bool = MISSING
+
+
+@dataclass
+class TrainConfig:
+    """Everything of a training."""
+
+    seed: int = MISSING
+    run_id: Optional[str] = None
+    resume: Optional[str] = None
+    baseline: bool = True
+    data: dict[str, Any] = MISSING
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objective: dict[str, Any] = MISSING
+    optim: dict[str, Any] = MISSING
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    logger: dict[str, Any] = field(default_factory=dict)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass
+class EvalConfig:
+    """Everything of an evaluation."""
+
+    run: Optional[str] = None
+    ckpt: Optional[str] = None
+    split: Optional[str] = None
+    output: Optional[str] = None
+    seed: int = MISSING
+    data: Optional[dict[str, Any]] = None
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+def register_schemas() -> None:
+    """Make the types, and ``${root_dir:}``, known to Hydra."""
+    OmegaConf.register_new_resolver("root_dir", lambda: str(ROOT_DIR), replace=True)
+    store = ConfigStore.instance()
+    store.store(name="train_schema", node=TrainConfig)
+    store.store(name="eval_schema", node=EvalConfig)

@@ -1,0 +1,118 @@
+"""What commands print, on the terminal and into log.txt."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from logging.handlers import MemoryHandler
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from lit_humor.engine.hardware import Plan
+from lit_humor.engine.rundir import is_main_process
+
+_LOG = logging.getLogger("lit_humor.screen")
+_LOG.setLevel(logging.INFO)
+_LOG.propagate = False
+_BUFFER = MemoryHandler(capacity=10**6, flushLevel=logging.CRITICAL + 1)  # until there is a run folder
+_LOG.addHandler(_BUFFER)
+_LOG_WIDTH = 120
+
+
+def show(*renderables: RenderableType) -> None:
+    """Print on the terminal and remember for log.txt; only the main process speaks."""
+    if not is_main_process():
+        return
+    terminal = Console(highlight=False)
+    if not terminal.is_terminal:
+        terminal.width = _LOG_WIDTH
+    terminal.print(*renderables, sep="\n")
+    text = io.StringIO()
+    Console(file=text, width=_LOG_WIDTH).print(*renderables, sep="\n")
+    _LOG.info(text.getvalue().rstrip())
+
+
+def write_log_to(path: Path) -> None:
+    """From now on write what is shown to a file, with all that was shown before."""
+    if is_main_process():
+        _BUFFER.setTarget(logging.FileHandler(path, encoding="utf-8"))
+        _BUFFER.flush()
+        _BUFFER.capacity = 1
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """A table whose numeric columns stand at the right."""
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
+        made.add_column(column, justify="right" if numeric else "left")
+    for row in rows:
+        made.add_row(*(_cell(value) for value in row))
+    return made
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def plan_table(plan: Plan) -> Table:
+    """The hardware plan with its reasons."""
+    values = plan.to_dict()
+    rows = [(name.replace("_", " "), values[name], reason) for name, reason in plan.reasons.items()]
+    return table(f"Hardware plan: {plan.window_size} rows an optimizer step", ("what", "choice", "why"), rows)
+
+
+def data_tables(report: Mapping[str, Any]) -> list[RenderableType]:
+    """The data report."""
+    rows = []
+    for name, split in report["splits"].items():
+        classes = ", ".join(f"{label} {count}" for label, count in split["classes"].items())
+        lengths = " / ".join(str(value) for value in split["tokens"].values())
+        rows.append((name, split["rows"], classes, lengths, split["truncated"], split["duplicates"]))
+    columns = ("split", "rows", "classes", "tokens p50 / p90 / p99 / max", "truncated", "duplicates")
+    shown: list[RenderableType] = [table("Data", columns, rows)]
+    first = next(iter(report["splits"].values()))
+    for name, counts in first["slices"].items():
+        shown.append(f"{name} ({next(iter(report['splits']))}): " + ", ".join(f"{k} {v}" for k, v in counts.items()))
+    leaks = {pair: count for pair, count in report["leaks"].items() if count}
+    for pair, count in leaks.items():
+        shown.append(f"Warning: {count} texts stand in both splits of {pair}; the numbers of the later split flatter.")
+    return shown
+
+
+def group_table(groups: Sequence[Mapping[str, Any]]) -> Table:
+    """The parameter groups with the rate that each really gets."""
+    top = groups[-1]["lr"]
+    rows = [
+        (
+            group["name"],
+            group["depth"],
+            f"{group['lr']:.3e}",
+            f"{group['lr'] / top:.3f}",
+            f"{group['weight_decay']:g}",
+            f"{sum(parameter.numel() for parameter in group['params']):,}",
+        )
+        for group in groups
+    ]
+    return table("Parameter groups", ("group", "depth", "peak rate", "of head", "weight decay", "parameters"), rows)
+
+
+def result_tables(split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> list[RenderableType]:
+    """Scalars beside the baseline, classes, confusion matrix and slices of one split."""
+    scalars = [name for name, value in results.items() if isinstance(value, float)]
+    columns = ["metric", "model"] + (["TF-IDF baseline"] if baseline else [])
+    rows = [[name, results[name]] + ([baseline.get(name, "")] if baseline else []) for name in scalars]
+    shown: list[RenderableType] = [table(f"{split}: {results['rows']} rows", columns, rows)]
+    classes = [(n, c["precision"], c["recall"], c["f1"], c["rows"]) for n, c in results["classes"].items()]
+    shown.append(table(f"{split}: classes", ("class", "precision", "recall", "f1", "rows"), classes))
+    names = list(results["classes"])
+    matrix = [(name, *counts) for name, counts in zip(names, results["confusion"], strict=True)]
+    shown.append(table(f"{split}: confusion matrix", ("true \\ predicted", *names), matrix))
+    for name, values in results["slices"].items():
+        rows = [[value, found["rows"], found["accuracy"], found["f1"]] for value, found in values.items()]
+        shown.append(table(f"{split}: by {name}", (name, "rows", "accuracy", "f1"), rows))
+    return shown

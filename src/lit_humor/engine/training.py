@@ -1,0 +1,201 @@
+"""One training from configuration to results; the steps in the order in which they happen."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from lit_humor.callbacks.interruption import InterruptedRun
+from lit_humor.core.batch import TEST, TRAIN, VAL
+from lit_humor.core.errors import UserError
+from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
+from lit_humor.data.datamodule import HumorDataModule
+from lit_humor.engine import factory, screen
+from lit_humor.engine.hardware import look_at_machine
+from lit_humor.engine.learner import Learner
+from lit_humor.engine.rundir import create_run_dir, is_main_process, open_run_dir, write_start
+from lit_humor.metrics.classification import DEFINITIONS, ClassificationMetrics
+from lit_humor.runs import record
+
+_INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
+
+
+def train(cfg: DictConfig) -> None:
+    """Train, evaluate the best checkpoint and leave everything in the run folder."""
+    quiet_libraries()
+    resumed = Path(cfg.resume) if cfg.resume else None
+    if resumed is not None:
+        cfg = _config_to_resume(cfg)
+    factory.validate(cfg)
+    plan = factory.build_plan(cfg, look_at_machine())
+    screen.show(screen.plan_table(plan))
+
+    pretrained = factory.resolve_pretrained(cfg)
+    datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
+    datamodule.check_fit_for_training()
+    report = datamodule.report()
+    screen.show(*screen.data_tables(report))
+    learner = factory.build_learner(
+        cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan
+    )
+    screen.show(screen.group_table(learner.parameter_groups()))
+
+    run_dir = resumed or create_run_dir(cfg.paths.logs_dir, cfg.run_id, _prefix())
+    screen.write_log_to(run_dir / "log.txt")
+    trainer = factory.build_trainer(cfg, plan, run_dir)
+    if is_main_process():
+        _set_aside_metrics(run_dir)
+        write_start(run_dir, cfg, plan.to_dict())
+        record.write_json(run_dir / record.DATA_REPORT, report)
+        factory.save_backbone(run_dir, learner, datamodule)
+    screen.show(f"Run folder: {run_dir}\n")
+
+    started = time.monotonic()
+    _fit(trainer, learner, datamodule, run_dir, resume=resumed is not None)
+    seconds = time.monotonic() - started
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "") or run_dir / record.CHECKPOINTS / record.LAST
+    results = {split: score(trainer, learner, datamodule, split, best) for split in _scored(datamodule)}
+    if trainer.is_global_zero:
+        baseline = _baseline(datamodule) if cfg.baseline else {}
+        _finish(run_dir, trainer, results, baseline, seconds)
+
+
+def quiet_libraries() -> None:
+    """Silence hints that are about nothing a user of this project decides."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    warnings.filterwarnings("ignore", module=r"torchmetrics\..*")
+
+
+def score(
+    trainer: pl.Trainer, learner: Learner, datamodule: HumorDataModule, split: str, checkpoint: str | Path | None
+) -> dict[str, Any]:
+    """Run ``trainer.test`` on one split; None scores the weights that the learner has."""
+    datamodule.test_split = split
+    path = None if checkpoint is None else str(checkpoint)
+    trainer.test(learner, datamodule, ckpt_path=path, verbose=False, weights_only=True)
+    return learner.results["test"]
+
+
+def _prefix() -> str:
+    """First part of a run's name: its experiment."""
+    choice = HydraConfig.get().runtime.choices.get("experiment") if HydraConfig.initialized() else None
+    return choice or "default"
+
+
+def _config_to_resume(cfg: DictConfig) -> DictConfig:
+    """The configuration of the run to go on with, which is never composed anew."""
+    others = [o for o in HydraConfig.get().overrides.task if not o.startswith(("resume=", "hydra."))]
+    if others:
+        raise UserError(
+            f"resume={cfg.resume}",
+            found=f"other settings beside it ({', '.join(others)})",
+            expected="resume alone: a run goes on with its own configuration",
+            fix=f"python src/lit_humor/train.py resume={cfg.resume}",
+        )
+    path, saved = open_run_dir(cfg.resume)
+    if not (path / record.CHECKPOINTS / record.LAST).is_file():
+        raise UserError(
+            f"resume={cfg.resume}",
+            found="no checkpoints/last.ckpt in that run",
+            expected="a run that got through an epoch or was interrupted cleanly",
+            fix="start it again under another run_id",
+        )
+    return saved
+
+
+def _set_aside_metrics(run_dir: Path) -> None:
+    """Keep the metrics of the part before a resume: the CSV logger would start the file anew."""
+    metrics = run_dir / record.METRICS
+    if metrics.is_file():
+        count = len(list(run_dir.glob("metrics.before-resume-*.csv")))
+        metrics.rename(run_dir / f"metrics.before-resume-{count + 1}.csv")
+
+
+def _fit(trainer: pl.Trainer, learner: Learner, datamodule: HumorDataModule, run_dir: Path, resume: bool) -> None:
+    checkpoint = str(run_dir / record.CHECKPOINTS / record.LAST) if resume else None
+    try:
+        trainer.fit(learner, datamodule, ckpt_path=checkpoint, weights_only=True)
+    except InterruptedRun:
+        _set_state(run_dir, record.INTERRUPTED)
+        screen.show(
+            f"\nInterrupted; {record.CHECKPOINTS}/{record.LAST} is saved.",
+            f"To go on: python src/lit_humor/train.py resume={run_dir}",
+        )
+        sys.exit(_INTERRUPTED)
+    except BaseException:
+        _set_state(run_dir, record.FAILED)
+        raise
+
+
+def _set_state(run_dir: Path, state: str) -> None:
+    status = run_dir / record.STATUS
+    if is_main_process() and status.is_file():
+        record.write_json(status, record.read_json(status) | {"state": state, "heartbeat": time.time()})
+
+
+def _scored(datamodule: HumorDataModule) -> list[str]:
+    return [split for split in (VAL, TEST) if split in datamodule.splits]
+
+
+def _baseline(datamodule: HumorDataModule) -> dict[str, Any]:
+    """Metrics of the TF-IDF baseline on every scored split."""
+    splits = _scored(datamodule)
+    found = tfidf_probabilities(datamodule.splits[TRAIN], *(datamodule.splits[split] for split in splits))
+    results = {}
+    for split, probabilities in zip(splits, found, strict=True):
+        metrics = ClassificationMetrics(datamodule.class_names, {})
+        labels = torch.from_numpy(datamodule.splits[split].labels)
+        everything = torch.ones(len(labels), dtype=torch.bool)
+        no_slices = torch.zeros(len(labels), 0, dtype=torch.long)
+        metrics.update(torch.from_numpy(probabilities).float(), labels, everything, no_slices)
+        results[split] = metrics.compute()
+    return results
+
+
+def _finish(
+    run_dir: Path, trainer: pl.Trainer, results: dict[str, Any], baseline: dict[str, Any], seconds: float
+) -> None:
+    for split, found in results.items():
+        screen.show(*screen.result_tables(split, found, baseline.get(split)))
+    checkpoint = trainer.checkpoint_callback
+    record.write_json(
+        run_dir / record.RESULT,
+        {
+            "results": results,
+            "baseline": {"description": DESCRIPTION, "results": baseline} if baseline else None,
+            "definitions": DEFINITIONS,
+            "best": {
+                "monitor": getattr(checkpoint, "monitor", None),
+                "score": float(getattr(checkpoint, "best_model_score", None) or float("nan")),
+                "step": _best_step(run_dir),
+            },
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+            "fit_seconds": round(seconds, 1),
+        },
+    )
+    _set_state(run_dir, record.DONE)
+    screen.show(
+        f"\nFit {seconds:.0f} s. The val numbers chose the checkpoint and flatter; quote test.",
+        f"Results, predictions and checkpoints: {run_dir}",
+        f"Score it again: python src/lit_humor/eval.py run={run_dir}",
+    )
+
+
+def _best_step(run_dir: Path) -> dict[str, int] | None:
+    best = run_dir / record.CHECKPOINTS / record.BEST
+    if not best.is_file():
+        return None
+    saved = torch.load(best, map_location="cpu", weights_only=True, mmap=True)
+    return {"epoch": saved["epoch"], "global_step": saved["global_step"]}

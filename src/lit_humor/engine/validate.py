@@ -1,0 +1,153 @@
+"""Holds a composed configuration against the signatures of the classes it names; reports all problems at once."""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import difflib
+import importlib
+import inspect
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from lit_humor.core.errors import UserError, UserErrors, shorten
+
+ALLOWED_TARGETS = ("lit_humor.", "lightning.pytorch.callbacks.", "lightning.pytorch.loggers.", "torch.optim.", "torchmetrics.")
+
+
+def check_config(cfg: DictConfig, supplied: Mapping[str, Iterable[str]], flat: Mapping[str, type]) -> None:
+    """Check every node that names a class.
+
+    Args:
+        cfg: The composed configuration.
+        supplied: Arguments that Python adds when it builds a node, by the node's key.
+        flat: Nodes that also hold the fields of a dataclass, by key.
+
+    Raises:
+        UserErrors: Keys that no class takes, values of a wrong type, values that must be set; one line each.
+    """
+    problems: list[UserError] = []
+    for key in OmegaConf.missing_keys(cfg):
+        if not key.startswith("paths."):
+            problems.append(UserError(key, found="no value", expected="a value", fix=f"set {key}=..."))
+    plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
+    for key, node in _nodes(plain, ""):
+        problems += _check_node(key, node, set(supplied.get(key, ())), flat.get(key))
+    if problems:
+        raise UserErrors(problems)
+
+
+def _nodes(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield key, value
+        for name, child in value.items():
+            yield from _nodes(child, f"{key}.{name}" if key else str(name))
+
+
+def _check_node(key: str, node: dict[str, Any], supplied: set[str], flat: type | None) -> list[UserError]:
+    try:
+        target = find_target(key, node["_target_"])
+    except UserError as error:
+        return [error]
+    hints, parameters = _signature(target)
+    if flat is not None:
+        hints |= get_type_hints(flat)
+        parameters |= {f.name: True for f in dataclasses.fields(flat)}
+    problems = []
+    for name, value in node.items():
+        where = f"{key}.{name}"
+        if name == "_target_" or value == "???":
+            continue
+        if name not in parameters:
+            problems.append(unknown_key(where, shorten(value), [n for n in parameters if n not in supplied]))
+        elif not fits(value, hints.get(name, Any)):
+            expected = _describe(hints[name])
+            problems.append(UserError(where, found=shorten(value), expected=expected, fix=f"set {where} to such a value"))
+    missing = [n for n, required in parameters.items() if required and n not in node and n not in supplied]
+    problems += [UserError(f"{key}.{n}", found="nothing", expected="a value", fix=f"set {key}.{n}=...") for n in missing]
+    return problems
+
+
+def find_target(key: str, path: str) -> Any:
+    """Import what a ``_target_`` names, if it is on the allow-list: a config file must not run just any function."""
+    if not str(path).startswith(ALLOWED_TARGETS):
+        raise UserError(
+            f"{key}._target_",
+            found=str(path),
+            expected=f"something below {', '.join(ALLOWED_TARGETS)}",
+            fix="write a class of your own under src/lit_humor and name that",
+        )
+    module, _, name = str(path).rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        raise UserError(
+            f"{key}._target_", found=str(path), expected="a class or function that exists", fix="correct the path"
+        ) from None
+
+
+def unknown_key(where: str, found: str, known: Iterable[str]) -> UserError:
+    """The error for a key that nothing takes, with the nearest one that exists."""
+    known = sorted(known)
+    near = difflib.get_close_matches(where.rpartition(".")[2], known, n=1, cutoff=0.5)
+    return UserError(
+        where,
+        found=f"an unknown key (value {found})",
+        expected=f"one of {', '.join(known)}",
+        fix=f"did you mean '{near[0]}'?" if near else "take one of these, or remove it",
+    )
+
+
+def _signature(target: Any) -> tuple[dict[str, Any], dict[str, bool]]:
+    """Type hints and parameters (True where required) of what a node calls."""
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = get_type_hints(function)
+    except NameError:  # a hint of a library that exists only for its type checker
+        hints = {}
+    parameters = {}
+    for name, parameter in inspect.signature(target).parameters.items():
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            parameters[name] = parameter.default is parameter.empty
+    return hints, parameters
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value can stand for an annotation; classes are built from nodes with ``_target_``."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, argument) for argument in arguments)
+    if origin is Literal:
+        return value in arguments
+    if hint is Any or isinstance(value, (DictConfig, ListConfig)):
+        return True
+    if hint is None or hint is type(None):
+        return value is None
+    if hint is bool or hint is str:
+        return isinstance(value, hint)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if origin in (list, tuple, collections.abc.Sequence):
+        return isinstance(value, Sequence) and not isinstance(value, str) and all(fits(v, arguments[0]) for v in value)
+    if origin in (dict, collections.abc.Mapping):
+        return isinstance(value, dict) and all(fits(v, arguments[1]) for v in value.values())
+    return True
+
+
+def _describe(hint: Any) -> str:
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(_describe(argument) for argument in get_args(hint))
+    if get_origin(hint) is Literal:
+        return " or ".join(map(str, get_args(hint)))
+    names = {bool: "true or false", int: "an integer", float: "a number", str: "a text", type(None): "null"}
+    if hint in names:
+        return names[hint]
+    if get_origin(hint) in (list, collections.abc.Sequence):
+        return f"a list of items, each {_describe(get_args(hint)[0])}"
+    return str(hint)

@@ -1,0 +1,17 @@
+"""Score a saved checkpoint: python src/lit_humor/eval.py run=<folder> [split=val] [data=csv data.test_path=...]."""
+
+from omegaconf import DictConfig
+
+from lit_humor.engine.cli import command
+
+
+@command("eval")
+def main(cfg: DictConfig) -> None:
+    """Load a run, score one split, write and show the results."""
+    from lit_humor.engine.evaluation import evaluate  # imports lightning (seconds): not for --help and --cfg
+
+    evaluate(cfg)
+
+
+if __name__ == "__main__":
+    main()

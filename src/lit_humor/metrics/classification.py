@@ -1,0 +1,177 @@
+"""Metrics of a classifier, exact under several processes. Legend: B rows, C classes, S slice columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassAUROC,
+    MulticlassCalibrationError,
+    MulticlassConfusionMatrix,
+    MulticlassF1Score,
+    MulticlassPrecision,
+    MulticlassRecall,
+)
+
+DEFINITIONS = {
+    "f1": "F1 of the last class (humor) with two classes, macro F1 with more; chosen by the highest probability",
+    "accuracy": "share of rows whose most probable class is their label",
+    "f1_macro": "mean of the classes' F1, each class counting the same",
+    "f1_weighted": "mean of the classes' F1, weighted by their rows",
+    "mcc": "Matthews correlation coefficient (Gorodkin's R_K with more than two classes)",
+    "auroc": "area under the ROC curve, macro mean over one-versus-rest; exact, no bins",
+    "calibration_error": "expected calibration error of the highest probability, 15 bins of equal width",
+    "loss": "mean of the training objective per row, with its weights and smoothing",
+    "precision/recall/f1 per class": "of that class against the rest; 0 where it was never predicted",
+    "slices": "rows, accuracy and f1 (as above) of rows of one language, genre or part",
+}
+
+
+class ClassificationMetrics(nn.Module):
+    """All metrics of one stage, updated batch by batch.
+
+    Args:
+        class_names: Class names in class order, the humorous one last.
+        slice_values: Names of slice columns with their values, e.g. ``{"language": ["en", "es"]}``.
+    """
+
+    def __init__(self, class_names: Sequence[str], slice_values: Mapping[str, Sequence[str]]) -> None:
+        super().__init__()
+        self.class_names = list(class_names)
+        self.slice_values = {name: list(values) for name, values in slice_values.items()}
+        count = len(self.class_names)
+        self.collection = MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(count, average="micro"),
+                "precision": MulticlassPrecision(count, average="none"),
+                "recall": MulticlassRecall(count, average="none"),
+                "class_f1": MulticlassF1Score(count, average="none"),
+                "f1_macro": MulticlassF1Score(count, average="macro"),
+                "f1_weighted": MulticlassF1Score(count, average="weighted"),
+                "confusion": MulticlassConfusionMatrix(count),
+                "auroc": MulticlassAUROC(count, average="macro"),
+                "calibration_error": MulticlassCalibrationError(count, n_bins=15),
+            }
+        )
+        self.slices = nn.ModuleList(
+            SlicedConfusion(len(values), count) for values in self.slice_values.values()
+        )
+
+    def update(self, probabilities: Tensor, labels: Tensor, counts: Tensor, slices: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            probabilities: [B, C] float32.
+            labels: [B] int64.
+            counts: [B] bool, False for filler rows, which are left out.
+            slices: [B, S] int64 codes, -1 where unknown.
+        """
+        probabilities, labels, slices = probabilities[counts], labels[counts], slices[counts]
+        if len(labels) == 0:
+            return
+        self.collection.update(probabilities, labels)
+        predictions = probabilities.argmax(dim=1)
+        for column, metric in enumerate(self.slices):
+            metric.update(predictions, labels, slices[:, column])
+
+    def compute(self) -> dict[str, Any]:
+        """Every metric as plain numbers, over the rows of all processes.
+
+        Returns:
+            The scalars named in ``DEFINITIONS``; ``classes``: precision, recall, F1 and rows of each;
+            ``confusion``: counts, a row for each true class; ``slices``: results by column and value.
+        """
+        found = {name: value.cpu() for name, value in self.collection.compute().items()}
+        confusion = found["confusion"].tolist()
+        classes = {
+            name: {
+                "precision": found["precision"][index].item(),
+                "recall": found["recall"][index].item(),
+                "f1": found["class_f1"][index].item(),
+                "rows": sum(confusion[index]),
+            }
+            for index, name in enumerate(self.class_names)
+        }
+        binary = len(self.class_names) == 2
+        scalars = ("accuracy", "f1_macro", "f1_weighted", "auroc", "calibration_error")
+        return {
+            "f1": classes[self.class_names[-1]]["f1"] if binary else found["f1_macro"].item(),
+            **{name: found[name].item() for name in scalars},
+            "mcc": matthews_correlation(found["confusion"]),
+            "rows": sum(map(sum, confusion)),
+            "classes": classes,
+            "confusion": confusion,
+            "slices": {
+                name: metric.results(values)
+                for (name, values), metric in zip(self.slice_values.items(), self.slices, strict=True)
+            },
+        }
+
+    def reset(self) -> None:
+        """Forget all rows."""
+        self.collection.reset()
+        for metric in self.slices:
+            metric.reset()
+
+
+def matthews_correlation(confusion: Tensor) -> float:
+    """Gorodkin's R_K from counts [C, C]; 0 where only one class was predicted or exists, as in scikit-learn.
+
+    torchmetrics 1.9 returns a small number other than 0 in that case.
+
+    Source: Gorodkin 2004, equation 8.
+    """
+    counts = confusion.double()
+    rows, true, predicted = counts.sum(), counts.sum(1), counts.sum(0)
+    covariance = counts.diagonal().sum() * rows - true @ predicted
+    spread = (rows**2 - true @ true) * (rows**2 - predicted @ predicted)
+    return (covariance / spread.sqrt()).item() if spread > 0 else 0.0
+
+
+class SlicedConfusion(Metric):
+    """A confusion matrix for each value of a slice column.
+
+    Args:
+        num_slices: Values of the column.
+        num_classes: C.
+    """
+
+    full_state_update = False
+    confusion: Tensor  # [slices, C, C], true class before predicted class
+
+    def __init__(self, num_slices: int, num_classes: int) -> None:
+        super().__init__()
+        zeros = torch.zeros(num_slices, num_classes, num_classes, dtype=torch.long)
+        self.add_state("confusion", default=zeros, dist_reduce_fx="sum")
+
+    def update(self, predictions: Tensor, labels: Tensor, codes: Tensor) -> None:
+        """Add rows [B]; those with code -1 are left out."""
+        known = codes >= 0
+        num_slices, num_classes, _ = self.confusion.shape
+        cells = (codes[known] * num_classes + labels[known]) * num_classes + predictions[known]
+        self.confusion += torch.bincount(cells, minlength=self.confusion.numel()).view_as(self.confusion)
+
+    def compute(self) -> Tensor:
+        """[slices, C, C] counts."""
+        return self.confusion
+
+    def results(self, values: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Rows, accuracy and F1 of each value that has rows."""
+        results = {}
+        for value, matrix in zip(values, self.compute().cpu().double(), strict=True):
+            rows = matrix.sum().item()
+            if not rows:
+                continue
+            hits = matrix.diagonal()
+            f1 = 2 * hits / (matrix.sum(0) + matrix.sum(1)).clamp(min=1)
+            results[value] = {
+                "rows": int(rows),
+                "accuracy": (hits.sum() / rows).item(),
+                "f1": (f1[-1] if len(f1) == 2 else f1.mean()).item(),
+            }
+        return results

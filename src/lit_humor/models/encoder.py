@@ -1,0 +1,175 @@
+"""A pretrained encoder with a classification head. Legend: B rows, T tokens, D hidden size, C classes, L layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from huggingface_hub.utils import enable_progress_bars
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers.utils import logging as hf_logging
+
+from lit_humor.core.batch import MODEL_INPUTS
+from lit_humor.core.errors import UserError, shorten
+from lit_humor.models.pooling import POOLINGS
+
+# Every load reports the pooling layer's weights as unused and draws a bar; only downloads are worth a bar.
+hf_logging.set_verbosity_error()
+hf_logging.disable_progress_bar()
+enable_progress_bars()
+
+
+class TextClassifier(nn.Module):
+    """Any encoder of the Hugging Face hub, pooled, with the head of RoBERTa (dense, tanh, projection).
+
+    Args:
+        pretrained: Name on the hub or local folder (``config.json``, ``model.safetensors``).
+        num_classes: C.
+        dropout: Dropout of hidden states and of the head.
+        attention_dropout: Dropout of attention probabilities.
+        pooling: ``first`` token or ``mean`` of tokens.
+        attention: Attention backend of transformers (``sdpa``, ``eager``).
+        with_weights: Load the pretrained weights; False leaves them random, for a checkpoint that follows.
+
+    Raises:
+        UserError: The model cannot be found or loaded.
+    """
+
+    def __init__(
+        self,
+        pretrained: str,
+        num_classes: int,
+        *,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.1,
+        pooling: Literal["first", "mean"] = "first",
+        attention: str = "sdpa",
+        with_weights: bool = True,
+    ) -> None:
+        super().__init__()
+        config = load_config(pretrained)
+        config.hidden_dropout_prob = dropout
+        config.attention_probs_dropout_prob = attention_dropout
+        self.backbone = _load_backbone(pretrained, config, attention, with_weights)
+        self.pool = POOLINGS[pooling]
+        self.head = ClassificationHead(config.hidden_size, num_classes, dropout, config.initializer_range)
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """Configuration of the encoder, as transformers saves it."""
+        return self.backbone.config
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Score a batch.
+
+        Returns:
+            ``logits`` [B, C] and ``embeddings`` [B, D], the pooled vectors.
+        """
+        inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
+        hidden = self.backbone(**inputs).last_hidden_state
+        pooled = self.pool(hidden, batch["attention_mask"])
+        return {"logits": self.head(pooled), "embeddings": pooled}
+
+    def parameter_depths(self) -> dict[str, int]:
+        """Depth of each parameter by name: 0 for embeddings, 1 ... L for layers from below, L + 1 for the head."""
+        prefix, num_layers = self._layers()
+        depths = {}
+        for name, _ in self.named_parameters():
+            if name.startswith(prefix):
+                depths[name] = int(name[len(prefix) :].split(".", 1)[0]) + 1
+            else:
+                depths[name] = num_layers + 1 if name.startswith("head.") or ".final" in name else 0
+        return depths
+
+    def _layers(self) -> tuple[str, int]:
+        """Name prefix and number of the encoder's layers: its list of ``num_hidden_layers`` modules."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.ModuleList) and len(module) == self.config.num_hidden_layers:
+                return f"{name}.", len(module)
+        raise UserError(
+            f"model.pretrained={self.config.name_or_path}",
+            found="no list of layers in the encoder",
+            expected=f"a list of {self.config.num_hidden_layers} layers",
+            fix="choose another encoder, or set optim.layer_decay=1",
+        )
+
+
+class ClassificationHead(nn.Module):
+    """Dropout, dense, tanh, dropout, projection, as RoBERTa has it.
+
+    Source: Liu et al. 2019, RoBERTa; the code of fairseq's ``RobertaClassificationHead``.
+
+    Args:
+        hidden_size: D.
+        num_classes: C.
+        dropout: Dropout before both layers.
+        initializer_range: Standard deviation of the initial weights.
+    """
+
+    def __init__(self, hidden_size: int, num_classes: int, dropout: float, initializer_range: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.out_proj = nn.Linear(hidden_size, num_classes)
+        for layer in (self.dense, self.out_proj):
+            nn.init.normal_(layer.weight, std=initializer_range)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """[B, D] -> [B, C]."""
+        hidden = torch.tanh(self.dense(self.dropout(pooled)))
+        return self.out_proj(self.dropout(hidden))
+
+
+def load_config(pretrained: str) -> PretrainedConfig:
+    """Read the configuration of an encoder, from the hub, its cache or a local folder."""
+    try:
+        return AutoConfig.from_pretrained(pretrained, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise _unreachable(pretrained, error) from error
+
+
+def max_positions(config: PretrainedConfig) -> int:
+    """Tokens that the encoder takes at most; RoBERTa and its kin lose two positions to the padding index."""
+    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    return config.max_position_embeddings - offset
+
+
+def _load_backbone(
+    pretrained: str, config: PretrainedConfig, attention: str, with_weights: bool
+) -> PreTrainedModel:
+    # A pooling layer that nothing uses would get no gradient, and DDP stops on that.
+    extra = {} if config.model_type not in ("bert", "roberta", "xlm-roberta") else {"add_pooling_layer": False}
+    if not with_weights:
+        return AutoModel.from_config(config, attn_implementation=attention, **extra)
+    try:
+        return AutoModel.from_pretrained(
+            pretrained,
+            config=config,
+            attn_implementation=attention,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            **extra,
+        )
+    except (OSError, ValueError) as error:
+        raise _unreachable(pretrained, error) from error
+
+
+def _unreachable(pretrained: str, error: Exception) -> UserError:
+    if Path(pretrained).is_dir():
+        return UserError(
+            f"model.pretrained={pretrained}",
+            found=f"a folder that does not load ({shorten(str(error), 160)})",
+            expected="config.json, model.safetensors and tokenizer.json of one encoder",
+            fix="download the folder again",
+        )
+    return UserError(
+        f"model.pretrained={pretrained}",
+        found=f"no such model in reach ({type(error).__name__}: hub not reachable, or wrong name)",
+        expected="a model on the hub, in the cache that HF_HOME names, or a local folder",
+        fix="go online, set HF_HOME to a cache that holds it, set model.pretrained=<folder>, or use the "
+        "embedded model=minilm",
+    )

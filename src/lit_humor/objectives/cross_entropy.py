@@ -1,0 +1,111 @@
+"""Class-weighted, label-smoothed cross-entropy, in which both really apply. Legend: B rows, C classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lit_humor.core.errors import UserError
+from lit_humor.objectives.objective import Model, Objective, Outcome
+
+
+class CrossEntropy(Objective):
+    """Cross-entropy with class weights and label smoothing.
+
+    Formula, for a row of class y with log-probabilities log p:
+    ``w[y] * ((1 - eps) * -log p[y] + eps / C * sum_c -log p[c])``.
+
+    The weight of the row's own class scales its whole loss, smoothing included; ``torch.nn.CrossEntropyLoss`` spreads
+    the weights of *all* classes over the smoothing mass instead, which bends the targets towards the rare class.
+    Weights have mean 1 over the training rows, so that the loss can be divided by a number of rows, whichever they are.
+
+    Source: smoothing: Szegedy et al. 2016, section 7; effective number: Cui et al. 2019, equation 3.
+    Price: none worth measuring.
+    Neighbours: no weights when the metric is accuracy and the classes are near even; no smoothing when
+    probabilities are to be used as they are.
+
+    Args:
+        num_classes: C.
+        class_weights: ``none``, ``balanced`` (N / (C n_c)), ``effective_number``, or one number a class.
+        label_smoothing: eps in [0, 1), as torch means it: the true class keeps 1 - eps + eps / C.
+        beta: Beta of the effective number, in [0, 1).
+
+    Raises:
+        UserError: Weights or smoothing are out of range.
+    """
+
+    class_weights: Tensor
+
+    def __init__(
+        self,
+        num_classes: int,
+        class_weights: str | list[float] = "none",
+        label_smoothing: float = 0.0,
+        beta: float = 0.999,
+    ) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise UserError(
+                "objective.label_smoothing", found=str(label_smoothing), expected="0 <= value < 1", fix="try 0.1"
+            )
+        if not 0 <= beta < 1:
+            raise UserError("objective.beta", found=str(beta), expected="0 <= value < 1", fix="try 0.999")
+        _check_weights(class_weights, num_classes)
+        self.scheme, self.label_smoothing, self.beta = class_weights, label_smoothing, beta
+        self.register_buffer("class_weights", torch.ones(num_classes))
+
+    def prepare(self, class_counts: np.ndarray) -> None:
+        """Compute the weights from the training rows of each class [C]."""
+        weights = compute_class_weights(self.scheme, class_counts, self.beta)
+        self.class_weights.copy_(torch.from_numpy(weights))
+
+    def forward(self, model: Model, batch: Mapping[str, Tensor]) -> Outcome:
+        """Return ``cross_entropy`` [B] and ``probabilities`` [B, C]."""
+        logits = model(batch)["logits"].float()  # bf16 logits would lose digits and refuse fp32 weights
+        log_probabilities = F.log_softmax(logits, dim=-1)
+        labels = batch["labels"]
+        of_label = -log_probabilities.gather(1, labels[:, None]).squeeze(1)
+        smoothed = torch.lerp(of_label, -log_probabilities.mean(dim=1), self.label_smoothing)
+        losses = {"cross_entropy": self.class_weights[labels] * smoothed}
+        return Outcome(losses, {"probabilities": log_probabilities.exp()})
+
+
+def compute_class_weights(scheme: str | list[float], class_counts: np.ndarray, beta: float) -> np.ndarray:
+    """Weights of the classes, scaled to mean 1 over the training rows.
+
+    Args:
+        scheme: See ``CrossEntropy``.
+        class_counts: [C] training rows of each class, none zero.
+        beta: Beta of the effective number.
+
+    Returns:
+        [C] float32 with ``sum(n_c * w_c) == sum(n_c)``.
+    """
+    counts = np.asarray(class_counts, dtype=np.float64)
+    if scheme == "none":
+        weights = np.ones_like(counts)
+    elif scheme == "balanced":
+        weights = 1 / counts
+    elif scheme == "effective_number":
+        weights = (1 - beta) / (1 - beta**counts)
+    else:
+        weights = np.asarray(scheme, dtype=np.float64)
+    return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
+
+
+def _check_weights(scheme: str | list[float], num_classes: int) -> None:
+    if isinstance(scheme, str):
+        fits = scheme in ("none", "balanced", "effective_number")
+    else:
+        fits = len(scheme) == num_classes and all(weight > 0 for weight in scheme)
+    if not fits:
+        raise UserError(
+            "objective.class_weights",
+            found=str(scheme),
+            expected=f"none, balanced, effective_number, or {num_classes} positive numbers in class order",
+            fix="set objective.class_weights=balanced",
+        )

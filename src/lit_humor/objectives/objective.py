@@ -1,0 +1,38 @@
+"""The objective contract: a model and a batch in, named losses and outputs out. Legend: B rows, C classes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor, nn
+
+Model = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an objective returns.
+
+    Attributes:
+        losses: Named losses, one float32 value a row [B]; their sum is what training minimises. A loss per row,
+            not a mean, lets the learner divide by the rows of the optimizer step, however they are spread over
+            micro-batches and processes.
+        outputs: Named tensors for metrics and predictions; classification has ``probabilities`` [B, C] float32.
+    """
+
+    losses: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Objective(nn.Module, ABC):
+    """What training minimises; a new loss is a new subclass in a new file."""
+
+    def prepare(self, class_counts: np.ndarray) -> None:  # noqa: B027
+        """Look at the training rows of each class [C] before training; not called for evaluation."""
+
+    @abstractmethod
+    def forward(self, model: Model, batch: Mapping[str, Tensor]) -> Outcome:
+        """Run the model on the batch and return the losses; the same in training and validation."""

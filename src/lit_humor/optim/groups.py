@@ -1,0 +1,93 @@
+"""AdamW with layer-wise learning-rate decay. Legend: L layers of the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from lit_humor.core.errors import UserError
+from lit_humor.optim.schedules import WarmupDecay
+
+
+class LayerwiseAdamW:
+    """AdamW whose learning rate falls from the head down to the embeddings.
+
+    A parameter at depth d (embeddings 0, layers 1 ... L, head L + 1) learns at
+    ``learning_rate * lr_scale * layer_decay ** (L + 1 - d)``: the head at the full rate, the top layer at one
+    factor less, the embeddings at ``layer_decay ** (L + 1)``. Biases and norms (parameters of one dimension) get no
+    weight decay.
+
+    Source: Howard & Ruder 2018, section 3.2 (discriminative fine-tuning); Clark et al. 2020, section 3.1.
+    Price: none; the same optimizer with more groups.
+
+    Args:
+        learning_rate: Rate of the head at the peak of the schedule.
+        schedule: Course of all rates over the training.
+        lr_scale: Factor of the model, so that one recipe serves large and small encoders.
+        layer_decay: Factor from one depth to the next below; 1 switches it off.
+        weight_decay: Decoupled weight decay of matrices.
+        eps: AdamW's epsilon.
+        betas: AdamW's betas.
+
+    Raises:
+        UserError: A value is out of range.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        schedule: WarmupDecay,
+        lr_scale: float = 1.0,
+        layer_decay: float = 1.0,
+        weight_decay: float = 0.01,
+        eps: float = 1e-8,
+        betas: Sequence[float] = (0.9, 0.999),
+    ) -> None:
+        for key, value in (("learning_rate", learning_rate), ("lr_scale", lr_scale), ("layer_decay", layer_decay)):
+            if not value > 0 or (key == "layer_decay" and value > 1):
+                limit = "0 < value <= 1" if key == "layer_decay" else "a number above 0"
+                raise UserError(f"optim.{key}", found=str(value), expected=limit, fix=f"set optim.{key} in range")
+        self.schedule = schedule
+        self.learning_rate, self.lr_scale, self.layer_decay = learning_rate, lr_scale, layer_decay
+        self.weight_decay, self.eps, self.betas = weight_decay, eps, tuple(betas)
+
+    def groups(
+        self, parameters: Iterable[tuple[str, nn.Parameter]], depths: Mapping[str, int]
+    ) -> list[dict[str, Any]]:
+        """Sort trainable parameters into groups, each into exactly one.
+
+        Args:
+            parameters: Names and parameters.
+            depths: Depth of each parameter by name; see ``LayerwiseAdamW``.
+
+        Returns:
+            Groups for ``torch.optim``, from the embeddings up, with ``name``, ``depth``, ``lr`` and ``weight_decay``.
+        """
+        top = max(depths.values())
+        groups: dict[tuple[int, bool], dict[str, Any]] = {}
+        for name, parameter in parameters:
+            if not parameter.requires_grad:
+                continue
+            depth, is_matrix = depths[name], parameter.ndim > 1
+            label = "embeddings" if depth == 0 else "head" if depth == top else f"layer {depth - 1}"
+            group = groups.setdefault(
+                (depth, not is_matrix),
+                {
+                    "name": label if is_matrix else f"{label}, biases and norms",
+                    "depth": depth,
+                    "lr": self.learning_rate * self.lr_scale * self.layer_decay ** (top - depth),
+                    "weight_decay": self.weight_decay if is_matrix else 0.0,
+                    "params": [],
+                },
+            )
+            group["params"].append(parameter)
+        return [groups[key] for key in sorted(groups)]
+
+    def build(self, groups: list[dict[str, Any]], fused: bool) -> torch.optim.AdamW:
+        """Make the optimizer; ``fused`` updates all parameters in one pass (not with fp16 gradient scaling)."""
+        return torch.optim.AdamW(
+            groups, lr=self.learning_rate, betas=self.betas, eps=self.eps, fused=fused  # type: ignore[arg-type]
+        )
