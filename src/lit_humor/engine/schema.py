@@ -83,9 +83,26 @@ class EvalConfig:
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
+@dataclass
+class BenchConfig:
+    """Everything of a benchmark."""
+
+    suite: str = MISSING
+    name: Optional[str] = None
+    model: str = MISSING
+    train_path: Optional[str] = None
+    val_path: Optional[str] = None
+    experiments: list[str] = MISSING
+    seeds: list[int] = MISSING
+    max_epochs: Optional[int] = None
+    output: str = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
 def register_schemas() -> None:
     """Make the types, and ``${root_dir:}``, known to Hydra."""
     OmegaConf.register_new_resolver("root_dir", lambda: str(ROOT_DIR), replace=True)
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="eval_schema", node=EvalConfig)
+    store.store(name="bench_schema", node=BenchConfig)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import sys
 import time
 import warnings
@@ -59,14 +60,15 @@ def train(cfg: DictConfig) -> None:
         factory.save_backbone(run_dir, learner, datamodule)
     screen.show(f"Run folder: {run_dir}\n")
 
-    started = time.monotonic()
+    wall, cpu = time.monotonic(), time.process_time()
     _fit(trainer, learner, datamodule, run_dir, resume=resumed is not None)
-    seconds = time.monotonic() - started
+    cost = {"fit_seconds": time.monotonic() - wall, "fit_cpu_seconds": time.process_time() - cpu}
+    cost["peak_memory_bytes"] = _peak_memory_bytes()
     best = getattr(trainer.checkpoint_callback, "best_model_path", "") or run_dir / record.CHECKPOINTS / record.LAST
     results = {split: score(trainer, learner, datamodule, split, best) for split in _scored(datamodule)}
     if trainer.is_global_zero:
         baseline = _baseline(datamodule) if cfg.baseline else {}
-        _finish(run_dir, trainer, results, baseline, seconds)
+        _finish(run_dir, trainer, results, baseline, cost)
 
 
 def quiet_libraries() -> None:
@@ -164,7 +166,7 @@ def _baseline(datamodule: HumorDataModule) -> dict[str, Any]:
 
 
 def _finish(
-    run_dir: Path, trainer: pl.Trainer, results: dict[str, Any], baseline: dict[str, Any], seconds: float
+    run_dir: Path, trainer: pl.Trainer, results: dict[str, Any], baseline: dict[str, Any], cost: dict[str, float]
 ) -> None:
     for split, found in results.items():
         screen.show(*screen.result_tables(split, found, baseline.get(split)))
@@ -182,15 +184,23 @@ def _finish(
             },
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
-            "fit_seconds": round(seconds, 1),
+            **cost,
         },
     )
     _set_state(run_dir, record.DONE)
     screen.show(
-        f"\nFit {seconds:.0f} s. The val numbers chose the checkpoint and flatter; quote test.",
+        f"\nFit {cost['fit_seconds']:.0f} s. The val numbers chose the checkpoint and flatter; quote test.",
         f"Results, predictions and checkpoints: {run_dir}",
         f"Score it again: python src/lit_humor/eval.py run={run_dir}",
     )
+
+
+def _peak_memory_bytes() -> int:
+    """Memory of the GPU at its peak, or of this process where there is none."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _best_step(run_dir: Path) -> dict[str, int] | None:
