@@ -36,8 +36,7 @@ def make_examples(num_rows: int, seed: int = 0, humor_share: float = 0.3, **colu
     labels[:2] = 0, 1
     words = ["sun", "rain", "cat", "dog", "tea", "book", "train", "shop"]
     texts = [
-        " ".join([*generator.choice(words, generator.integers(1, 30)), *(["ha"] if label else [])])
-        for label in labels
+        " ".join([*generator.choice(words, generator.integers(1, 30)), *(["ha"] if label else [])]) for label in labels
     ]
     return Examples(
         ids=[str(i) for i in range(num_rows)],
@@ -121,7 +120,13 @@ def make_store(lengths: list[int]) -> TokenStore:
 
 def make_collator(lengths: list[int], **options: object) -> Collator:
     split = SplitTensors(make_store(lengths), np.zeros(len(lengths), np.int64), np.zeros((len(lengths), 0), np.int64))
-    given = {"pad_token_id": 1, "padding": "longest", "max_length": 64, "pad_to_multiple_of": 1, "with_token_types": False}
+    given = {
+        "pad_token_id": 1,
+        "padding": "longest",
+        "max_length": 64,
+        "pad_to_multiple_of": 1,
+        "with_token_types": False,
+    }
     return Collator(split, **(given | options))  # type: ignore[arg-type]
 
 
@@ -136,4 +141,6 @@ def gradients(learner: Learner) -> dict[str, Tensor]:
 def largest_difference(first: dict[str, Tensor], second: dict[str, Tensor]) -> float:
     assert first.keys() == second.keys()
     assert first, "nothing to compare"
-    return max(float(torch.linalg.norm(first[k] - second[k]) / torch.linalg.norm(first[k]).clamp(min=1e-12)) for k in first)
+    return max(
+        float(torch.linalg.norm(first[k] - second[k]) / torch.linalg.norm(first[k]).clamp(min=1e-12)) for k in first
+    )

@@ -59,9 +59,7 @@ def test_same_gradient_for_every_split(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("GRADIENTS", str(Path(tempfile.mkdtemp(dir=tmp_path)) / "steps.pt"))
-    whole = make_datamodule(
-        tiny_model, tmp_path, window_size=_WINDOW, micro_batch_size=_WINDOW, length_grouped=grouped
-    )
+    whole = make_datamodule(tiny_model, tmp_path, window_size=_WINDOW, micro_batch_size=_WINDOW, length_grouped=grouped)
     parts = make_datamodule(
         tiny_model, tmp_path, window_size=_WINDOW, micro_batch_size=micro_batch_size, length_grouped=grouped
     )
@@ -79,7 +77,9 @@ def test_gradient_is_that_of_the_formula(tiny_model: str, tmp_path: Path) -> Non
     datamodule.setup()
     window = datamodule._sampler("train", training=True).windows()[0]
     datamodule.micro_batch_size = _WINDOW
-    batch = datamodule._loader("train", datamodule._sampler("train", training=True)).collate_fn([int(r) for r in window])
+    batch = datamodule._loader("train", datamodule._sampler("train", training=True)).collate_fn(
+        [int(r) for r in window]
+    )
     log_p = torch.log_softmax(learner.model(batch)["logits"], -1)
     counts = torch.from_numpy(datamodule.class_counts).float()
     weights = counts.sum() / (2 * counts)

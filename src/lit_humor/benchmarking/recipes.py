@@ -73,7 +73,12 @@ def _train(cfg: DictConfig, run_id: str, experiment: str, seed: int) -> None:
         sys.executable,
         str(ROOT_DIR / "src" / "lit_humor" / "train.py"),
         *(f"experiment={experiment}", f"model={cfg.model}", f"seed={seed}", f"run_id={run_id}"),
-        *("data=csv", f"data.train_path={cfg.train_path}", f"data.val_path={cfg.val_path}", "data.test_fraction=0"),
+        *(
+            "data=csv",
+            f"data.train_path={cfg.train_path}",
+            f"data.val_path={cfg.val_path}",
+            "data.test_fraction=0",
+        ),
         *([f"trainer.max_epochs={cfg.max_epochs}"] if cfg.max_epochs else []),
     ]
     screen.show(f"\n{experiment}, seed {seed}: {Path(cfg.paths.logs_dir) / run_id}")
@@ -109,8 +114,8 @@ def markdown(cfg: DictConfig, name: str, runs: Sequence[dict[str, Any]]) -> str:
         f"- Data: train.csv for training, {first['rows']} rows of the validation file for the numbers; the same rows "
         "choose the best epoch, so the numbers flatter a little, all rows of the table alike.",
         f"- {epochs}; seeds {seeds}; mean ± standard deviation over the seeds that are there; f1 is that of humor.",
-        f"- Machine: {machine['processor']}, {machine['threads']} threads, GPUs: {', '.join(machine['gpus']) or 'none'}; "
-        f"precision {first['precision']}.",
+        f"- Machine: {machine['processor']}, {machine['threads']} threads, "
+        f"GPUs: {', '.join(machine['gpus']) or 'none'}; precision {first['precision']}.",
         f"- Commit: {', '.join(commits)}; {time.strftime('%Y-%m-%d')}.",
         "",
         "| recipe | seeds | " + " | ".join(METRICS) + " | epochs to best | s / epoch | CPU-s / epoch | peak MiB |",

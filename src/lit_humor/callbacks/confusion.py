@@ -26,5 +26,5 @@ class ConfusionWriter(pl.Callback):
         results = pl_module.results["val"]  # type: ignore[index]
         record.write_json(
             self.folder / f"val_epoch{trainer.current_epoch}.json",
-            {"classes": list(results["classes"]), "counts": results["confusion"]},  # type: ignore[index,call-overload]
+            {"classes": list(results["classes"]), "counts": results["confusion"]},  # type: ignore[index]
         )

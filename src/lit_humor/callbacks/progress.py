@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from typing import Any
@@ -11,7 +12,8 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-_HEADER = f"{'epoch':>6} {'step':>7} {'train/loss':>11} {'val/loss':>9} {'val/acc':>8} {'val/f1':>7} {'best':>7} {'seconds':>8}"
+_LOG = logging.getLogger("lit_humor.screen")
+_HEADER = " epoch    step  train/loss  val/loss  val/acc  val/f1    best  seconds"
 
 
 class EpochProgress(ProgressBar):
@@ -39,14 +41,15 @@ class EpochProgress(ProgressBar):
         """Show again."""
         self._enabled = True
 
-    def print(self, *args: Any, **kwargs: Any) -> None:
-        """Print above the bar."""
+    def print(self, line: str, **style: Any) -> None:
+        """Print a line above the bar and into log.txt."""
         if self._enabled:
-            self.console.print(*args, **kwargs)
+            self.console.print(line, highlight=False, **style)
+            _LOG.info(line)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the head of the table."""
-        self.print(_HEADER, style="bold", highlight=False)
+        self.print(_HEADER, style="bold")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the bar of an epoch."""
@@ -84,8 +87,7 @@ class EpochProgress(ProgressBar):
         self.print(
             f"{trainer.current_epoch:>6} {trainer.global_step:>7} {seen.get('train/loss', missing):>11.4f} "
             f"{seen.get('val/loss', missing):>9.4f} {seen.get('val/accuracy', missing):>8.4f} "
-            f"{seen.get('val/f1', missing):>7.4f} {self._best:>7.4f} {time.monotonic() - self._epoch_started_at:>8.1f}",
-            highlight=False,
+            f"{seen.get('val/f1', missing):>7.4f} {self._best:>7.4f} {time.monotonic() - self._epoch_started_at:>8.1f}"
         )
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

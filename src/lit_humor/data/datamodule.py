@@ -11,7 +11,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedTokenizerBase
 
-from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL, Batch
+from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.data.batching import Collator, SplitTensors, WindowSampler
 from lit_humor.data.examples import Examples
@@ -64,7 +64,6 @@ class HumorDataModule(pl.LightningDataModule):
         micro_batch_size: Rows of a batch on one device; None takes ``settings.batch_size``.
         num_workers: Loader processes; None takes ``settings.num_workers``.
         seed: Seed of the order of training rows.
-        class_names: Classes of a trained model, when data is scored with it; None takes those of the data.
     """
 
     def __init__(
@@ -103,9 +102,7 @@ class HumorDataModule(pl.LightningDataModule):
         if TRAIN in splits:
             for name, fraction in ((TEST, self.settings.test_fraction), (VAL, self.settings.val_fraction)):
                 if name not in splits and fraction > 0:
-                    splits[TRAIN], splits[name] = split_off(
-                        splits[TRAIN], fraction, self.settings.split_seed, name
-                    )
+                    splits[TRAIN], splits[name] = split_off(splits[TRAIN], fraction, self.settings.split_seed, name)
         self.splits = {name: splits[name] for name in SPLITS if name in splits}
         self.slice_values = _slice_values(self.splits)
         return self.splits
@@ -163,16 +160,15 @@ class HumorDataModule(pl.LightningDataModule):
         self.setup()
         return data_report(self.splits, self.tokens)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader:
         """Training batches of this process, in an order drawn from (seed, epoch)."""
-        loader = self._loader(TRAIN, self._sampler(TRAIN, training=True))
-        return loader
+        return self._loader(TRAIN, self._sampler(TRAIN, training=True))
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> DataLoader:
         """Validation batches of this process, each row once over all processes."""
         return self._loader(VAL, self._sampler(VAL, training=False))
 
-    def test_dataloader(self) -> DataLoader[Batch]:
+    def test_dataloader(self) -> DataLoader:
         """Batches of ``test_split``, each row once over all processes."""
         return self._loader(self.test_split, self._sampler(self.test_split, training=False))
 
@@ -201,7 +197,7 @@ class HumorDataModule(pl.LightningDataModule):
             sampler.num_batches_to_skip, self._num_batches_done = self._num_batches_done % len(sampler), 0
         return sampler
 
-    def _loader(self, split: str, sampler: WindowSampler) -> DataLoader[Batch]:
+    def _loader(self, split: str, sampler: WindowSampler) -> DataLoader:
         collator = Collator(
             SplitTensors(self.tokens[split], self.splits[split].labels, self._slice_codes(split)),
             pad_token_id=self.tokenizer.pad_token_id,
@@ -215,8 +211,7 @@ class HumorDataModule(pl.LightningDataModule):
             batch_sampler=sampler,
             collate_fn=collator,
             num_workers=self.num_workers,
-            persistent_workers=False,
-            pin_memory=bool(self.trainer) and self.trainer.accelerator.__class__.__name__ == "CUDAAccelerator",
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
 
     def _slice_codes(self, split: str) -> np.ndarray:

@@ -92,7 +92,7 @@ def _read_separated(path: Path, separator: str) -> pa.Table:
         raise UserError(
             f"{path}, line {reader.line_num}",
             found=f"broken quoting ({error})",
-            expected="fields quoted with \" and quotes inside them doubled",
+            expected='fields quoted with " and quotes inside them doubled',
             fix="close or double the quote",
         ) from None
     columns: dict[str, Any] = {

@@ -59,7 +59,11 @@ def _message(error: Exception, config_name: str) -> str:
         for override in sys.argv[1:]:
             key, found, value = override.partition("=")
             if found and f"'{key}'" in str(error):
-                if error.__cause__ is not None and "not of type" not in str(error.__cause__) and "could not be converted" in str(error.__cause__):
+                if (
+                    error.__cause__ is not None
+                    and "not of type" not in str(error.__cause__)
+                    and "could not be converted" in str(error.__cause__)
+                ):
                     return f"{key}: {str(error.__cause__).splitlines()[0]}"
                 return str(unknown_key(key, value, _siblings(key, config_name)))
     if isinstance(error, OmegaConfBaseException):

@@ -35,7 +35,12 @@ def evaluate(cfg: DictConfig) -> None:
     origin = run.datamodule.splits[split].origin
     record.write_json(
         folder / record.RESULT,
-        {"results": {split: results}, "origin": origin, "definitions": DEFINITIONS, "checkpoint": cfg.ckpt or "best"},
+        {
+            "results": {split: results},
+            "origin": origin,
+            "definitions": DEFINITIONS,
+            "checkpoint": cfg.ckpt or "best",
+        },
     )
     screen.show(*screen.result_tables(f"{split} ({origin})", results, None), f"Result and predictions: {folder}")
 

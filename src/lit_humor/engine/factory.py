@@ -54,13 +54,22 @@ def validate(cfg: DictConfig) -> None:
     check_config(cfg, SUPPLIED, _FLAT)
     for key in ("max_epochs", "schedule_epochs", "accumulation", "log_every_n_steps"):
         if "trainer" in cfg and cfg.trainer[key] < 1:
-            raise UserError(f"trainer.{key}", found=str(cfg.trainer[key]), expected="at least 1", fix=f"set trainer.{key}=1")
+            raise UserError(
+                f"trainer.{key}",
+                found=str(cfg.trainer[key]),
+                expected="at least 1",
+                fix=f"set trainer.{key}=1",
+            )
     for key in ("val_fraction", "test_fraction"):
         if not 0 <= cfg.data[key] < 1:
-            raise UserError(f"data.{key}", found=str(cfg.data[key]), expected="0 <= value < 1", fix=f"set data.{key}=0.1")
+            raise UserError(
+                f"data.{key}", found=str(cfg.data[key]), expected="0 <= value < 1", fix=f"set data.{key}=0.1"
+            )
     for key in ("max_length", "batch_size", "eval_batch_size", "pad_to_multiple_of"):
         if cfg.data[key] < 1:
-            raise UserError(f"data.{key}", found=str(cfg.data[key]), expected="at least 1", fix=f"set data.{key} higher")
+            raise UserError(
+                f"data.{key}", found=str(cfg.data[key]), expected="at least 1", fix=f"set data.{key} higher"
+            )
 
 
 def build_plan(cfg: DictConfig, machine: Machine) -> Plan:
@@ -185,7 +194,7 @@ def load_run(folder: str, checkpoint: str | None = None, data: DictConfig | None
     """
     path, cfg = open_run_dir(folder)
     backbone = str(path / record.BACKBONE)
-    class_names = tuple(name for _, name in sorted(load_config(backbone).id2label.items()))
+    class_names = tuple(name for _, name in sorted((load_config(backbone).id2label or {}).items()))
     datamodule = build_datamodule(cfg.data if data is None else data, backbone, cfg.seed, plan=None)
     datamodule.load()
     _check_classes(datamodule, class_names)
@@ -208,16 +217,26 @@ def _check_classes(datamodule: HumorDataModule, class_names: tuple[str, ...]) ->
 def _load_weights(learner: Learner, checkpoint: Path) -> None:
     if "://" in str(checkpoint) or not checkpoint.is_file():
         raise UserError(
-            f"ckpt={checkpoint}", found="no such file", expected="a checkpoint on this disk", fix="ls logs/*/checkpoints"
+            f"ckpt={checkpoint}",
+            found="no such file",
+            expected="a checkpoint on this disk",
+            fix="ls logs/*/checkpoints",
         )
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
         learner.load_state_dict(state)
-    except (RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError, torch.serialization.pickle.UnpicklingError) as error:
+    except (
+        RuntimeError,
+        KeyError,
+        TypeError,
+        EOFError,
+        OSError,
+        ValueError,
+        torch.serialization.pickle.UnpicklingError,
+    ) as error:
         raise UserError(
             f"ckpt={checkpoint}",
             found=f"weights that do not fit the run's model ({str(error).splitlines()[0]})",
             expected="a checkpoint of this run",
             fix="name the run folder that the checkpoint came from: run=<folder>",
         ) from None
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -32,6 +33,9 @@ class Learner(pl.LightningModule):
         schedule_epochs: Epochs until the rate is back at zero; the trainer's epochs where these are fewer.
     """
 
+    metrics: Mapping[str, ClassificationMetrics]
+    mean_losses: Mapping[str, MeanMetric]
+
     def __init__(
         self,
         model: nn.Module,
@@ -43,8 +47,8 @@ class Learner(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.model, self.objective = model, objective
-        self.metrics = nn.ModuleDict(metrics)
-        self.mean_losses = nn.ModuleDict({stage: MeanMetric() for stage in metrics})
+        self.metrics = nn.ModuleDict(metrics)  # type: ignore[assignment]
+        self.mean_losses = nn.ModuleDict({stage: MeanMetric() for stage in metrics})  # type: ignore[assignment]
         self.mean_train_loss = MeanMetric()
         self.optimizer, self.window_size, self.schedule_epochs = optimizer, window_size, schedule_epochs
         self.num_warmup_steps = 0
@@ -59,7 +63,7 @@ class Learner(pl.LightningModule):
         self.mean_train_loss.update(self.last_loss, num_rows)
         return losses.sum() * (self.trainer.accumulate_grad_batches * self.trainer.world_size / self.window_size)
 
-    def validation_step(self, batch: Batch, batch_index: int) -> Outcome:
+    def validation_step(self, batch: Batch, batch_index: int) -> Outcome:  # type: ignore[override]
         """Score a validation batch with the training objective."""
         return self._evaluate("val", batch)
 
@@ -69,7 +73,7 @@ class Learner(pl.LightningModule):
             self._finish_training_loss()
         self._finish("val")
 
-    def test_step(self, batch: Batch, batch_index: int) -> Outcome:
+    def test_step(self, batch: Batch, batch_index: int) -> Outcome:  # type: ignore[override]
         """Score a test batch with the training objective."""
         return self._evaluate("test", batch)
 
@@ -90,19 +94,21 @@ class Learner(pl.LightningModule):
     def _evaluate(self, stage: str, batch: Batch) -> Outcome:
         outcome, losses = self._losses(batch)
         counts = batch["row_weights"] > 0
-        self.metrics[stage].update(outcome.outputs["probabilities"], batch["labels"], counts, batch["slices"])  # type: ignore[operator]
+        self.metrics[stage].update(outcome.outputs["probabilities"], batch["labels"], counts, batch["slices"])
         if counts.any():
             self.mean_losses[stage].update(losses[counts])
         return outcome
 
     def _finish(self, stage: str, split: str | None = None) -> None:
-        results = self.metrics[stage].compute()  # type: ignore[operator]
+        results = self.metrics[stage].compute()
         results["loss"] = self.mean_losses[stage].compute().item()
         self.results[stage] = results
-        self.metrics[stage].reset()  # type: ignore[operator]
+        self.metrics[stage].reset()
         self.mean_losses[stage].reset()
         # compute() has already gathered the rows of all processes: every rank logs the same numbers.
-        self.log_dict({f"{split or stage}/{name}": value for name, value in results.items() if isinstance(value, float)})
+        self.log_dict(
+            {f"{split or stage}/{name}": value for name, value in results.items() if isinstance(value, float)}
+        )
 
     def _finish_training_loss(self) -> None:
         """Log the mean loss of the rows trained on since the last validation, over all processes."""
@@ -125,7 +131,7 @@ class Learner(pl.LightningModule):
         named = [*self.model.named_parameters(), *own.items()]
         return self.optimizer.groups(named, depths | dict.fromkeys(own, max(depths.values())))
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """Build the optimizer and a schedule that is stepped after every optimizer step."""
         assert self.optimizer is not None
         num_steps = self._num_schedule_steps()
@@ -140,7 +146,10 @@ class Learner(pl.LightningModule):
         max_epochs = self.trainer.max_epochs or 1
         if not math.isfinite(total) or max_epochs < 0:
             raise UserError(
-                "trainer.max_epochs", found=str(max_epochs), expected="a number above 0", fix="set trainer.max_epochs=10"
+                "trainer.max_epochs",
+                found=str(max_epochs),
+                expected="a number above 0",
+                fix="set trainer.max_epochs=10",
             )
         return max(1, round(total * min(self.schedule_epochs or max_epochs, max_epochs) / max_epochs))
 

@@ -21,7 +21,16 @@ from lit_humor.runs import record
 
 ROOT_DIR = Path(__file__).resolve().parents[3]
 _RUN_DIR_VARIABLE = "LIT_HUMOR_RUN_DIR"  # tells the processes that DDP starts which folder the first one made
-_PACKAGES = ("torch", "lightning", "transformers", "torchmetrics", "hydra-core", "tokenizers", "numpy", "scikit-learn")
+_PACKAGES = (
+    "torch",
+    "lightning",
+    "transformers",
+    "torchmetrics",
+    "hydra-core",
+    "tokenizers",
+    "numpy",
+    "scikit-learn",
+)
 
 
 def is_main_process() -> bool:
@@ -57,7 +66,10 @@ def create_run_dir(logs_dir: str | Path, run_id: str | None, prefix: str) -> Pat
         ) from None
     except OSError as error:
         raise UserError(
-            "paths.logs_dir", found=f"{logs_dir} ({error.strerror})", expected="a folder to write to", fix="set paths.logs_dir"
+            "paths.logs_dir",
+            found=f"{logs_dir} ({error.strerror})",
+            expected="a folder to write to",
+            fix="set paths.logs_dir",
         ) from None
     os.environ[_RUN_DIR_VARIABLE] = str(folder)
     return folder
@@ -66,7 +78,10 @@ def create_run_dir(logs_dir: str | Path, run_id: str | None, prefix: str) -> Pat
 def _check_name(run_id: str) -> None:
     if not re.fullmatch(r"[\w][\w.+-]*", run_id):
         raise UserError(
-            f"run_id={run_id}", found="a name with other characters", expected="letters, digits, . _ + -", fix="rename it"
+            f"run_id={run_id}",
+            found="a name with other characters",
+            expected="letters, digits, . _ + -",
+            fix="rename it",
         )
 
 

@@ -45,9 +45,7 @@ def train(cfg: DictConfig) -> None:
     datamodule.check_fit_for_training()
     report = datamodule.report()
     screen.show(*screen.data_tables(report))
-    learner = factory.build_learner(
-        cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan
-    )
+    learner = factory.build_learner(cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan)
     screen.show(screen.group_table(learner.parameter_groups()))
 
     run_dir = resumed or create_run_dir(cfg.paths.logs_dir, cfg.run_id, _prefix())
@@ -80,7 +78,11 @@ def quiet_libraries() -> None:
 
 
 def score(
-    trainer: pl.Trainer, learner: Learner, datamodule: HumorDataModule, split: str, checkpoint: str | Path | None
+    trainer: pl.Trainer,
+    learner: Learner,
+    datamodule: HumorDataModule,
+    split: str,
+    checkpoint: str | Path | None,
 ) -> dict[str, Any]:
     """Run ``trainer.test`` on one split; None scores the weights that the learner has."""
     datamodule.test_split = split
@@ -166,7 +168,11 @@ def _baseline(datamodule: HumorDataModule) -> dict[str, Any]:
 
 
 def _finish(
-    run_dir: Path, trainer: pl.Trainer, results: dict[str, Any], baseline: dict[str, Any], cost: dict[str, float]
+    run_dir: Path,
+    trainer: pl.Trainer,
+    results: dict[str, Any],
+    baseline: dict[str, Any],
+    cost: dict[str, float],
 ) -> None:
     for split, found in results.items():
         screen.show(*screen.result_tables(split, found, baseline.get(split)))

@@ -15,7 +15,13 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lit_humor.core.errors import UserError, UserErrors, shorten
 
-ALLOWED_TARGETS = ("lit_humor.", "lightning.pytorch.callbacks.", "lightning.pytorch.loggers.", "torch.optim.", "torchmetrics.")
+ALLOWED_TARGETS = (
+    "lit_humor.",
+    "lightning.pytorch.callbacks.",
+    "lightning.pytorch.loggers.",
+    "torch.optim.",
+    "torchmetrics.",
+)
 
 
 def check_config(cfg: DictConfig, supplied: Mapping[str, Iterable[str]], flat: Mapping[str, type]) -> None:
@@ -66,9 +72,13 @@ def _check_node(key: str, node: dict[str, Any], supplied: set[str], flat: type |
             problems.append(unknown_key(where, shorten(value), [n for n in parameters if n not in supplied]))
         elif not fits(value, hints.get(name, Any)):
             expected = _describe(hints[name])
-            problems.append(UserError(where, found=shorten(value), expected=expected, fix=f"set {where} to such a value"))
+            problems.append(
+                UserError(where, found=shorten(value), expected=expected, fix=f"set {where} to such a value")
+            )
     missing = [n for n, required in parameters.items() if required and n not in node and n not in supplied]
-    problems += [UserError(f"{key}.{n}", found="nothing", expected="a value", fix=f"set {key}.{n}=...") for n in missing]
+    problems += [
+        UserError(f"{key}.{n}", found="nothing", expected="a value", fix=f"set {key}.{n}=...") for n in missing
+    ]
     return problems
 
 
@@ -86,7 +96,10 @@ def find_target(key: str, path: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError):
         raise UserError(
-            f"{key}._target_", found=str(path), expected="a class or function that exists", fix="correct the path"
+            f"{key}._target_",
+            found=str(path),
+            expected="a class or function that exists",
+            fix="correct the path",
         ) from None
 
 

@@ -40,6 +40,8 @@ class ClassificationMetrics(nn.Module):
         slice_values: Names of slice columns with their values, e.g. ``{"language": ["en", "es"]}``.
     """
 
+    slices: Sequence[SlicedConfusion]
+
     def __init__(self, class_names: Sequence[str], slice_values: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
         self.class_names = list(class_names)
@@ -59,7 +61,8 @@ class ClassificationMetrics(nn.Module):
             }
         )
         self.slices = nn.ModuleList(
-            SlicedConfusion(len(values), count) for values in self.slice_values.values()
+            SlicedConfusion(len(values), count)
+            for values in self.slice_values.values()  # type: ignore[assignment]
         )
 
     def update(self, probabilities: Tensor, labels: Tensor, counts: Tensor, slices: Tensor) -> None:
@@ -152,7 +155,7 @@ class SlicedConfusion(Metric):
     def update(self, predictions: Tensor, labels: Tensor, codes: Tensor) -> None:
         """Add rows [B]; those with code -1 are left out."""
         known = codes >= 0
-        num_slices, num_classes, _ = self.confusion.shape
+        num_classes = self.confusion.shape[-1]
         cells = (codes[known] * num_classes + labels[known]) * num_classes + predictions[known]
         self.confusion += torch.bincount(cells, minlength=self.confusion.numel()).view_as(self.confusion)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
 from huggingface_hub.utils import enable_progress_bars
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as hf_logging
 
@@ -138,9 +138,7 @@ def max_positions(config: PretrainedConfig) -> int:
     return config.max_position_embeddings - offset
 
 
-def _load_backbone(
-    pretrained: str, config: PretrainedConfig, attention: str, with_weights: bool
-) -> PreTrainedModel:
+def _load_backbone(pretrained: str, config: PretrainedConfig, attention: str, with_weights: bool) -> PreTrainedModel:
     # A pooling layer that nothing uses would get no gradient, and DDP stops on that.
     extra = {} if config.model_type not in ("bert", "roberta", "xlm-roberta") else {"add_pooling_layer": False}
     if not with_weights:

@@ -50,7 +50,10 @@ class CrossEntropy(Objective):
         super().__init__()
         if not 0 <= label_smoothing < 1:
             raise UserError(
-                "objective.label_smoothing", found=str(label_smoothing), expected="0 <= value < 1", fix="try 0.1"
+                "objective.label_smoothing",
+                found=str(label_smoothing),
+                expected="0 <= value < 1",
+                fix="try 0.1",
             )
         if not 0 <= beta < 1:
             raise UserError("objective.beta", found=str(beta), expected="0 <= value < 1", fix="try 0.999")

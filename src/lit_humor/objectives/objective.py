@@ -30,7 +30,7 @@ class Outcome:
 class Objective(nn.Module, ABC):
     """What training minimises; a new loss is a new subclass in a new file."""
 
-    def prepare(self, class_counts: np.ndarray) -> None:  # noqa: B027
+    def prepare(self, class_counts: np.ndarray) -> None:
         """Look at the training rows of each class [C] before training; not called for evaluation."""
 
     @abstractmethod

@@ -46,17 +46,19 @@ class LayerwiseAdamW:
         eps: float = 1e-8,
         betas: Sequence[float] = (0.9, 0.999),
     ) -> None:
-        for key, value in (("learning_rate", learning_rate), ("lr_scale", lr_scale), ("layer_decay", layer_decay)):
+        for key, value in (
+            ("learning_rate", learning_rate),
+            ("lr_scale", lr_scale),
+            ("layer_decay", layer_decay),
+        ):
             if not value > 0 or (key == "layer_decay" and value > 1):
                 limit = "0 < value <= 1" if key == "layer_decay" else "a number above 0"
                 raise UserError(f"optim.{key}", found=str(value), expected=limit, fix=f"set optim.{key} in range")
         self.schedule = schedule
         self.learning_rate, self.lr_scale, self.layer_decay = learning_rate, lr_scale, layer_decay
-        self.weight_decay, self.eps, self.betas = weight_decay, eps, tuple(betas)
+        self.weight_decay, self.eps, self.betas = weight_decay, eps, (betas[0], betas[1])
 
-    def groups(
-        self, parameters: Iterable[tuple[str, nn.Parameter]], depths: Mapping[str, int]
-    ) -> list[dict[str, Any]]:
+    def groups(self, parameters: Iterable[tuple[str, nn.Parameter]], depths: Mapping[str, int]) -> list[dict[str, Any]]:
         """Sort trainable parameters into groups, each into exactly one.
 
         Args:
@@ -89,5 +91,9 @@ class LayerwiseAdamW:
     def build(self, groups: list[dict[str, Any]], fused: bool) -> torch.optim.AdamW:
         """Make the optimizer; ``fused`` updates all parameters in one pass (not with fp16 gradient scaling)."""
         return torch.optim.AdamW(
-            groups, lr=self.learning_rate, betas=self.betas, eps=self.eps, fused=fused  # type: ignore[arg-type]
+            groups,
+            lr=self.learning_rate,
+            betas=self.betas,
+            eps=self.eps,
+            fused=fused,
         )
