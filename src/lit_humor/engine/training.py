@@ -186,7 +186,7 @@ def _finish(
             "best": {
                 "monitor": getattr(checkpoint, "monitor", None),
                 "score": float(getattr(checkpoint, "best_model_score", None) or float("nan")),
-                "step": _best_step(run_dir),
+                **_place_of_best(run_dir),
             },
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
@@ -209,9 +209,9 @@ def _peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _best_step(run_dir: Path) -> dict[str, int] | None:
+def _place_of_best(run_dir: Path) -> dict[str, int]:
     best = run_dir / record.CHECKPOINTS / record.BEST
     if not best.is_file():
-        return None
+        return {}
     saved = torch.load(best, map_location="cpu", weights_only=True, mmap=True)
-    return {"epoch": saved["epoch"], "global_step": saved["global_step"]}
+    return {"epoch": saved["epoch"], "step": saved["global_step"]}
