@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 
 from lit_humor.core.errors import UserError, shorten
 from lit_humor.data.labels import DEFAULT_CLASS_NAMES, encode_labels
-from lit_humor.data.tables import LINE
+from lit_humor.data.tables import LINE, Table
 
 TEXT_COLUMNS = ("text", "transcript")
 LABEL_COLUMNS = ("is_humor", "label")
@@ -81,7 +80,7 @@ class Examples:
         )
 
 
-def build_examples(table: pa.Table, columns: Columns, origin: str) -> Examples:
+def build_examples(table: Table, columns: Columns, origin: str) -> Examples:
     """Check a table and name its parts.
 
     Args:
@@ -95,36 +94,36 @@ def build_examples(table: pa.Table, columns: Columns, origin: str) -> Examples:
     """
     text = _find(table, columns.text, TEXT_COLUMNS, "data.text_column", origin)
     label = _find(table, columns.label, LABEL_COLUMNS, "data.label_column", origin)
-    lines = table[LINE].to_pylist()
+    lines = table[LINE]
     places = [f"{origin}, line {line}" for line in lines]
     pairs = None
     if columns.text_pair is not None:
         name = _find(table, columns.text_pair, (), "data.text_pair_column", origin)
-        pairs = [value if isinstance(value, str) else "" for value in table[name].to_pylist()]
+        pairs = [value if isinstance(value, str) else "" for value in table[name]]
     groups = None
     if columns.group is not None:
         name = _find(table, columns.group, (), "data.group_column", origin)
         # A row without a group is a group of its own.
-        values = table[name].to_pylist()
+        values = table[name]
         groups = [str(v) if v not in (None, "") else place for v, place in zip(values, places, strict=True)]
     return Examples(
-        ids=[str(v) for v in table["id"].to_pylist()] if "id" in table.column_names else [str(n) for n in lines],
-        texts=_check_texts(table[text].to_pylist(), places, text),
-        labels=encode_labels(table[label].to_pylist(), columns.label_names, places, label),
+        ids=[str(v) for v in table["id"]] if "id" in table else [str(n) for n in lines],
+        texts=_check_texts(table[text], places, text),
+        labels=encode_labels(table[label], columns.label_names, places, label),
         class_names=tuple(columns.label_names or DEFAULT_CLASS_NAMES),
         origin=origin,
         text_pairs=pairs,
         slices={
-            name: [str(v) if v not in (None, "") else None for v in table[name].to_pylist()]
+            name: [str(v) if v not in (None, "") else None for v in table[name]]
             for name in SLICE_COLUMNS
-            if name in table.column_names
+            if name in table
         },
         groups=groups,
     )
 
 
-def _find(table: pa.Table, wanted: str | None, candidates: Sequence[str], key: str, origin: str) -> str:
-    names = [name for name in table.column_names if name != LINE]
+def _find(table: Table, wanted: str | None, candidates: Sequence[str], key: str, origin: str) -> str:
+    names = [name for name in table if name != LINE]
     for name in (wanted,) if wanted is not None else candidates:
         if name in names:
             return name

@@ -1,6 +1,6 @@
-"""Read a table of strings from CSV, TSV, JSONL or Parquet, and say exactly where it is broken.
+"""Read a table from CSV, TSV, JSONL or Parquet, and say exactly where it is broken.
 
-Every reader returns the same thing: a table with its columns as found in the file and one more,
+Every reader returns the same thing: the columns as found in the file, a list of values each, and one more,
 ``LINE``, the line (text formats) or row (Parquet) that each row came from.
 """
 
@@ -19,19 +19,21 @@ import pyarrow.parquet as pq
 
 from lit_humor.core.errors import UserError, shorten
 
+Table = dict[str, list[Any]]
+
 LINE = "__line__"
 
 csv.field_size_limit(sys.maxsize)  # the standard limit of 128 KiB refuses long texts
 
 
-def read_table(path: str | Path) -> pa.Table:
+def read_table(path: str | Path) -> Table:
     """Read one file by its ending.
 
     Args:
         path: A ``.csv``, ``.tsv``, ``.jsonl``/``.ndjson`` or ``.parquet`` file; text is UTF-8, with or without BOM.
 
     Returns:
-        The columns of the file and ``LINE`` (int64, from 1).
+        The columns of the file and ``LINE`` (from 1).
 
     Raises:
         UserError: The file is missing, empty, of another kind, not UTF-8, ragged or has a column twice;
@@ -49,7 +51,7 @@ def read_table(path: str | Path) -> pa.Table:
             fix="convert the file, or rename it if only its ending is wrong",
         )
     table = reader(path)
-    if table.num_rows == 0:
+    if not table[LINE]:
         raise UserError(str(path), found="no rows", expected="a header and rows", fix="fill the file")
     return table
 
@@ -68,7 +70,7 @@ def _read_text(path: Path) -> str:
         ) from None
 
 
-def _read_separated(path: Path, separator: str) -> pa.Table:
+def _read_separated(path: Path, separator: str) -> Table:
     reader = csv.reader(io.StringIO(_read_text(path), newline=""), delimiter=separator, strict=True)
     rows: list[list[str]] = []
     lines: list[int] = []
@@ -95,10 +97,7 @@ def _read_separated(path: Path, separator: str) -> pa.Table:
             expected='fields quoted with " and quotes inside them doubled',
             fix="close or double the quote",
         ) from None
-    columns: dict[str, Any] = {
-        name: pa.array([row[i] for row in rows], pa.large_string()) for i, name in enumerate(header)
-    }
-    return pa.table(columns | {LINE: pa.array(lines, pa.int64())})
+    return {name: [row[i] for row in rows] for i, name in enumerate(header)} | {LINE: lines}
 
 
 def _check_header(path: Path, header: list[str], separator: str) -> None:
@@ -121,7 +120,7 @@ def _check_header(path: Path, header: list[str], separator: str) -> None:
         )
 
 
-def _read_json_lines(path: Path) -> pa.Table:
+def _read_json_lines(path: Path) -> Table:
     records: list[dict[str, Any]] = []
     lines: list[int] = []
     for number, line in enumerate(_read_text(path).split("\n"), start=1):
@@ -141,29 +140,20 @@ def _read_json_lines(path: Path) -> pa.Table:
         records.append(record)
         lines.append(number)
     names = list(dict.fromkeys(name for record in records for name in record))
-    columns = {name: _column([record.get(name) for record in records]) for name in names}
-    return pa.table(columns | {LINE: pa.array(lines, pa.int64())})
+    return {name: [record.get(name) for record in records] for name in names} | {LINE: lines}
 
 
-def _column(values: list[Any]) -> pa.Array:
-    """One Arrow type where the values have one, else JSON text, so that the row can still be shown."""
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.array([v if isinstance(v, str) or v is None else json.dumps(v) for v in values])
-
-
-def _read_parquet(path: Path) -> pa.Table:
+def _read_parquet(path: Path) -> Table:
     try:
         table = pq.read_table(path)
     except pa.ArrowInvalid as error:
         raise UserError(
             str(path), found=shorten(str(error)), expected="a Parquet file", fix="write the file again"
         ) from None
-    return table.append_column(LINE, pa.array(range(1, table.num_rows + 1), pa.int64()))
+    return table.to_pydict() | {LINE: list(range(1, table.num_rows + 1))}
 
 
-READERS: dict[str, Callable[[Path], pa.Table]] = {
+READERS: dict[str, Callable[[Path], Table]] = {
     ".csv": lambda path: _read_separated(path, ","),
     ".tsv": lambda path: _read_separated(path, "\t"),
     ".jsonl": _read_json_lines,

@@ -185,7 +185,7 @@ def _finish(
             "definitions": DEFINITIONS,
             "best": {
                 "monitor": getattr(checkpoint, "monitor", None),
-                "score": float(getattr(checkpoint, "best_model_score", None) or float("nan")),
+                "score": None if (best := getattr(checkpoint, "best_model_score", None)) is None else float(best),
                 **_place_of_best(run_dir),
             },
             "epochs": trainer.current_epoch,

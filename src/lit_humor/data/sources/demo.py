@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from lit_humor.core.batch import SPLITS
 from lit_humor.core.errors import UserError
 from lit_humor.data.examples import Columns, Examples, build_examples
@@ -43,12 +40,13 @@ class DemoCorpus:
                 expected=f"some of {known}",
                 fix=f"set data.languages=[{known[0]}]",
             )
-        table = pa.concat_tables(read_table(CORPUS_DIR / f"{language}.csv") for language in languages)
+        tables = [read_table(CORPUS_DIR / f"{language}.csv") for language in languages]
+        merged = {name: [value for table in tables for value in table[name]] for name in tables[0]}
         splits = {}
         for split in SPLITS:
-            rows = table.filter(pc.equal(table["split"], split))
-            columns = Columns(group="pair_id")
-            splits[split] = build_examples(rows, columns, f"data=demo, {split}")
+            rows = [row for row, name in enumerate(merged["split"]) if name == split]
+            table = {name: [values[row] for row in rows] for name, values in merged.items()}
+            splits[split] = build_examples(table, Columns(group="pair_id"), f"data=demo, {split}")
             if self.rows_per_split is not None:
                 splits[split] = splits[split].take(_spread(len(rows), self.rows_per_split))
         return splits

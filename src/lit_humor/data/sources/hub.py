@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from lit_humor.core.batch import TRAIN
 from lit_humor.core.errors import MissingExtraError, UserError, shorten
 from lit_humor.data.examples import Columns, Examples, build_examples
-from lit_humor.data.tables import LINE
+from lit_humor.data.tables import LINE, Table
 
 
 class HubDataset:
@@ -102,6 +100,5 @@ class HubDataset:
         return Columns(**(vars(wanted) | {"label_names": names}))
 
 
-def _with_lines(split: Any) -> pa.Table:
-    table = split.with_format("arrow")[:]
-    return table.append_column(LINE, pa.array(range(1, table.num_rows + 1), pa.int64()))
+def _with_lines(split: Any) -> Table:
+    return split.to_dict() | {LINE: list(range(1, len(split) + 1))}

@@ -1,0 +1,127 @@
+"""Whole trainings of the smallest model: determinism, checkpoints, resume, early stopping."""
+
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from lit_humor.callbacks.early_stopping import EarlyStoppingAfterWarmup
+from lit_humor.callbacks.interruption import InterruptedRun, Interruption
+from lit_humor.core.errors import UserError
+from lit_humor.models.encoder import TextClassifier
+from tests.unit.building import TRAINER, make_datamodule, make_examples, make_learner
+
+
+def _train(tiny_model: str, folder: Path, *callbacks: pl.Callback, **options: object) -> pl.Trainer:
+    datamodule = make_datamodule(tiny_model, folder, window_size=16, micro_batch_size=8, seed=options.pop("seed", 1))
+    learner = options.pop("learner", None) or make_learner(datamodule)
+    trainer = pl.Trainer(
+        **(TRAINER | {"enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks)}),
+        max_epochs=options.pop("max_epochs", 3),
+        accumulate_grad_batches=2,
+        gradient_clip_val=1.0,
+        callbacks=list(callbacks),
+    )
+    trainer.fit(learner, datamodule, **options)  # type: ignore[arg-type]
+    return trainer
+
+
+def _weights(trainer: pl.Trainer) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trainer.lightning_module.parameters()])
+
+
+def test_same_seed_same_weights_other_seed_other_weights(tiny_model: str, tmp_path: Path) -> None:
+    first, again, other = (_weights(_train(tiny_model, tmp_path, seed=seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other), "the seed must reach the order of rows"
+
+
+def test_training_and_validation_loss_are_one_loss(tiny_model: str, tmp_path: Path) -> None:
+    """With equal rows and a rate of zero both report the same number."""
+    datamodule = make_datamodule(tiny_model, tmp_path, window_size=16, micro_batch_size=8)
+    datamodule.load()
+    datamodule.splits["val"] = datamodule.splits["train"]
+    learner = make_learner(datamodule, learning_rate=1e-30)
+    trainer = pl.Trainer(**TRAINER, max_epochs=1, accumulate_grad_batches=2)
+    trainer.fit(learner, datamodule)
+    seen = trainer.callback_metrics
+    assert float(seen["train/loss"]) == pytest.approx(float(seen["val/loss"]), rel=1e-5)
+
+
+def test_checkpoint_loads_with_weights_only_and_has_clean_names(tiny_model: str, tmp_path: Path) -> None:
+    saver = ModelCheckpoint(dirpath=tmp_path / "checkpoints", filename="best", monitor="val/f1", mode="max")
+    datamodule = make_datamodule(tiny_model, tmp_path)
+    _train(
+        tiny_model, tmp_path, saver, learner=make_learner(datamodule, TextClassifier(tiny_model, 2), learning_rate=1e-3)
+    )
+    checkpoint = torch.load(saver.best_model_path, weights_only=True)
+    assert any(name.startswith("model.backbone.encoder.layer.0.") for name in checkpoint["state_dict"])
+    assert not [name for name in checkpoint["state_dict"] if "_orig_mod" in name]
+    assert "objective.class_weights" in checkpoint["state_dict"]
+
+
+class _StopAt(Interruption):
+    """Asks for a stop as Ctrl-C does, after a given number of batches."""
+
+    def __init__(self, folder: Path, batch: int) -> None:
+        super().__init__(str(folder))
+        self.left = batch
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: object) -> None:
+        self.left -= 1
+        self.asked = self.left <= 0
+        super().on_train_batch_end(trainer, *args)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 6, 9])
+def test_interrupted_and_resumed_equals_undisturbed(tiny_model: str, tmp_path: Path, batch: int) -> None:
+    """44 rows are 6 batches of 3 steps: the stops lie in, at the end of, and after the first epoch."""
+    undisturbed = _weights(_train(tiny_model, tmp_path))
+    with pytest.raises(InterruptedRun):
+        _train(tiny_model, tmp_path, _StopAt(tmp_path, batch))
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == -(-batch // 2)
+    resumed = _train(tiny_model, tmp_path, ckpt_path=checkpoint, weights_only=True)
+    assert resumed.global_step == 9
+    assert torch.equal(_weights(resumed), undisturbed)
+
+
+class _Scores(pl.Callback):
+    """Replaces val/f1 by given numbers."""
+
+    def __init__(self, scores: list[float]) -> None:
+        self.scores = scores
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.log("val/f1_given", self.scores[trainer.current_epoch])
+
+
+@pytest.mark.parametrize(("warmup_steps", "epochs"), [(0, 3), (6, 4), (9, 5)])
+def test_patience_counts_after_the_warmup(tiny_model: str, tmp_path: Path, warmup_steps: int, epochs: int) -> None:
+    """3 steps an epoch; falling scores; patience 2: checks in the warm-up neither cost patience nor set the best."""
+    datamodule = make_datamodule(tiny_model, tmp_path)
+    learner = make_learner(datamodule)
+    learner.optimizer.schedule.num_warmup_steps = lambda num_steps: warmup_steps
+    scores = [0.9 - 0.1 * epoch for epoch in range(9)]
+    stopper = EarlyStoppingAfterWarmup("val/f1_given", "max", patience=2)
+    trainer = _train(tiny_model, tmp_path, _Scores(scores), stopper, learner=learner, max_epochs=9)
+    assert trainer.current_epoch == epochs
+
+
+def test_loss_that_is_not_finite_ends_the_run(tiny_model: str, tmp_path: Path) -> None:
+    learner = make_learner(make_datamodule(tiny_model, tmp_path))
+    with torch.no_grad():
+        learner.model.head.weight.fill_(float("nan"))
+    with pytest.raises(UserError, match="train/loss: found nan"):
+        _train(tiny_model, tmp_path, learner=learner)
+
+
+def test_learns_what_is_there_to_learn(tiny_model: str, tmp_path: Path) -> None:
+    """The word "ha" gives the label away; a bag of tokens must find it."""
+    splits = {"train": make_examples(400), "val": make_examples(100, seed=1)}
+    datamodule = make_datamodule(tiny_model, tmp_path, splits=splits, window_size=16, micro_batch_size=16)
+    trainer = pl.Trainer(**TRAINER, max_epochs=15)
+    trainer.fit(make_learner(datamodule), datamodule)
+    assert float(trainer.callback_metrics["val/f1"]) > 0.9

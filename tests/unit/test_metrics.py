@@ -1,0 +1,149 @@
+"""Metrics equal scikit-learn's, also over two processes with a row count that does not divide."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sk
+
+from lit_humor.callbacks.predictions import PredictionWriter
+from lit_humor.metrics.classification import DEFINITIONS, ClassificationMetrics
+from lit_humor.runs import record
+from tests.unit.building import TRAINER, make_datamodule, make_examples, make_learner
+
+SLICES = {"language": ["en", "es"], "genre": ["story"]}
+
+
+def _random(num_rows: int, num_classes: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(num_rows)
+    probabilities = torch.softmax(torch.randn(num_rows, num_classes, generator=generator), -1)
+    labels = torch.randint(num_classes, (num_rows,), generator=generator)
+    slices = torch.stack([torch.randint(-1, 2, (num_rows,), generator=generator), torch.full((num_rows,), 0)], dim=1)
+    return probabilities, labels, slices
+
+
+def _expected(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    predictions = probabilities.argmax(1)
+    binary = probabilities.shape[1] == 2
+    scores = probabilities[:, 1] if binary else probabilities
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            "accuracy": sk.accuracy_score(labels, predictions),
+            "f1": sk.f1_score(labels, predictions, average="binary" if binary else "macro", zero_division=0),
+            "f1_macro": sk.f1_score(labels, predictions, average="macro", zero_division=0),
+            "f1_weighted": sk.f1_score(labels, predictions, average="weighted", zero_division=0),
+            "mcc": sk.matthews_corrcoef(labels, predictions),
+            "auroc": sk.roc_auc_score(labels, scores, multi_class="ovr", average="macro"),
+            "calibration_error": _expected_calibration_error(labels, probabilities),
+        }
+
+
+def _expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    top, hit = probabilities.max(1), probabilities.argmax(1) == labels
+    bins = np.clip(np.ceil(top * 15).astype(int) - 1, 0, 14)
+    gaps = [abs(hit[bins == b].mean() - top[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
+    return float(sum(gaps))
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_equal_scikit_learns(num_classes: int) -> None:
+    names = ["serious", "pun", "irony"][:num_classes]
+    metrics = ClassificationMetrics(names, SLICES)
+    probabilities, labels, slices = _random(203, num_classes)
+    everything = torch.ones(203, dtype=torch.bool)
+    for start in range(0, 203, 32):
+        part = slice(start, start + 32)
+        metrics.update(probabilities[part], labels[part], everything[part], slices[part])
+    found = metrics.compute()
+    for name, value in _expected(labels.numpy(), probabilities.numpy()).items():
+        assert found[name] == pytest.approx(value, abs=1e-5), name
+    predictions = probabilities.argmax(1)
+    precision, recall, f1, rows = sk.precision_recall_fscore_support(labels, predictions, zero_division=0)
+    for index, name in enumerate(names):
+        expected = {"precision": precision[index], "recall": recall[index], "f1": f1[index], "rows": rows[index]}
+        assert found["classes"][name] == pytest.approx(expected, abs=1e-6)
+    assert found["confusion"] == sk.confusion_matrix(labels, predictions).tolist()
+    for code, value in enumerate(SLICES["language"]):
+        rows_of_value = slices[:, 0] == code
+        expected = _expected(labels[rows_of_value].numpy(), probabilities[rows_of_value].numpy())
+        assert found["slices"]["language"][value] == pytest.approx(
+            {"rows": int(rows_of_value.sum()), "accuracy": expected["accuracy"], "f1": expected["f1"]}
+        )
+
+
+def test_one_predicted_class_has_no_correlation() -> None:
+    metrics = ClassificationMetrics(["no", "yes"], {})
+    probabilities = torch.tensor([[0.9, 0.1]]).repeat(10, 1)
+    labels = torch.tensor([0] * 6 + [1] * 4)
+    metrics.update(probabilities, labels, torch.ones(10, dtype=torch.bool), torch.zeros(10, 0, dtype=torch.long))
+    found = metrics.compute()
+    assert found["mcc"] == 0
+    assert found["f1"] == 0
+
+
+def test_fillers_do_not_count() -> None:
+    metrics = ClassificationMetrics(["no", "yes"], {})
+    probabilities, labels, slices = _random(9, 2)
+    counts = torch.tensor([True] * 7 + [False] * 2)
+    metrics.update(probabilities, labels, counts, slices[:, :0])
+    assert metrics.compute()["rows"] == 7
+
+
+def test_every_scalar_is_defined() -> None:
+    metrics = ClassificationMetrics(["no", "yes"], {})
+    probabilities, labels, slices = _random(9, 2)
+    metrics.update(probabilities, labels, torch.ones(9, dtype=torch.bool), slices[:, :0])
+    scalars = {name for name, value in metrics.compute().items() if isinstance(value, float)}
+    assert len(scalars) == 7
+    assert scalars <= DEFINITIONS.keys()
+
+
+class KeepResults(pl.Callback):
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            record.write_json(self.path, pl_module.results["test"])  # type: ignore[index]
+
+
+def _test(tiny_model: str, folder: Path, devices: int, num_rows: int) -> dict[str, Any]:
+    languages = [("en", "es", None)[i % 3] for i in range(num_rows)]
+    test = make_examples(num_rows, seed=3, humor_share=0.5, slices={"language": languages})
+    datamodule = make_datamodule(
+        tiny_model, folder, splits={"train": make_examples(20), "test": test}, eval_batch_size=4
+    )
+    datamodule.load()
+    out = folder / f"on-{devices}"
+    trainer = pl.Trainer(
+        **TRAINER,
+        devices=devices,
+        strategy="ddp_fork" if devices > 1 else "auto",
+        callbacks=[KeepResults(out / "results.json"), PredictionWriter(str(out))],
+    )
+    trainer.test(make_learner(datamodule), datamodule, verbose=False)
+    import pyarrow.parquet as pq
+
+    return record.read_json(out / "results.json") | {"predictions": pq.read_table(out / "predictions" / "test.parquet")}
+
+
+@pytest.mark.parametrize("num_rows", [21, 17])
+def test_two_processes_count_every_row_once(tiny_model: str, tmp_path: Path, num_rows: int) -> None:
+    one, two = (_test(tiny_model, tmp_path, devices, num_rows) for devices in (1, 2))
+    predictions, other = one.pop("predictions"), two.pop("predictions")
+    assert one["rows"] == two["rows"] == num_rows
+    assert one["confusion"] == two["confusion"]
+    assert one["slices"] == two["slices"]
+    for name in ("loss", "f1", "auroc", "calibration_error", "mcc"):
+        assert two[name] == pytest.approx(one[name], abs=1e-6), name
+    assert predictions["id"].to_pylist() == other["id"].to_pylist() == [str(i) for i in range(num_rows)]
+    assert np.allclose(predictions["p_humor"], other["p_humor"], atol=1e-6)
+    labels = (np.array(predictions["label"]) == "humor").astype(int)
+    scores = np.stack([predictions["p_not humor"], predictions["p_humor"]], 1)
+    for name, value in _expected(labels, scores).items():
+        assert one[name] == pytest.approx(value, abs=1e-5), name
