@@ -1,0 +1,85 @@
+from typing import Any
+
+import pytest
+import torch
+
+from lit_humor.core.errors import UserError
+from lit_humor.engine.hardware import Machine, Plan, look_at_machine, make_plan
+
+AUTO = dict.fromkeys(
+    ("accelerator", "devices", "precision", "micro_batch_size", "num_workers", "attention", "compile"), "auto"
+) | {"accumulation": 4}
+GIB = 2**30
+AMPERE = {"gpu_bf16": True, "gpu_memory_bytes": 80 * GIB}
+
+
+def _plan(machine: Machine, **wanted: Any) -> Plan:
+    return make_plan(AUTO | wanted, batch_size=8, num_workers=4, machine=machine)
+
+
+@pytest.mark.parametrize(
+    ("machine", "accelerator", "precision"),
+    [
+        (Machine(num_cores=2), "cpu", "32-true"),
+        (Machine(num_cores=2, cpu_bf16="amx_bf16"), "cpu", "bf16-mixed"),
+        (Machine(num_cores=8, cpu_bf16="amx_bf16", gpu_names=("V100",), gpu_memory_bytes=16 * GIB), "gpu", "16-mixed"),
+        (Machine(num_cores=8, gpu_names=("A100",), **AMPERE), "gpu", "bf16-mixed"),
+        (Machine(num_cores=8, has_mps=True), "mps", "32-true"),
+    ],
+)
+def test_precision_is_what_the_silicon_has(machine: Machine, accelerator: str, precision: str) -> None:
+    plan = _plan(machine)
+    assert (plan.accelerator, plan.precision) == (accelerator, precision)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("memory", [16 * GIB, 80 * GIB])
+def test_effective_batch_is_kept_on_any_number_of_devices(count: int, memory: int) -> None:
+    plan = _plan(Machine(num_cores=16, gpu_names=("A100",) * count, gpu_bf16=True, gpu_memory_bytes=memory))
+    assert plan.window_size == 32
+    assert plan.devices == (2 if count == 3 else count), "three devices cannot share 32 rows"
+    assert plan.micro_batch_size <= (32 // plan.devices if memory > 40 * GIB else 8)
+
+
+def test_fixed_batches_follow_the_recipe() -> None:
+    for devices, accumulation in ((1, 4), (2, 2), (4, 1)):
+        machine = Machine(num_cores=16, gpu_names=("A100",) * 4, **AMPERE)
+        plan = _plan(machine, devices=devices, micro_batch_size=8)
+        assert (plan.micro_batch_size, plan.accumulation, plan.window_size) == (8, accumulation, 32)
+
+
+def test_every_choice_has_a_reason_and_can_be_set() -> None:
+    wanted = {
+        "accelerator": "cpu", "devices": 2, "precision": "32-true", "micro_batch_size": 4, "num_workers": 3,
+        "attention": "eager", "compile": True,
+    }  # fmt: skip
+    automatic, fixed = _plan(Machine(num_cores=2)), _plan(Machine(num_cores=2), **wanted)
+    values = fixed.to_dict()
+    for name, value in wanted.items():
+        assert automatic.reasons[name]
+        assert values[name] == value
+        assert fixed.reasons[name] == f"set by trainer.{name}"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "key"),
+    [
+        ({"micro_batch_size": 5}, "trainer.micro_batch_size"),
+        ({"micro_batch_size": 0}, "trainer.micro_batch_size"),
+        ({"devices": 3, "accelerator": "cpu"}, "trainer.micro_batch_size"),
+        ({"accelerator": "gpu"}, "trainer.accelerator"),
+        ({"accelerator": "tpu"}, "trainer.accelerator"),
+        ({"devices": 0}, "trainer.devices"),
+        ({"precision": "fp8"}, "trainer.precision"),
+    ],
+)
+def test_impossible_wishes_name_their_key(wanted: dict, key: str) -> None:
+    with pytest.raises(UserError, match=key):
+        _plan(Machine(num_cores=2), **wanted)
+
+
+def test_this_machine_can_be_planned_for() -> None:
+    machine = look_at_machine()
+    plan = _plan(machine)
+    assert machine.num_cores >= 1
+    assert plan.accelerator == ("gpu" if torch.cuda.is_available() else "mps" if machine.has_mps else "cpu")

@@ -1,0 +1,117 @@
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel, BertConfig, DistilBertConfig
+
+from lit_humor.core.errors import MissingExtraError, UserError
+from lit_humor.data.tokens import load_tokenizer
+from lit_humor.models import embedded
+from lit_humor.models.encoder import TextClassifier, max_positions
+from lit_humor.models.pooling import first_token, mean_of_tokens
+
+
+def _batch(width: int = 6) -> dict[str, torch.Tensor]:
+    return {"input_ids": torch.randint(5, 50, (2, width)), "attention_mask": torch.ones(2, width, dtype=torch.long)}
+
+
+def test_tiny_is_a_local_folder_in_the_hubs_format(tiny_model: str) -> None:
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in Path(tiny_model).iterdir()}
+    model = TextClassifier(tiny_model, 2).eval()
+    assert sum(parameter.numel() for parameter in model.parameters()) < 40_000
+    assert model.config.model_type == "xlm-roberta"
+    assert load_tokenizer(tiny_model).pad_token_id == 1
+    outputs = model(_batch())
+    assert outputs["logits"].shape == (2, 2)
+    assert outputs["embeddings"].shape == (2, 16)
+
+
+def test_weights_are_those_of_the_folder(tiny_model: str) -> None:
+    saved = AutoModel.from_pretrained(tiny_model).state_dict()["encoder.layer.1.output.dense.weight"]
+    loaded, blank = (TextClassifier(tiny_model, 2, with_weights=flag).state_dict() for flag in (True, False))
+    assert torch.equal(loaded["backbone.encoder.layer.1.output.dense.weight"], saved)
+    assert not torch.equal(blank["backbone.encoder.layer.1.output.dense.weight"], saved)
+
+
+def test_padding_does_not_change_the_scores(tiny_model: str) -> None:
+    for pooling in ("first", "mean"):
+        model = TextClassifier(tiny_model, 2, pooling=pooling).eval()
+        short = _batch()
+        wide = {
+            "input_ids": torch.nn.functional.pad(short["input_ids"], (0, 5), value=1),
+            "attention_mask": torch.nn.functional.pad(short["attention_mask"], (0, 5)),
+        }
+        assert torch.allclose(model(short)["logits"], model(wide)["logits"], atol=1e-5), pooling
+
+
+def test_dropout_reaches_every_layer(tiny_model: str) -> None:
+    model = TextClassifier(tiny_model, 2, dropout=0.3, attention_dropout=0.2)
+    rates = {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
+    assert rates <= {0.3, 0.2}
+    assert model.config.attention_probs_dropout_prob == 0.2
+
+
+def test_poolings() -> None:
+    hidden = torch.arange(12.0).view(1, 3, 4)
+    mask = torch.tensor([[1, 1, 0]])
+    assert torch.equal(first_token(hidden, mask), hidden[:, 0])
+    assert torch.equal(mean_of_tokens(hidden, mask), hidden[:, :2].mean(1))
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_depths_of_any_encoder(tmp_path: Path, family: str) -> None:
+    config = {
+        "bert": BertConfig(
+            vocab_size=50, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=8
+        ),
+        "distilbert": DistilBertConfig(vocab_size=50, dim=16, n_layers=3, n_heads=2, hidden_dim=8),
+    }[family]
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    depths = TextClassifier(str(tmp_path), 2).parameter_depths()
+    assert set(depths.values()) == {0, 1, 2, 3, 4}
+    assert all(depth == 4 for name, depth in depths.items() if name.startswith("head."))
+    assert all(depth == 0 for name, depth in depths.items() if "embeddings" in name)
+
+
+def test_max_positions(tiny_model: str) -> None:
+    assert max_positions(AutoConfig.from_pretrained(tiny_model)) == 512
+    assert max_positions(BertConfig()) == 512
+
+
+def test_hub_out_of_reach_names_the_ways_out() -> None:
+    with pytest.raises(UserError) as caught:
+        TextClassifier("nobody/no-such-model", 2)
+    for way in ("HF_HOME", "model.pretrained=<folder>", "model=minilm"):
+        assert way in str(caught.value)
+
+
+def test_broken_folder_is_one_error(tiny_model: str, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path / "broken")
+    (tmp_path / "broken" / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="a folder that does not load"):
+        TextClassifier(str(tmp_path / "broken"), 2)
+
+
+def test_packaged_minilm_is_checked_and_its_code_never_imported() -> None:
+    if importlib.util.find_spec(embedded.MINILM_PACKAGE) is None:
+        pytest.skip("the demo extra is not installed")
+    folder = embedded.packaged_minilm()
+    assert (Path(folder) / "tokenizer.json").is_file()
+    assert embedded.MINILM_PACKAGE not in sys.modules
+
+
+def test_other_weights_than_the_official_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "fake_minilm"
+    (package / "model").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (package / "model" / "model.safetensors").write_bytes(b"other")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(embedded, "MINILM_PACKAGE", "fake_minilm")
+    with pytest.raises(UserError, match="sha256"):
+        embedded.packaged_minilm()
+    monkeypatch.setattr(embedded, "MINILM_PACKAGE", "no_such_package")
+    with pytest.raises(MissingExtraError, match="demo"):
+        embedded.packaged_minilm()
