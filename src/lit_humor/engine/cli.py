@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import traceback
@@ -9,14 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 import hydra
-from hydra.errors import ConfigCompositionException, HydraException
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from lit_humor.core.errors import UserError
 from lit_humor.engine.rundir import ROOT_DIR
 from lit_humor.engine.schema import register_schemas
-from lit_humor.engine.validate import unknown_key
+from lit_humor.engine.validate import unknown_key, unknown_value
 
 CONFIG_DIR = ROOT_DIR / "configs"
 _INTERRUPTED = 130
@@ -25,7 +27,7 @@ _INTERRUPTED = 130
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Turn a function of a configuration into a command.
 
-    A ``UserError`` prints its message and exits with 1; its traceback shows only under ``debug=``.
+    A user's mistake prints one message and exits with 1; its traceback shows only under ``debug=``.
 
     Args:
         config_name: File under ``configs/``, without ``.yaml``.
@@ -34,48 +36,61 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     def decorate(function: Callable[[DictConfig], Any]) -> Callable[[], None]:
         def run() -> None:
             register_schemas()
-            show_traceback = any(argument.startswith("debug=") for argument in sys.argv[1:])
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
+            mistakes: list[UserError] = []
+
+            @functools.wraps(function)
+            def task(cfg: DictConfig) -> None:
+                try:
+                    function(cfg)
+                except UserError as error:
+                    mistakes.append(error)  # past Hydra, which would print a line of its own
+
             entry = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
             try:
-                entry(function)()
-            except (UserError, HydraException, OmegaConfBaseException) as error:
-                if show_traceback:
-                    traceback.print_exc()
-                print(f"Error: {_message(error, config_name)}", file=sys.stderr)
-                sys.exit(1)
+                entry(task)()
+            except (HydraException, OmegaConfBaseException) as error:
+                mistakes.append(_explain(error, config_name).with_traceback(error.__traceback__))
             except KeyboardInterrupt:
                 print("\nInterrupted.", file=sys.stderr)
                 sys.exit(_INTERRUPTED)
+            if mistakes:
+                if any(argument.startswith("debug=") for argument in sys.argv[1:]):
+                    traceback.print_exception(mistakes[0])
+                print(f"Error: {mistakes[0]}", file=sys.stderr)
+                sys.exit(1)
 
         return run
 
     return decorate
 
 
-def _message(error: Exception, config_name: str) -> str:
-    """One message for an error of the configuration; Hydra's own are told in its words where they are good."""
-    if isinstance(error, ConfigCompositionException):
-        for override in sys.argv[1:]:
-            key, found, value = override.partition("=")
-            if found and f"'{key}'" in str(error):
-                if (
-                    error.__cause__ is not None
-                    and "not of type" not in str(error.__cause__)
-                    and "could not be converted" in str(error.__cause__)
-                ):
-                    return f"{key}: {str(error.__cause__).splitlines()[0]}"
-                return str(unknown_key(key, value, _siblings(key, config_name)))
-    if isinstance(error, OmegaConfBaseException):
-        return f"{error.full_key}: {str(error).splitlines()[0]}"
-    parts = [str(error), *([str(error.__cause__)] if error.__cause__ else [])]
-    return "\n".join(parts)
+def _explain(error: Exception, config_name: str) -> UserError:
+    """Say in our form what Hydra and OmegaConf found wrong with the command line or a YAML file."""
+    if isinstance(error.__cause__, UserError):  # from a class that Hydra was building
+        return error.__cause__
+    for argument in sys.argv[1:]:
+        if isinstance(error, OverrideParseException) and argument == error.override:
+            return UserError(
+                argument, found="no setting", expected="key=value", fix="quote values with blanks or commas"
+            )
+        key, _, value = argument.partition("=")
+        if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file == f"{key}/{value}":
+            return unknown_value(key, value, error.options)
+        if f"'{key.lstrip('+~')}'" in str(error) and "Could not override" in str(error):
+            return unknown_key(key, value, _siblings(key, config_name))
+    cause = error.__cause__ or error
+    if isinstance(cause, ValidationError):
+        told = str(cause).splitlines()[0]
+        return UserError(str(cause.full_key), found=told, expected="a value of that type", fix="correct it")
+    return UserError("configuration", found=str(error), expected="one that composes", fix="correct the key or file")
 
 
 def _siblings(key: str, config_name: str) -> list[str]:
-    """Keys that stand where ``key`` was looked for, in the default configuration."""
+    """Keys that stand where ``key`` was looked for, or at the top, under the groups that were chosen."""
+    GlobalHydra.instance().clear()
+    groups = [argument for argument in sys.argv[1:] if (CONFIG_DIR / argument.partition("=")[0]).is_dir()]
     with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        node: Any = hydra.compose(config_name)
-    parent = key.lstrip("+~").rpartition(".")[0]
-    node = OmegaConf.select(node, parent) if parent else node
-    return [str(name) for name in node] if isinstance(node, DictConfig) else []
+        cfg = hydra.compose(config_name, groups)
+    node = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
+    return [str(name) for name in (node if isinstance(node, DictConfig) else cfg)]

@@ -12,7 +12,7 @@ from lit_humor.callbacks.progress import EpochProgress
 from lit_humor.core.batch import TEST, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.engine import screen
-from lit_humor.engine.factory import TrainedRun, load_run
+from lit_humor.engine.factory import TrainedRun, load_run, validate
 from lit_humor.engine.training import quiet_libraries, score
 from lit_humor.metrics.classification import DEFINITIONS
 from lit_humor.runs import record
@@ -21,6 +21,8 @@ from lit_humor.runs import record
 def evaluate(cfg: DictConfig) -> None:
     """Load a run, score one split on one device, write result and predictions, show them."""
     quiet_libraries()
+    if cfg.data is not None:
+        validate(cfg)
     run = load_run(_run_folder(cfg), cfg.ckpt, cfg.data)
     split = _choose_split(run, cfg.split)
     folder = Path(cfg.output or run.folder / "eval" / f"{'own' if cfg.data is None else 'other'}-{split}")

@@ -52,37 +52,29 @@ class TrainedRun:
 def validate(cfg: DictConfig) -> None:
     """Check the configuration against the classes it names, before anything is built."""
     check_config(cfg, SUPPLIED, _FLAT)
-    for key in ("max_epochs", "schedule_epochs", "accumulation", "log_every_n_steps"):
-        if "trainer" in cfg and cfg.trainer[key] < 1:
-            raise UserError(
-                f"trainer.{key}",
-                found=str(cfg.trainer[key]),
-                expected="at least 1",
-                fix=f"set trainer.{key}=1",
-            )
-    for key in ("val_fraction", "test_fraction"):
-        if not 0 <= cfg.data[key] < 1:
-            raise UserError(
-                f"data.{key}", found=str(cfg.data[key]), expected="0 <= value < 1", fix=f"set data.{key}=0.1"
-            )
-    for key in ("max_length", "batch_size", "eval_batch_size", "pad_to_multiple_of"):
-        if cfg.data[key] < 1:
-            raise UserError(
-                f"data.{key}", found=str(cfg.data[key]), expected="at least 1", fix=f"set data.{key} higher"
-            )
+    least = {f"trainer.{key}": 1 for key in ("max_epochs", "schedule_epochs", "accumulation", "log_every_n_steps")}
+    least |= {f"data.{key}": 1 for key in ("max_length", "batch_size", "eval_batch_size", "pad_to_multiple_of")}
+    for key, bound in least.items():
+        value = OmegaConf.select(cfg, key)
+        if value is not None and value < bound:
+            raise UserError(key, found=str(value), expected=f"at least {bound}", fix=f"set {key}={bound} or more")
+    for key in ("data.val_fraction", "data.test_fraction"):
+        value = OmegaConf.select(cfg, key)
+        if value is not None and not 0 <= value < 1:
+            raise UserError(key, found=str(value), expected="0 <= value < 1", fix=f"set {key}=0.1")
 
 
 def build_plan(cfg: DictConfig, machine: Machine) -> Plan:
     """Plan the training of ``cfg`` on a machine."""
-    wanted: Any = OmegaConf.to_container(cfg.trainer)
+    wanted: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
     return make_plan(wanted, cfg.data.batch_size, cfg.data.num_workers, machine)
 
 
 def resolve_pretrained(cfg: DictConfig) -> str:
     """Name or folder of the pretrained encoder; ``max_length`` must fit it."""
-    pretrained = instantiate(cfg.model.pretrained)
+    pretrained = cfg.model.pretrained
     if not isinstance(pretrained, str):
-        raise UserError("model.pretrained", found=repr(pretrained), expected="a hub name or a folder", fix="set it")
+        pretrained = instantiate(pretrained)
     config = load_config(pretrained)
     if cfg.data.max_length > max_positions(config):
         raise UserError(

@@ -38,12 +38,27 @@ def check_config(cfg: DictConfig, supplied: Mapping[str, Iterable[str]], flat: M
     problems: list[UserError] = []
     for key in OmegaConf.missing_keys(cfg):
         if not key.startswith("paths."):
-            problems.append(UserError(key, found="no value", expected="a value", fix=f"set {key}=..."))
+            problems.append(UserError(key, found="no value", expected="a value", fix=f"set {key}=<value>"))
+    problems += _check_typed(cfg, "")
     plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
     for key, node in _nodes(plain, ""):
         problems += _check_node(key, node, set(supplied.get(key, ())), flat.get(key))
     if problems:
         raise UserErrors(problems)
+
+
+def _check_typed(node: DictConfig, key: str) -> list[UserError]:
+    """Keys that ``+key=value`` or a file put into a typed node, past its dataclass."""
+    problems: list[UserError] = []
+    typed = OmegaConf.get_type(node)
+    fields = {f.name for f in dataclasses.fields(typed)} if typed and dataclasses.is_dataclass(typed) else None
+    for name in node:
+        where = f"{key}.{name!s}" if key else str(name)
+        if fields is not None and name not in fields:
+            problems.append(unknown_key(where, shorten(node._get_node(name)), fields))
+        elif not OmegaConf.is_missing(node, name) and isinstance(node[name], DictConfig):
+            problems += _check_typed(node[name], where)
+    return problems
 
 
 def _nodes(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -77,7 +92,7 @@ def _check_node(key: str, node: dict[str, Any], supplied: set[str], flat: type |
             )
     missing = [n for n, required in parameters.items() if required and n not in node and n not in supplied]
     problems += [
-        UserError(f"{key}.{n}", found="nothing", expected="a value", fix=f"set {key}.{n}=...") for n in missing
+        UserError(f"{key}.{n}", found="nothing", expected="a value", fix=f"set {key}.{n}=<value>") for n in missing
     ]
     return problems
 
@@ -106,13 +121,25 @@ def find_target(key: str, path: str) -> Any:
 def unknown_key(where: str, found: str, known: Iterable[str]) -> UserError:
     """The error for a key that nothing takes, with the nearest one that exists."""
     known = sorted(known)
-    near = difflib.get_close_matches(where.rpartition(".")[2], known, n=1, cutoff=0.5)
+    near = [
+        match
+        for part in (where.rpartition(".")[2], where.partition(".")[0].lstrip("+~"))
+        for match in difflib.get_close_matches(part, known, n=1, cutoff=0.6)
+    ]
     return UserError(
         where,
         found=f"an unknown key (value {found})",
         expected=f"one of {', '.join(known)}",
         fix=f"did you mean '{near[0]}'?" if near else "take one of these, or remove it",
     )
+
+
+def unknown_value(where: str, found: str, known: Iterable[str]) -> UserError:
+    """The error for a choice that does not exist, with the nearest one that does."""
+    known = sorted(known)
+    near = difflib.get_close_matches(found, known, n=1, cutoff=0.5)
+    fix = f"did you mean '{near[0]}'?" if near else "take one of these"
+    return UserError(where, found=f"'{found}'", expected=f"one of {', '.join(known)}", fix=fix)
 
 
 def _signature(target: Any) -> tuple[dict[str, Any], dict[str, bool]]:
