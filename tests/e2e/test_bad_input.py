@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.typed import ROOT, typed
+from tests.e2e.typed import ROOT, typed, typed_here
 
 # What is typed, and what the message must say. Those that need only the configuration come first: they take a second.
 MISTAKES = {
@@ -31,7 +31,6 @@ MISTAKES = {
     "too long": (["data.max_length=513"], "data.max_length: found 513", "at most 512"),
     "bad run id": (["run_id=../x"], "run_id=../x", "letters"),
     "no device": (["trainer=gpu"], "trainer.accelerator", "trainer=auto"),
-    "resume nothing": (["resume=logs/none"], "logs/none", "no such folder"),
 }
 
 
@@ -51,7 +50,7 @@ def _assert_one_message(done, *parts: str) -> None:
 def test_train(case: str, tmp_path: Path) -> None:
     arguments, *parts = MISTAKES[case]
     model = [] if case in ("unknown model", "key added to a typed node") else ["model=tiny"]
-    done = typed("train", *model, f"paths.logs_dir={tmp_path / 'logs'}", *arguments)
+    done = typed_here("train", *model, f"paths.logs_dir={tmp_path / 'logs'}", *arguments)
     if case == "no device" and done.returncode == 0:
         pytest.skip("there is a GPU here")
     _assert_one_message(done, *parts)
@@ -63,7 +62,7 @@ def test_typo_in_a_file(tmp_path: Path) -> None:
     path = ROOT / "configs" / "experiment" / f"typo_{tmp_path.name}.yaml"
     path.write_text("# @package _global_\noptim:\n  warmup: 0.2\n")
     try:
-        _assert_one_message(typed("train", f"experiment={path.stem}", "model=tiny"), "optim.warmup", "unknown key")
+        _assert_one_message(typed_here("train", f"experiment={path.stem}", "model=tiny"), "optim.warmup", "unknown key")
     finally:
         path.unlink()
 
@@ -90,12 +89,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_id_is_taken_once(runs: Path) -> None:
-    done = typed("train", "model=tiny", f"paths.logs_dir={runs}", "run_id=narrow")
+    done = typed_here("train", "model=tiny", f"paths.logs_dir={runs}", "run_id=narrow")
     _assert_one_message(done, "run_id=narrow", "choose another run_id")
 
 
+def test_resume_needs_a_run() -> None:
+    _assert_one_message(typed_here("train", "resume=logs/none"), "logs/none", "no such folder")
+
+
 def test_resume_takes_nothing_beside_it(runs: Path) -> None:
-    _assert_one_message(typed("train", f"resume={runs / 'narrow'}", "seed=3"), "seed=3", "resume alone")
+    _assert_one_message(typed_here("train", f"resume={runs / 'narrow'}", "seed=3"), "seed=3", "resume alone")
 
 
 def test_eval(runs: Path, tmp_path: Path) -> None:
@@ -115,4 +118,4 @@ def test_eval(runs: Path, tmp_path: Path) -> None:
         ([f"ckpt={narrow}", *data, "data.label_names=[ham,spam]"], "those of the model"),
     ]
     for arguments, part in cases:
-        _assert_one_message(typed("eval", *arguments), part)
+        _assert_one_message(typed_here("eval", *arguments), part)

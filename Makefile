@@ -1,0 +1,38 @@
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test check format clean
+
+help: ## show this
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1	\2/'
+
+install: .venv/installed ## make .venv with everything the other targets need
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; ok = v >= (3, 11); \
+	ok or print(f"Error: {sys.executable} is Python {v[0]}.{v[1]}, but 3.11 or newer is needed. Fix: make $(MAKECMDGOALS) PYTHON=python3.11"); \
+	sys.exit(not ok)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+train: install ## train the v3 recipe on the embedded model and corpus; more settings by ARGS="key=value"
+	$(BIN)/python src/lit_humor/train.py $(ARGS)
+
+test: install ## run the tests, offline
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+check: install ## lint, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove everything that can be made again; runs in logs/ stay
+	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache build src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
