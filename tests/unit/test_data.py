@@ -37,7 +37,7 @@ def _write(path: Path, rows: list[tuple[str, str]], header: tuple[str, str] = ("
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
 def test_every_format_reads_the_same(tmp_path: Path, ending: str) -> None:
-    examples = TextFiles(_write(tmp_path / f"rows.{ending}", ROWS)).load()["train"]
+    examples = TextFiles(train_path=_write(tmp_path / f"rows.{ending}", ROWS)).load()["train"]
     assert examples.texts == [text for text, _ in ROWS]
     assert examples.labels.tolist() == [1, 0, 1, 0]
     assert examples.class_names == ("not humor", "humor")
@@ -45,7 +45,7 @@ def test_every_format_reads_the_same(tmp_path: Path, ending: str) -> None:
 
 def test_byte_order_mark_is_not_part_of_the_first_name(tmp_path: Path) -> None:
     (tmp_path / "bom.csv").write_bytes("text,label\nhällo,1\n".encode("utf-8-sig"))
-    assert TextFiles(str(tmp_path / "bom.csv")).load()["train"].texts == ["hällo"]
+    assert TextFiles(train_path=str(tmp_path / "bom.csv")).load()["train"].texts == ["hällo"]
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_byte_order_mark_is_not_part_of_the_first_name(tmp_path: Path) -> None:
 )
 def test_labels(tmp_path: Path, values: list[str], names: list[str] | None, expected: list[int]) -> None:
     path = _write(tmp_path / "rows.csv", [(f"text {v}", v) for v in values])
-    assert TextFiles(path, label_names=names).load()["train"].labels.tolist() == expected
+    assert TextFiles(train_path=path, label_names=names).load()["train"].labels.tolist() == expected
 
 
 @pytest.mark.parametrize("values", [[True, False], [1, 0], [1.0, 0.0], ["humor", "not humor"]])
 def test_labels_of_other_types(tmp_path: Path, values: list) -> None:
     pq.write_table(pa.table({"transcript": ["a", "b"], "label": values}), tmp_path / "rows.parquet")
-    assert TextFiles(str(tmp_path / "rows.parquet")).load()["train"].labels.tolist() == [1, 0]
+    assert TextFiles(train_path=str(tmp_path / "rows.parquet")).load()["train"].labels.tolist() == [1, 0]
 
 
 BAD_FILES = {
@@ -97,7 +97,7 @@ def test_bad_files_say_where_and_what(tmp_path: Path, case: str) -> None:
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
-        TextFiles(str(path)).load()
+        TextFiles(train_path=str(path)).load()
     assert str(path) in str(caught.value)
     assert "Fix: " in str(caught.value)
 
@@ -115,13 +115,13 @@ def test_bad_json_lines(tmp_path: Path, line: str, message: str) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text('{"text": "a", "label": 0}\n' + line + "\n")
     with pytest.raises(UserError, match=message):
-        TextFiles(str(path)).load()
+        TextFiles(train_path=str(path)).load()
 
 
 def test_nan_in_parquet_is_no_text(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a", None], "label": [1.0, float("nan")]}), tmp_path / "nan.parquet")
     with pytest.raises(UserError, match="line 2, column 'text'"):
-        TextFiles(str(tmp_path / "nan.parquet")).load()
+        TextFiles(train_path=str(tmp_path / "nan.parquet")).load()
 
 
 def test_unknown_ending(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_unknown_ending(tmp_path: Path) -> None:
 
 def test_long_field_is_read(tmp_path: Path) -> None:
     path = _write(tmp_path / "long.csv", [("x" * 500_000, "1")])
-    assert len(TextFiles(path).load()["train"].texts[0]) == 500_000
+    assert len(TextFiles(train_path=path).load()["train"].texts[0]) == 500_000
 
 
 def test_split_is_stratified_keeps_groups_and_follows_the_seed() -> None:

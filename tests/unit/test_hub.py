@@ -63,14 +63,14 @@ def test_hub_folder_written_by_save_to_disk_brings_its_class_names(tmp_path: Pat
     )
     rows = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
     datasets.DatasetDict({"train": rows}).save_to_disk(str(tmp_path / "saved"))
-    examples = HubDataset(str(tmp_path / "saved")).load()["train"]
+    examples = HubDataset(name=str(tmp_path / "saved")).load()["train"]
     assert examples.class_names == ("dull", "funny")
     assert examples.labels.tolist() == [1, 0]
 
 
 def test_hub_out_of_reach_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"HF_HOME.*data=demo"):
-        HubDataset("nobody/no-such-data-set").load()
+        HubDataset(name="nobody/no-such-data-set").load()
     folder = _hub_folder(tmp_path / "one", {"text": ["a"], "label": [1]}, {"train": "train.csv"})
     with pytest.raises(UserError, match="found split 'dev'"):
-        HubDataset(folder, splits={"train": "dev"}).load()
+        HubDataset(name=folder, splits={"train": "dev"}).load()

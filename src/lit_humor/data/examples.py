@@ -16,23 +16,23 @@ LABEL_COLUMNS = ("is_humor", "label")
 SLICE_COLUMNS = ("language", "genre", "part")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Columns:
-    """Which columns of a table mean what.
+    """Which columns of a table mean what; a source that lets its user choose is one of these.
 
     Attributes:
-        text: Column of the text; None looks for ``text``, then ``transcript``.
-        label: Column of the label; None looks for ``is_humor``, then ``label``.
-        text_pair: Column of a second text (a context); the model reads both as a pair.
-        group: Rows with the same value here stay in one split.
+        text_column: Column of the text; None looks for ``text``, then ``transcript``.
+        label_column: Column of the label; None looks for ``is_humor``, then ``label``.
+        text_pair_column: Column of a second text (a context); the model reads both as a pair.
+        group_column: Rows with the same value here stay in one split.
         label_names: Class names in class order, the humorous one last; None takes 0/1 and its spellings.
     """
 
-    text: str | None = None
-    label: str | None = None
-    text_pair: str | None = None
-    group: str | None = None
-    label_names: Sequence[str] | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    text_pair_column: str | None = None
+    group_column: str | None = None
+    label_names: list[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,17 +92,17 @@ def build_examples(table: Table, columns: Columns, origin: str) -> Examples:
         UserError: A column is missing, or a row has an empty, blank or non-text text or a bad label; names
             the row.
     """
-    text = _find(table, columns.text, TEXT_COLUMNS, "data.text_column", origin)
-    label = _find(table, columns.label, LABEL_COLUMNS, "data.label_column", origin)
+    text = _find(table, columns.text_column, TEXT_COLUMNS, "data.text_column", origin)
+    label = _find(table, columns.label_column, LABEL_COLUMNS, "data.label_column", origin)
     lines = table[LINE]
     places = [f"{origin}, line {line}" for line in lines]
     pairs = None
-    if columns.text_pair is not None:
-        name = _find(table, columns.text_pair, (), "data.text_pair_column", origin)
+    if columns.text_pair_column is not None:
+        name = _find(table, columns.text_pair_column, (), "data.text_pair_column", origin)
         pairs = [value if isinstance(value, str) else "" for value in table[name]]
     groups = None
-    if columns.group is not None:
-        name = _find(table, columns.group, (), "data.group_column", origin)
+    if columns.group_column is not None:
+        name = _find(table, columns.group_column, (), "data.group_column", origin)
         # A row without a group is a group of its own.
         values = table[name]
         groups = [str(v) if v not in (None, "") else place for v, place in zip(values, places, strict=True)]

@@ -46,7 +46,7 @@ class DemoCorpus:
         for split in SPLITS:
             rows = [row for row, name in enumerate(merged["split"]) if name == split]
             table = {name: [values[row] for row in rows] for name, values in merged.items()}
-            splits[split] = build_examples(table, Columns(group="pair_id"), f"data=demo, {split}")
+            splits[split] = build_examples(table, Columns(group_column="pair_id"), f"data=demo, {split}")
             if self.rows_per_split is not None:
                 splits[split] = splits[split].take(_spread(len(rows), self.rows_per_split))
         return splits

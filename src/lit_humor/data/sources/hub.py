@@ -3,53 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lit_humor.core.batch import TRAIN
 from lit_humor.core.errors import MissingExtraError, UserError, shorten
-from lit_humor.data.examples import Columns, Examples, build_examples
+from lit_humor.data.examples import LABEL_COLUMNS, Columns, Examples, build_examples
 from lit_humor.data.tables import LINE, Table
 
 
-class HubDataset:
-    """Any hub data set by name and columns.
+@dataclass(kw_only=True)
+class HubDataset(Columns):
+    """Any hub data set by name; the columns as in ``Columns``.
 
     Code that a data set brings along is never run.
 
-    Args:
+    Attributes:
         name: ``owner/name`` on the hub, or a local folder with data files or one written by ``save_to_disk``.
         subset: Configuration of the data set, where it has several.
         revision: Branch, tag or commit; None takes the newest.
         splits: Which split of the data set serves as train, val and test, e.g. ``{train: train, val: dev}``.
-        text_column: Column of the text; None finds ``text`` or ``transcript``.
-        label_column: Column of the label; None finds ``is_humor`` or ``label``.
-        text_pair_column: Column of a second text.
-        group_column: Rows with one value here stay in one split.
-        label_names: Class names in class order; None takes those of the data set, if it has any.
+        label_names: None takes those of the data set, if it has any.
     """
 
-    def __init__(
-        self,
-        name: str,
-        subset: str | None = None,
-        revision: str | None = None,
-        splits: dict[str, str] | None = None,
-        text_column: str | None = None,
-        label_column: str | None = None,
-        text_pair_column: str | None = None,
-        group_column: str | None = None,
-        label_names: list[str] | None = None,
-    ) -> None:
-        self.name, self.subset, self.revision = name, subset, revision
-        self.splits = splits or {TRAIN: TRAIN}
-        self.columns = Columns(
-            text=text_column,
-            label=label_column,
-            text_pair=text_pair_column,
-            group=group_column,
-            label_names=label_names,
-        )
+    name: str
+    subset: str | None = None
+    revision: str | None = None
+    splits: dict[str, str] = field(default_factory=lambda: {TRAIN: TRAIN})
 
     def load(self) -> dict[str, Examples]:
         """Fetch (or find in the cache) and check the splits that are mapped.
@@ -92,12 +73,11 @@ class HubDataset:
 
     def _columns(self, split: Any) -> Columns:
         """Take class names from the data set where the user gave none and the label column carries them."""
-        wanted = self.columns
-        label = next((name for name in (wanted.label, "is_humor", "label") if name in split.features), None)
+        label = next((name for name in (self.label_column, *LABEL_COLUMNS) if name in split.features), None)
         names = getattr(split.features.get(label), "names", None)
-        if wanted.label_names is not None or not names or all(name.isdigit() for name in names):
-            return wanted
-        return Columns(**(vars(wanted) | {"label_names": names}))
+        if self.label_names is not None or not names or all(name.isdigit() for name in names):
+            return self
+        return replace(self, label_names=names)
 
 
 def _with_lines(split: Any) -> Table:
