@@ -71,6 +71,10 @@ def test_every_choice_has_a_reason_and_can_be_set() -> None:
         ({"accelerator": "tpu"}, "trainer.accelerator"),
         ({"devices": 0}, "trainer.devices"),
         ({"precision": "fp8"}, "trainer.precision"),
+        ({"devices": "two"}, "trainer.devices"),
+        ({"num_workers": "many"}, "trainer.num_workers"),
+        ({"compile": "maybe"}, "trainer.compile"),
+        ({"attention": "flash"}, "trainer.attention"),
     ],
 )
 def test_impossible_wishes_name_their_key(wanted: dict, key: str) -> None:

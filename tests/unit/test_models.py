@@ -2,6 +2,7 @@ import importlib.util
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from transformers import AutoConfig, AutoModel, BertConfig, DistilBertConfig
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.data.tokens import load_tokenizer
 from lit_humor.models import embedded
-from lit_humor.models.encoder import TextClassifier, max_positions
+from lit_humor.models.encoder import TextClassifier, _set_dropout, max_positions
 from lit_humor.models.pooling import first_token, mean_of_tokens
 
 
@@ -54,6 +55,11 @@ def test_dropout_reaches_every_layer(tiny_model: str) -> None:
     assert model.config.attention_probs_dropout_prob == 0.2
 
 
+def test_encoder_without_a_dropout_rate_is_refused() -> None:
+    with pytest.raises(UserError, match=r"model.network.dropout: found no such rate in strange"):
+        _set_dropout(SimpleNamespace(model_type="strange"), "dropout", ("hidden_dropout_prob", "dropout"), 0.1)
+
+
 def test_poolings() -> None:
     hidden = torch.arange(12.0).view(1, 3, 4)
     mask = torch.tensor([[1, 1, 0]])
@@ -70,7 +76,9 @@ def test_depths_of_any_encoder(tmp_path: Path, family: str) -> None:
         "distilbert": DistilBertConfig(vocab_size=50, dim=16, n_layers=3, n_heads=2, hidden_dim=8),
     }[family]
     AutoModel.from_config(config).save_pretrained(tmp_path)
-    depths = TextClassifier(str(tmp_path), 2).parameter_depths()
+    model = TextClassifier(str(tmp_path), 2, dropout=0.3)
+    assert 0.3 in {module.p for module in model.backbone.modules() if isinstance(module, torch.nn.Dropout)}
+    depths = model.parameter_depths()
     assert set(depths.values()) == {0, 1, 2, 3, 4}
     assert all(depth == 4 for name, depth in depths.items() if name.startswith("head."))
     assert all(depth == 0 for name, depth in depths.items() if "embeddings" in name)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from lit_humor.core.errors import UserError
+from lit_humor.core.errors import UserError, shorten
 from lit_humor.data.examples import Examples
 
 _CHUNK_ROWS = 8192
@@ -53,7 +53,15 @@ class TokenStore:
 
 def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a pretrained model; only fast tokenizers, never code that the folder brings."""
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"model.pretrained={folder}",
+            found=f"no tokenizer that loads ({shorten(str(error), 120)})",
+            expected="tokenizer.json beside config.json",
+            fix="download the folder again, or name the model on the hub",
+        ) from error
     if not tokenizer.is_fast:
         raise UserError(
             f"model.pretrained={folder}",

@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from hydra.utils import instantiate
+from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.core.errors import UserError
@@ -91,7 +92,7 @@ def build_datamodule(data: DictConfig, pretrained: str, seed: int, plan: Plan | 
     names = {f.name for f in fields(DataSettings)}
     nodes = {str(key): value for key, value in OmegaConf.to_container(data, resolve=True).items()}  # type: ignore[union-attr]
     settings = DataSettings(**{key: value for key, value in nodes.items() if key in names})
-    source = instantiate({key: value for key, value in nodes.items() if key not in names})
+    source = instantiate({key: value for key, value in nodes.items() if key not in names}, _convert_="all")
     return HumorDataModule(
         source,
         load_tokenizer(pretrained),
@@ -145,14 +146,17 @@ def build_learner(
 def build_trainer(cfg: DictConfig, plan: Plan, run_dir: Path) -> pl.Trainer:
     """Build callbacks, loggers and the Trainer, which write to the run folder."""
     cfg.paths.run_dir = str(run_dir)
+    callbacks, loggers = _build_all(cfg.callbacks), _build_all(cfg.logger)
+    if not loggers:  # this one refuses to work without
+        callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     return pl.Trainer(
         **plan.trainer_arguments(),
         max_epochs=cfg.trainer.max_epochs,
         gradient_clip_val=cfg.trainer.gradient_clip_val,
-        log_every_n_steps=cfg.trainer.log_every_n_steps * plan.accumulation,
+        log_every_n_steps=cfg.trainer.log_every_n_steps,
         deterministic=cfg.trainer.deterministic,
-        callbacks=_build_all(cfg.callbacks),
-        logger=_build_all(cfg.logger),
+        callbacks=callbacks,
+        logger=loggers,
         default_root_dir=str(run_dir),
         enable_model_summary=False,
         num_sanity_val_steps=0,  # the data was checked already, and metrics should not see it twice

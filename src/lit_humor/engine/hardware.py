@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from lit_humor.core.errors import UserError
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+_ATTENTIONS = ("sdpa", "eager", "flash_attention_2", "flex_attention")
 _ROOMY_GPU_BYTES = 40 * 2**30
 
 
@@ -121,13 +122,12 @@ def make_plan(wanted: Mapping[str, Any], batch_size: int, num_workers: int, mach
 
     window = batch_size * wanted["accumulation"]
     accelerator = choose("accelerator", *_best_accelerator(machine))
-    devices = int(choose("devices", *_best_devices(machine, accelerator, window)))
+    devices = _whole_number("devices", choose("devices", *_best_devices(machine, accelerator, window)))
     _check_devices(accelerator, devices, machine)
-    precision = choose("precision", *_best_precision(machine, accelerator))
-    if precision not in _PRECISIONS:
-        raise UserError("trainer.precision", found=precision, expected=", ".join(_PRECISIONS), fix="set one of these")
-    micro = choose("micro_batch_size", *_best_micro_batch(machine, accelerator, window // devices or 1, batch_size))
-    accumulation = _accumulation(window, int(micro), devices)
+    precision = _one_of("precision", choose("precision", *_best_precision(machine, accelerator)), _PRECISIONS)
+    best_micro_batch = _best_micro_batch(machine, accelerator, window // devices or 1, batch_size)
+    micro_batch_size = _whole_number("micro_batch_size", choose("micro_batch_size", *best_micro_batch))
+    accumulation = _accumulation(window, micro_batch_size, devices)
     reasons["accumulation"] = f"{window} rows a step = {batch_size} x {wanted['accumulation']} of the recipe"
     workers = (0, "rows are pre-tokenized; a worker would take a core from training")
     if accelerator == "gpu":
@@ -136,11 +136,11 @@ def make_plan(wanted: Mapping[str, Any], batch_size: int, num_workers: int, mach
         accelerator=accelerator,
         devices=devices,
         precision=precision,
-        micro_batch_size=int(micro),
+        micro_batch_size=micro_batch_size,
         accumulation=accumulation,
-        num_workers=int(choose("num_workers", *workers)),
-        attention=choose("attention", "sdpa", "torch's fused attention"),
-        compile=choose("compile", False, "not measured to pay on short texts"),
+        num_workers=_whole_number("num_workers", choose("num_workers", *workers)),
+        attention=_one_of("attention", choose("attention", "sdpa", "torch's fused attention"), _ATTENTIONS),
+        compile=_one_of("compile", choose("compile", False, "not measured to pay on short texts"), (True, False)),
         reasons=reasons,
     )
 
@@ -186,6 +186,23 @@ def _accumulation(window: int, micro: int, devices: int) -> int:
             fix="set trainer.micro_batch_size=auto, or change data.batch_size, trainer.accumulation or trainer.devices",
         )
     return window // (micro * devices)
+
+
+def _whole_number(name: str, value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise UserError(
+            f"trainer.{name}", found=str(value), expected="a number or auto", fix=f"set trainer.{name}=auto"
+        )
+    return value
+
+
+def _one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:
+    if value not in choices:
+        listed = ", ".join(map(str, choices))
+        raise UserError(
+            f"trainer.{name}", found=str(value), expected=f"auto or one of {listed}", fix="set one of these"
+        )
+    return value
 
 
 def _check_devices(accelerator: str, devices: int, machine: Machine) -> None:

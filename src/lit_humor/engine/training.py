@@ -62,8 +62,9 @@ def train(cfg: DictConfig) -> None:
     _fit(trainer, learner, datamodule, run_dir, resume=resumed is not None)
     cost = {"fit_seconds": time.monotonic() - wall, "fit_cpu_seconds": time.process_time() - cpu}
     cost["peak_memory_bytes"] = _peak_memory_bytes()
-    best = getattr(trainer.checkpoint_callback, "best_model_path", "") or run_dir / record.CHECKPOINTS / record.LAST
-    results = {split: score(trainer, learner, datamodule, split, best) for split in _scored(datamodule)}
+    best = run_dir / record.CHECKPOINTS / record.BEST
+    checkpoint = best if best.is_file() else None  # without that callback: the weights of the last step
+    results = {split: score(trainer, learner, datamodule, split, checkpoint) for split in _scored(datamodule)}
     if trainer.is_global_zero:
         baseline = _baseline(datamodule) if cfg.baseline else {}
         _finish(run_dir, trainer, results, baseline, cost)

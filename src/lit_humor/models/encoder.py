@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -51,8 +51,9 @@ class TextClassifier(nn.Module):
     ) -> None:
         super().__init__()
         config = load_config(pretrained)
-        config.hidden_dropout_prob = dropout
-        config.attention_probs_dropout_prob = attention_dropout
+        _set_dropout(config, "dropout", ("hidden_dropout_prob", "dropout", "mlp_dropout"), dropout)
+        names = ("attention_probs_dropout_prob", "attention_dropout")
+        _set_dropout(config, "attention_dropout", names, attention_dropout)
         self.backbone = _load_backbone(pretrained, config, attention, with_weights)
         self.pool = POOLINGS[pooling]
         self.head = ClassificationHead(config.hidden_size, num_classes, dropout, config.initializer_range)
@@ -130,6 +131,19 @@ def load_config(pretrained: str) -> PretrainedConfig:
         return AutoConfig.from_pretrained(pretrained, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _unreachable(pretrained, error) from error
+
+
+def _set_dropout(config: PretrainedConfig, key: str, names: Sequence[str], rate: float) -> None:
+    """Set a rate under the name that this family of encoders has for it; one that sets nothing is an error."""
+    name = next((name for name in names if hasattr(config, name)), None)
+    if name is None:
+        raise UserError(
+            f"model.network.{key}",
+            found=f"no such rate in {config.model_type}",
+            expected=f"one of {', '.join(names)} in its configuration",
+            fix="choose another encoder",
+        )
+    setattr(config, name, rate)
 
 
 def max_positions(config: PretrainedConfig) -> int:
