@@ -39,7 +39,7 @@ class Heartbeat(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the new best value."""
-        if not trainer.sanity_checking and trainer.training:
+        if not trainer.sanity_checking and trainer.state.fn == "fit":
             self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

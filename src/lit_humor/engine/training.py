@@ -7,6 +7,8 @@ import resource
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +60,17 @@ def train(cfg: DictConfig) -> None:
         factory.save_backbone(run_dir, learner, datamodule)
     screen.show(f"Run folder: {run_dir}\n")
 
-    wall, cpu = time.monotonic(), time.process_time()
-    _fit(trainer, learner, datamodule, run_dir, resume=resumed is not None)
-    cost = {"fit_seconds": time.monotonic() - wall, "fit_cpu_seconds": time.process_time() - cpu}
-    cost["peak_memory_bytes"] = _peak_memory_bytes()
+    last = str(run_dir / record.CHECKPOINTS / record.LAST) if resumed else None
     best = run_dir / record.CHECKPOINTS / record.BEST
-    checkpoint = best if best.is_file() else None  # without that callback: the weights of the last step
-    results = {split: score(trainer, learner, datamodule, split, checkpoint) for split in _scored(datamodule)}
-    if trainer.is_global_zero:
-        baseline = _baseline(datamodule) if cfg.baseline else {}
-        _finish(run_dir, trainer, results, baseline, cost)
+    with _told_how_it_ends(run_dir):
+        wall, cpu = time.monotonic(), time.process_time()
+        trainer.fit(learner, datamodule, ckpt_path=last, weights_only=True)
+        cost = {"fit_seconds": time.monotonic() - wall, "fit_cpu_seconds": time.process_time() - cpu}
+        cost["peak_memory_bytes"] = _peak_memory_bytes()
+        checkpoint = best if best.is_file() else None  # without that callback: the weights of the last step
+        results = {split: score(trainer, learner, datamodule, split, checkpoint) for split in _scored(datamodule)}
+        if trainer.is_global_zero:
+            _finish(run_dir, trainer, results, _baseline(datamodule) if cfg.baseline else {}, cost)
 
 
 def quiet_libraries() -> None:
@@ -127,16 +130,18 @@ def _set_aside_metrics(run_dir: Path) -> None:
         metrics.rename(run_dir / f"metrics.before-resume-{count + 1}.csv")
 
 
-def _fit(trainer: pl.Trainer, learner: Learner, datamodule: HumorDataModule, run_dir: Path, resume: bool) -> None:
-    checkpoint = str(run_dir / record.CHECKPOINTS / record.LAST) if resume else None
+@contextmanager
+def _told_how_it_ends(run_dir: Path) -> Iterator[None]:
+    """Write into status.json how the run ends; after Ctrl-C say how to go on."""
     try:
-        trainer.fit(learner, datamodule, ckpt_path=checkpoint, weights_only=True)
-    except InterruptedRun:
+        yield
+    except (InterruptedRun, KeyboardInterrupt, SystemExit):  # the last: how Lightning ends on a second Ctrl-C
         _set_state(run_dir, record.INTERRUPTED)
-        screen.show(
-            f"\nInterrupted; {record.CHECKPOINTS}/{record.LAST} is saved.",
-            f"To go on: python src/lit_humor/train.py resume={run_dir}",
+        last = run_dir / record.CHECKPOINTS / record.LAST
+        told = (
+            f"To go on: python src/lit_humor/train.py resume={run_dir}" if last.is_file() else "Nothing is saved yet."
         )
+        screen.show(f"\nInterrupted. {told}")
         sys.exit(_INTERRUPTED)
     except BaseException:
         _set_state(run_dir, record.FAILED)
