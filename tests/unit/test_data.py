@@ -143,6 +143,7 @@ def test_split_is_stratified_keeps_groups_and_follows_the_seed() -> None:
     assert not set(rest.groups or ()) & set(off.groups or ())
     assert abs(len(off) - 100) <= 8
     assert abs(off.labels.mean() - examples.labels.mean()) < 0.1
+    assert off.origin == "val split off made in the test"
     assert split_off(examples, 0.25, 1, "val")[1].ids == off.ids
     assert split_off(examples, 0.25, 2, "val")[1].ids != off.ids
     assert split_off(examples, 0.25, 1, "test")[1].ids != off.ids

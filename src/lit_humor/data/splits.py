@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def split_off(examples: Examples, fraction: float, seed: int, name: str) -> tupl
     for label in sorted(strata):
         off += _draw(strata[label], fraction, generator)
     taken = set(off)
-    return examples.take([row for row in range(len(examples)) if row not in taken]), examples.take(sorted(off))
+    rest = examples.take([row for row in range(len(examples)) if row not in taken])
+    return rest, replace(examples.take(sorted(off)), origin=f"{name} split off {examples.origin}")
 
 
 def _draw(members: Sequence[list[int]], fraction: float, generator: np.random.Generator) -> list[int]:

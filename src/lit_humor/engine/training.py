@@ -71,6 +71,7 @@ def train(cfg: DictConfig) -> None:
         results = {split: score(trainer, learner, datamodule, split, checkpoint) for split in _scored(datamodule)}
         if trainer.is_global_zero:
             _finish(run_dir, trainer, results, _baseline(datamodule) if cfg.baseline else {}, cost)
+            _show_end(run_dir, datamodule, cost["fit_seconds"])
 
 
 def quiet_libraries() -> None:
@@ -200,8 +201,19 @@ def _finish(
         },
     )
     _set_state(run_dir, record.DONE)
+
+
+def _show_end(run_dir: Path, datamodule: HumorDataModule, fit_seconds: float) -> None:
+    """Say how far the numbers can be trusted, and where everything is."""
+    scored = ["The val rows chose the checkpoint, so their numbers flatter a little."]
+    scored += [
+        f"{datamodule.splits[split].origin}: such rows are easier than a file of their own; say so when you quote them."
+        for split in _scored(datamodule)
+        if "split off" in datamodule.splits[split].origin
+    ]
     screen.show(
-        f"\nFit {cost['fit_seconds']:.0f} s. The val numbers chose the checkpoint and flatter; quote test.",
+        f"\nFit {fit_seconds:.0f} s.",
+        *scored,
         f"Results, predictions and checkpoints: {run_dir}",
         f"Score it again: python src/lit_humor/eval.py run={run_dir}",
     )
