@@ -23,6 +23,8 @@ MISTAKES = {
     "no epochs": (["trainer.max_epochs=0"], "trainer.max_epochs: found 0", "at least 1"),
     "fraction": (["data.val_fraction=1.5"], "data.val_fraction", "0 <= value < 1"),
     "batch not divisible": (["trainer.micro_batch_size=5"], "trainer.micro_batch_size: found 5", "divisor"),
+    "unknown monitor": (["callbacks.early_stopping.monitor=val/f2"], "callbacks.early_stopping.monitor", "val/f1"),
+    "negative clip": (["trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val", "at least 0"),
     "foreign target": (["objective._target_=torch.load"], "objective._target_: found torch.load", "lit_humor."),
     "no file named": (["data=csv"], "data.train_path", "CSV"),
     "no such file": (["data=csv", "data.train_path=nope.csv"], "nope.csv: found no such file", "check the path"),

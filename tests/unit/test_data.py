@@ -65,6 +65,13 @@ def test_labels(tmp_path: Path, values: list[str], names: list[str] | None, expe
     assert TextFiles(train_path=path, label_names=names).load()["train"].labels.tolist() == expected
 
 
+@pytest.mark.parametrize("names", [["one"], ["pun", "Pun "]])
+def test_label_names_must_differ(tmp_path: Path, names: list[str]) -> None:
+    path = _write(tmp_path / "rows.csv", [("a", "one"), ("b", "pun")])
+    with pytest.raises(UserError, match=r"data.label_names"):
+        TextFiles(train_path=path, label_names=names).load()
+
+
 @pytest.mark.parametrize("values", [[True, False], [1, 0], [1.0, 0.0], ["humor", "not humor"]])
 def test_labels_of_other_types(tmp_path: Path, values: list) -> None:
     pq.write_table(pa.table({"transcript": ["a", "b"], "label": values}), tmp_path / "rows.parquet")
@@ -86,6 +93,7 @@ BAD_FILES = {
     "short row": (b"text,label\na,1\nb\n", "line 3: found 1 fields"),
     "open quote": (b'text,label\n"a,1\n', "broken quoting"),
     "column twice": (b"text,text,label\na,b,1\n", "column 'text' twice"),
+    "surrogate": (b'text,label\n"a \xed\xa0\x80",1\n', "line 2: found byte 0xed"),
     "semicolons": (b"text;label\na;1\n", "separated by ';'"),
 }
 
@@ -107,6 +115,7 @@ def test_bad_files_say_where_and_what(tmp_path: Path, case: str) -> None:
     [
         ("{oops", "line 2"),
         ("[1]", "line 2"),
+        ('{"text": "\\ud83d", "label": 1}', "line 2.*surrogate"),
         ('{"text": 5, "label": 1}', "line 2.*found 5"),
         ('{"label": 1}', "line 2"),
     ],
@@ -196,6 +205,7 @@ def test_tokens_equal_the_tokenizers_and_are_cached(tiny_model: str, tmp_path: P
     stamp = (folders[0] / "input_ids.npy").stat().st_mtime_ns
     again = tokenize(examples, tokenizer, 16, tmp_path)
     assert isinstance(again.input_ids, np.memmap)
+    assert list((tmp_path / "tokens").iterdir()) == folders, "the call before must not change the key"
     assert (folders[0] / "input_ids.npy").stat().st_mtime_ns == stamp
 
 

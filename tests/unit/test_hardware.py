@@ -48,6 +48,14 @@ def test_fixed_batches_follow_the_recipe() -> None:
         assert (plan.micro_batch_size, plan.accumulation, plan.window_size) == (8, accumulation, 32)
 
 
+def test_auto_finds_a_micro_batch_that_divides() -> None:
+    small = Machine(num_cores=8, gpu_names=("T4", "T4"), gpu_memory_bytes=16 * GIB)
+    plan = make_plan(AUTO | {"accumulation": 3}, batch_size=8, num_workers=4, machine=small)
+    assert plan.window_size == 24
+    plan = make_plan(AUTO | {"accumulation": 1, "devices": 2}, batch_size=8, num_workers=4, machine=small)
+    assert (plan.micro_batch_size, plan.window_size) == (4, 8)
+
+
 def test_every_choice_has_a_reason_and_can_be_set() -> None:
     wanted = {
         "accelerator": "cpu", "devices": 2, "precision": "32-true", "micro_batch_size": 4, "num_workers": 3,

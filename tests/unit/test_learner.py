@@ -15,7 +15,8 @@ from tests.unit.building import TRAINER, make_datamodule, make_examples, make_le
 
 
 def _train(tiny_model: str, folder: Path, *callbacks: pl.Callback, **options: object) -> pl.Trainer:
-    datamodule = make_datamodule(tiny_model, folder, window_size=16, micro_batch_size=8, seed=options.pop("seed", 1))
+    loading = {"seed": options.pop("seed", 1), "num_workers": options.pop("num_workers", 0)}
+    datamodule = make_datamodule(tiny_model, folder, window_size=16, micro_batch_size=8, **loading)
     learner = options.pop("learner", None) or make_learner(datamodule)
     trainer = pl.Trainer(
         **(TRAINER | {"enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks)}),
@@ -75,15 +76,18 @@ class _StopAt(Interruption):
         super().on_train_batch_end(trainer, *args)
 
 
-@pytest.mark.parametrize("batch", [1, 4, 6, 9])
-def test_interrupted_and_resumed_equals_undisturbed(tiny_model: str, tmp_path: Path, batch: int) -> None:
-    """44 rows are 6 batches of 3 steps: the stops lie in, at the end of, and after the first epoch."""
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(("batch", "step"), [(1, 1), (4, 2), (6, 4), (9, 5)])
+def test_interrupted_and_resumed_equals_undisturbed(
+    tiny_model: str, tmp_path: Path, batch: int, step: int, num_workers: int
+) -> None:
+    """44 rows are 6 batches of 3 steps; a stop asked for at the end of an epoch comes a step later."""
     undisturbed = _weights(_train(tiny_model, tmp_path))
     with pytest.raises(InterruptedRun):
-        _train(tiny_model, tmp_path, _StopAt(tmp_path, batch))
+        _train(tiny_model, tmp_path, _StopAt(tmp_path, batch), num_workers=num_workers)
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
-    assert torch.load(checkpoint, weights_only=True)["global_step"] == -(-batch // 2)
-    resumed = _train(tiny_model, tmp_path, ckpt_path=checkpoint, weights_only=True)
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == step
+    resumed = _train(tiny_model, tmp_path, ckpt_path=checkpoint, weights_only=True, num_workers=num_workers)
     assert resumed.global_step == 9
     assert torch.equal(_weights(resumed), undisturbed)
 
@@ -114,8 +118,22 @@ def test_loss_that_is_not_finite_ends_the_run(tiny_model: str, tmp_path: Path) -
     learner = make_learner(make_datamodule(tiny_model, tmp_path))
     with torch.no_grad():
         learner.model.head.weight.fill_(float("nan"))
-    with pytest.raises(UserError, match="train/loss: found nan"):
+    with pytest.raises(UserError, match="train/loss: found"):
         _train(tiny_model, tmp_path, learner=learner)
+
+
+class _Poison(pl.Callback):
+    """Makes the weights nan in the middle of the first epoch."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: object) -> None:
+        if trainer.global_step == 2:
+            with torch.no_grad():
+                pl_module.model.head.weight.fill_(float("nan"))
+
+
+def test_loss_that_is_not_finite_once_ends_the_run_in_that_epoch(tiny_model: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="in epoch 0"):
+        _train(tiny_model, tmp_path, _Poison())
 
 
 def test_learns_what_is_there_to_learn(tiny_model: str, tmp_path: Path) -> None:

@@ -86,6 +86,16 @@ def test_one_predicted_class_has_no_correlation() -> None:
     assert found["f1"] == 0
 
 
+def test_a_class_without_rows_has_no_auroc_and_does_not_drag_slices_down() -> None:
+    metrics = ClassificationMetrics(["fact", "pun", "irony"], {"language": ["en"]})
+    probabilities = torch.eye(3)[[0, 1, 1]]
+    slices = torch.zeros(3, 1, dtype=torch.long)
+    metrics.update(probabilities, torch.tensor([0, 1, 1]), torch.ones(3, dtype=torch.bool), slices)
+    found = metrics.compute()
+    assert found["auroc"] is None
+    assert found["slices"]["language"]["en"]["f1"] == found["f1_macro"] == 1
+
+
 def test_fillers_do_not_count() -> None:
     metrics = ClassificationMetrics(["no", "yes"], {})
     probabilities, labels, slices = _random(9, 2)

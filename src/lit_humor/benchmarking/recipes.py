@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.core.errors import UserError
 from lit_humor.engine import screen
@@ -46,6 +46,14 @@ def _measure(cfg: DictConfig, name: str, experiment: str, seed: int) -> dict[str
         if folder.exists():  # a run that did not finish
             folder.rename(folder.with_name(f"{run_id}-unfinished-{int(time.time())}"))
         _train(cfg, run_id, experiment, seed)
+    saved = OmegaConf.load(folder / record.CONFIG)
+    if (saved.data.train_path, saved.data.val_path) != (cfg.train_path, cfg.val_path):
+        raise UserError(
+            str(folder),
+            found=f"a run on other data ({saved.data.train_path})",
+            expected=f"one on {cfg.train_path}",
+            fix="set name=<another name of the data>",
+        )
     result = record.read_json(folder / record.RESULT)
     environment = record.read_json(folder / record.ENVIRONMENT)
     found = result["results"]["val"]
@@ -78,6 +86,7 @@ def _train(cfg: DictConfig, run_id: str, experiment: str, seed: int) -> None:
             f"data.train_path={cfg.train_path}",
             f"data.val_path={cfg.val_path}",
             "data.test_fraction=0",
+            f"paths.logs_dir={cfg.paths.logs_dir}",
         ),
         *([f"trainer.max_epochs={cfg.max_epochs}"] if cfg.max_epochs else []),
     ]
@@ -111,8 +120,8 @@ def markdown(cfg: DictConfig, name: str, runs: Sequence[dict[str, Any]]) -> str:
         "",
         f"- Command: `python src/lit_humor/bench.py suite=recipes model={cfg.model} train_path=<train> val_path=<val>"
         + (f" max_epochs={cfg.max_epochs}`" if cfg.max_epochs else "`"),
-        f"- Data: train.csv for training, {first['rows']} rows of the validation file for the numbers; the same rows "
-        "choose the best epoch, so the numbers flatter a little, all rows of the table alike.",
+        f"- Data: {Path(cfg.train_path).name} for training, {first['rows']} rows of {Path(cfg.val_path).name} "
+        "for the numbers; these rows also choose the best epoch, so all numbers flatter a little.",
         f"- {epochs}; seeds {seeds}; mean ± standard deviation over the seeds that are there; f1 is that of humor.",
         f"- Machine: {machine['processor']}, {machine['threads']} threads, "
         f"GPUs: {', '.join(machine['gpus']) or 'none'}; precision {first['precision']}.",

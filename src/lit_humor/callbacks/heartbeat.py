@@ -37,10 +37,9 @@ class Heartbeat(pl.Callback):
         if time.monotonic() - self._written_at > self.every_seconds:
             self._write(trainer)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the new best value."""
-        if not trainer.sanity_checking and trainer.state.fn == "fit":
-            self._write(trainer)
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the new best value: validation and its checkpoint lie behind."""
+        self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the final counts; whether the run ended well, the command adds."""

@@ -33,8 +33,12 @@ class Interruption(pl.Callback):
         self._previous = signal.signal(signal.SIGINT, self._remember)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Leave if asked to, at the end of an optimizer step, all processes together."""
-        at_step_end = not trainer.fit_loop._should_accumulate()
+        """Leave if asked to, at the end of an optimizer step, all processes together.
+
+        Not at the last step of an epoch: a run resumed there would never validate that epoch.
+        """
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        at_step_end = not trainer.fit_loop._should_accumulate() and not progress.is_last_batch
         if at_step_end and trainer.strategy.reduce_boolean_decision(self.asked, all=False):
             trainer.save_checkpoint(self.checkpoint)
             raise InterruptedRun

@@ -17,7 +17,8 @@ from lit_humor.runs import record
 class PredictionWriter(pl.Callback):
     """Writes one row for each evaluated text, in the order of its file.
 
-    Columns: ``id``, ``text``, ``label``, ``prediction``, ``p_<class>`` for each class, and the slice columns.
+    Columns: ``id``, ``text``, ``text_pair`` where the data has one, ``label``, ``prediction``,
+    ``p_<class>`` for each class, and the slice columns.
 
     Args:
         run_dir: The folder to write to.
@@ -63,6 +64,7 @@ def _table(datamodule: HumorDataModule, probabilities: torch.Tensor) -> pa.Table
     columns: dict[str, Any] = {
         "id": examples.ids,
         "text": examples.texts,
+        **({} if examples.text_pairs is None else {"text_pair": examples.text_pairs}),
         "label": [names[index] for index in examples.labels],
         "prediction": [names[index] for index in probabilities.argmax(dim=1).tolist()],
     }

@@ -20,7 +20,7 @@ class EpochProgress(ProgressBar):
     """Shows loss, learning rate, samples per second and validation F1, and one row an epoch.
 
     Args:
-        every_seconds: Time between two updates of the bar; only then is the loss read from the device.
+        every_seconds: Time between two updates of the bar.
     """
 
     def __init__(self, every_seconds: float = 0.25) -> None:
@@ -48,8 +48,10 @@ class EpochProgress(ProgressBar):
             _LOG.info(line)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the head of the table."""
+        """Print the head of the table; an epoch that is resumed in the middle gets no other call at its start."""
+        self._best = float(getattr(trainer.checkpoint_callback, "best_model_score", None) or "-inf")
         self.print(_HEADER, style="bold")
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the bar of an epoch."""

@@ -88,7 +88,7 @@ class HumorDataModule(pl.LightningDataModule):
         self.tokens: dict[str, TokenStore] = {}
         self.slice_values: dict[str, list[str]] = {}
         self.test_split = TEST
-        self._num_batches_done = 0
+        self._resumed_at = (0, 0)
 
     def load(self) -> dict[str, Examples]:
         """Load the splits and split off those that are missing; calling it again does nothing.
@@ -103,7 +103,7 @@ class HumorDataModule(pl.LightningDataModule):
             for name, fraction in ((TEST, self.settings.test_fraction), (VAL, self.settings.val_fraction)):
                 if name not in splits and fraction > 0:
                     splits[TRAIN], splits[name] = split_off(splits[TRAIN], fraction, self.settings.split_seed, name)
-        self.splits = {name: splits[name] for name in SPLITS if name in splits}
+        self.splits = {name: splits[name] for name in SPLITS if len(splits.get(name, ()))}
         self.slice_values = _slice_values(self.splits)
         return self.splits
 
@@ -129,9 +129,7 @@ class HumorDataModule(pl.LightningDataModule):
                     f"data, split '{name}'",
                     found=f"{rows} rows",
                     expected=f"at least {least}, with every class",
-                    fix=f"name a file with data.{name}_path, or set data.{name}_fraction=0.1"
-                    if name != TRAIN
-                    else "add rows",
+                    fix="add rows" if name == TRAIN else "name a larger file, or split off more: data.val_fraction=0.2",
                 )
         names = self.class_names
         for name in (TRAIN, VAL):
@@ -173,13 +171,16 @@ class HumorDataModule(pl.LightningDataModule):
         return self._loader(self.test_split, self._sampler(self.test_split, training=False))
 
     def state_dict(self) -> dict[str, Any]:
-        """How far into the epoch training is, for a checkpoint."""
-        progress = self.trainer.fit_loop.epoch_loop.batch_progress.current if self.trainer else None
-        return {"num_batches_done": 0 if progress is None else progress.ready}
+        """How far training is, for a checkpoint: the epoch, and the batches of it that are done."""
+        if self.trainer is None:
+            return {"epoch": 0, "num_batches_done": 0}
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        at_end = done >= self.trainer.num_training_batches
+        return {"epoch": self.trainer.current_epoch + at_end, "num_batches_done": 0 if at_end else done}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where a checkpoint left off: the batches already trained on in that epoch are skipped."""
-        self._num_batches_done = state_dict["num_batches_done"]
+        self._resumed_at = (state_dict["epoch"], state_dict["num_batches_done"])
 
     def _sampler(self, split: str, training: bool) -> WindowSampler:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -193,8 +194,8 @@ class HumorDataModule(pl.LightningDataModule):
             rank=rank,
             world_size=world_size,
         )
-        if training:
-            sampler.num_batches_to_skip, self._num_batches_done = self._num_batches_done % len(sampler), 0
+        if training:  # the epoch too: loader processes ask for rows before the Trainer calls set_epoch
+            sampler.epoch, sampler.num_batches_to_skip = self._resumed_at
         return sampler
 
     def _loader(self, split: str, sampler: WindowSampler) -> DataLoader:

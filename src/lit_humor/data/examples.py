@@ -99,7 +99,7 @@ def build_examples(table: Table, columns: Columns, origin: str) -> Examples:
     pairs = None
     if columns.text_pair_column is not None:
         name = _find(table, columns.text_pair_column, (), "data.text_pair_column", origin)
-        pairs = [value if isinstance(value, str) else "" for value in table[name]]
+        pairs = _check_texts(["" if v is None else v for v in table[name]], places, name, blank_is_fine=True)
     groups = None
     if columns.group_column is not None:
         name = _find(table, columns.group_column, (), "data.group_column", origin)
@@ -135,13 +135,20 @@ def _find(table: Table, wanted: str | None, candidates: Sequence[str], key: str,
     )
 
 
-def _check_texts(values: list, places: Sequence[str], column: str) -> list[str]:
+def _check_texts(values: list, places: Sequence[str], column: str, blank_is_fine: bool = False) -> list[str]:
     for value, place in zip(values, places, strict=True):
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or not (value.strip() or blank_is_fine):
             raise UserError(
                 f"{place}, column '{column}'",
                 found="an empty or blank text" if value in (None, "") or isinstance(value, str) else shorten(value),
                 expected="a text",
                 fix="fill in the text or delete the row",
+            )
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise UserError(
+                f"{place}, column '{column}'",
+                found=f"half of a surrogate pair in {shorten(value)}",
+                expected="text that UTF-8 can write",
+                fix="correct the character or delete the row",
             )
     return values

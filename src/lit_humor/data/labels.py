@@ -35,6 +35,13 @@ def encode_labels(
     Raises:
         UserError: A label is missing or none of the expected ones; names the row and what to set.
     """
+    if label_names is not None and len({_spell(name) for name in label_names}) < max(2, len(label_names)):
+        raise UserError(
+            "data.label_names",
+            found=str(list(label_names)),
+            expected="two or more different names",
+            fix="name every class once, in class order, humor last",
+        )
     known = _SPELLINGS if label_names is None else {_spell(n): i for i, n in enumerate(label_names)}
     if label_names is not None and not known.keys() & {_spell(v) for v in values}:
         known = {str(i): i for i in range(len(label_names))}  # the column holds indices of the named classes

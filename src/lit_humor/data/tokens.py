@@ -111,6 +111,8 @@ def _map(path: Path) -> np.ndarray:
 
 def _key(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int) -> str:
     digest = hashlib.sha256(f"{_FORMAT}/{max_length}/{type(tokenizer).__name__}".encode())
+    tokenizer.backend_tokenizer.no_truncation()  # what the last call left is no part of the tokenizer
+    tokenizer.backend_tokenizer.no_padding()
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     for column in (examples.texts, examples.text_pairs or []):
         for text in column:

@@ -10,18 +10,19 @@ from collections.abc import Callable
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from lit_humor.core.errors import UserError
-from lit_humor.engine.rundir import ROOT_DIR
+from lit_humor.engine.rundir import ROOT_DIR, is_main_process
 from lit_humor.engine.schema import register_schemas
 from lit_humor.engine.validate import unknown_key, unknown_value
 
 CONFIG_DIR = ROOT_DIR / "configs"
-_INTERRUPTED = 130
+INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -38,6 +39,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             register_schemas()
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
             mistakes: list[UserError] = []
+            arguments = list(sys.argv)
+            if config_name != "train":  # debug= is a group of trainings; for the others it only shows tracebacks
+                sys.argv[1:] = [argument for argument in sys.argv[1:] if not argument.startswith("debug=")]
 
             @functools.wraps(function)
             def task(cfg: DictConfig) -> None:
@@ -49,15 +53,16 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             entry = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
             try:
                 entry(task)()
-            except (HydraException, OmegaConfBaseException) as error:
+            except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
                 mistakes.append(_explain(error, config_name).with_traceback(error.__traceback__))
             except KeyboardInterrupt:
                 print("\nInterrupted.", file=sys.stderr)
-                sys.exit(_INTERRUPTED)
+                sys.exit(INTERRUPTED)
             if mistakes:
-                if any(argument.startswith("debug=") for argument in sys.argv[1:]):
+                if any(argument.startswith("debug=") for argument in arguments):
                     traceback.print_exception(mistakes[0])
-                print(f"Error: {mistakes[0]}", file=sys.stderr)
+                if is_main_process():
+                    print(f"Error: {mistakes[0]}", file=sys.stderr)
                 sys.exit(1)
 
         return run

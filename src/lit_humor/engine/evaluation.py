@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import lightning.pytorch as pl
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lit_humor.callbacks.predictions import PredictionWriter
 from lit_humor.callbacks.progress import EpochProgress
 from lit_humor.core.batch import TEST, VAL
 from lit_humor.core.errors import UserError
+from lit_humor.data.datamodule import DataSettings
 from lit_humor.engine import screen
-from lit_humor.engine.factory import TrainedRun, load_run, validate
+from lit_humor.engine.factory import TrainedRun, load_run
+from lit_humor.engine.rundir import open_run_dir
 from lit_humor.engine.training import quiet_libraries, score
 from lit_humor.metrics.classification import DEFINITIONS
 from lit_humor.runs import record
@@ -21,9 +25,7 @@ from lit_humor.runs import record
 def evaluate(cfg: DictConfig) -> None:
     """Load a run, score one split on one device, write result and predictions, show them."""
     quiet_libraries()
-    if cfg.data is not None:
-        validate(cfg)
-    run = load_run(_run_folder(cfg), cfg.ckpt, cfg.data)
+    run = load_run(_run_folder(cfg), cfg.ckpt, _other_data(cfg))
     split = _choose_split(run, cfg.split)
     folder = Path(cfg.output or run.folder / "eval" / f"{'own' if cfg.data is None else 'other'}-{split}")
     trainer = pl.Trainer(
@@ -45,6 +47,19 @@ def evaluate(cfg: DictConfig) -> None:
         },
     )
     screen.show(*screen.result_tables(f"{split} ({origin})", results, None), f"Result and predictions: {folder}")
+
+
+def _other_data(cfg: DictConfig) -> DictConfig | None:
+    """The data named on the command line, batched as the run's unless that is set beside it."""
+    if cfg.data is None:
+        return None
+    _, trained = open_run_dir(_run_folder(cfg))
+    typed = {override.lstrip("+").partition("=")[0] for override in HydraConfig.get().overrides.task}
+    data = cfg.data.copy()
+    for name in (field.name for field in fields(DataSettings)):
+        if f"data.{name}" not in typed:
+            data[name] = trained.data[name]
+    return data
 
 
 def _run_folder(cfg: DictConfig) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,7 +22,7 @@ from lit_humor.engine.hardware import Machine, Plan, make_plan
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.rundir import open_run_dir
 from lit_humor.engine.validate import check_config
-from lit_humor.metrics.classification import ClassificationMetrics
+from lit_humor.metrics.classification import SCALARS, ClassificationMetrics
 from lit_humor.models.encoder import load_config, max_positions
 from lit_humor.runs import record
 
@@ -31,6 +32,7 @@ SUPPLIED = {
     "objective": ("num_classes",),
 }
 _FLAT = {"data": DataSettings}
+MONITORS = ("train/loss", *(f"val/{name}" for name in SCALARS))
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,14 @@ def validate(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if value is not None and value < bound:
             raise UserError(key, found=str(value), expected=f"at least {bound}", fix=f"set {key}={bound} or more")
+    if cfg.trainer.gradient_clip_val < 0:
+        raise UserError(
+            "trainer.gradient_clip_val", found=str(cfg.trainer.gradient_clip_val), expected="at least 0", fix="set 1"
+        )
+    for name, node in cfg.callbacks.items():
+        if node is not None and node.get("monitor") not in (None, *MONITORS):
+            where = f"callbacks.{name}.monitor"
+            raise UserError(where, found=node.monitor, expected=f"one of {', '.join(MONITORS)}", fix="set val/f1")
     for key in ("data.val_fraction", "data.test_fraction"):
         value = OmegaConf.select(cfg, key)
         if value is not None and not 0 <= value < 1:
@@ -76,15 +86,19 @@ def resolve_pretrained(cfg: DictConfig) -> str:
     pretrained = cfg.model.pretrained
     if not isinstance(pretrained, str):
         pretrained = instantiate(pretrained)
+    _check_max_length(cfg.data.max_length, pretrained)
+    return pretrained
+
+
+def _check_max_length(max_length: int, pretrained: str) -> None:
     config = load_config(pretrained)
-    if cfg.data.max_length > max_positions(config):
+    if max_length > max_positions(config):
         raise UserError(
             "data.max_length",
-            found=str(cfg.data.max_length),
+            found=str(max_length),
             expected=f"at most {max_positions(config)}, the positions of {config.model_type}",
             fix=f"set data.max_length={max_positions(config)}",
         )
-    return pretrained
 
 
 def build_datamodule(data: DictConfig, pretrained: str, seed: int, plan: Plan | None) -> HumorDataModule:
@@ -139,7 +153,8 @@ def build_learner(
     )
     if plan is not None and plan.compile:
         network.backbone.compile(dynamic=True)  # in place, so that checkpoint keys stay as they are
-    pl.seed_everything(derive_seed(cfg.seed, "training") % 2**32, verbose=False)  # dropout
+    rank = os.environ.get("LOCAL_RANK", "0")  # dropout: each process draws its own
+    pl.seed_everything(derive_seed(cfg.seed, "training", rank) % 2**32, verbose=False)
     return learner
 
 
@@ -189,9 +204,13 @@ def load_run(folder: str, checkpoint: str | None = None, data: DictConfig | None
         UserError: There is no such run or checkpoint, or the checkpoint is another model's.
     """
     path, cfg = open_run_dir(folder)
+    if data is not None:
+        cfg.data = data
+    validate(cfg)
     backbone = str(path / record.BACKBONE)
     class_names = tuple(name for _, name in sorted((load_config(backbone).id2label or {}).items()))
-    datamodule = build_datamodule(cfg.data if data is None else data, backbone, cfg.seed, plan=None)
+    _check_max_length(cfg.data.max_length, backbone)
+    datamodule = build_datamodule(cfg.data, backbone, cfg.seed, plan=None)
     datamodule.load()
     _check_classes(datamodule, class_names)
     learner = build_learner(cfg, backbone, datamodule, class_names=class_names, plan=None)

@@ -174,7 +174,8 @@ def _best_micro_batch(machine: Machine, accelerator: str, rows: int, batch_size:
     """Rows of a micro-batch when one device has ``rows`` rows a step."""
     if accelerator == "cpu" or machine.gpu_memory_bytes >= _ROOMY_GPU_BYTES:
         return rows, "all rows of the step at once: same gradient, fewer passes"
-    return min(rows, batch_size), "as in the recipe, to fit the memory"
+    size = max(n for n in range(1, min(rows, batch_size) + 1) if rows % n == 0)
+    return size, "as in the recipe, or fewer to divide the step"
 
 
 def _accumulation(window: int, micro: int, devices: int) -> int:

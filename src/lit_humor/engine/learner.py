@@ -48,8 +48,8 @@ class Learner(pl.LightningModule):
         super().__init__()
         self.model, self.objective = model, objective
         self.metrics = nn.ModuleDict(metrics)  # type: ignore[assignment]
-        self.mean_losses = nn.ModuleDict({stage: MeanMetric() for stage in metrics})  # type: ignore[assignment]
-        self.mean_train_loss = MeanMetric()
+        self.mean_losses = nn.ModuleDict({stage: _mean_loss() for stage in metrics})  # type: ignore[assignment]
+        self.mean_train_loss = _mean_loss()
         self.optimizer, self.window_size, self.schedule_epochs = optimizer, window_size, schedule_epochs
         self.num_warmup_steps = 0
         self.last_loss = torch.tensor(float("nan"))
@@ -118,8 +118,8 @@ class Learner(pl.LightningModule):
             raise UserError(
                 "train/loss",
                 found=f"{loss} in epoch {self.current_epoch}",
-                expected="a finite number",
-                fix="lower optim.learning_rate, or set trainer.precision=32-true; last.ckpt is the epoch before",
+                expected="a finite number in every step",
+                fix="lower optim.learning_rate, or set trainer.precision=32-true; last.ckpt holds the epoch before",
             )
         self.log("train/loss", loss)
 
@@ -161,4 +161,9 @@ class Learner(pl.LightningModule):
     ) -> None:
         """Clip the global norm in one pass; Lightning's own clipping refuses fused optimizers."""
         if gradient_clip_val:
-            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val, foreach=True)
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+
+def _mean_loss() -> MeanMetric:
+    """A mean in which one value that is not a number shows; by default torchmetrics leaves such values out."""
+    return MeanMetric(nan_strategy=float("inf"))

@@ -106,8 +106,8 @@ def open_run_dir(folder: str) -> tuple[Path, DictConfig]:
 
 def write_start(folder: Path, cfg: DictConfig, plan: Mapping[str, Any]) -> None:
     """Write ``config.yaml`` and ``environment.json``."""
-    record.write_text(folder / record.CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
     record.write_json(folder / record.ENVIRONMENT, describe_environment() | {"plan": dict(plan)})
+    record.write_text(folder / record.CONFIG, OmegaConf.to_yaml(cfg, resolve=True))  # last: it makes the folder a run
 
 
 def describe_environment() -> dict[str, Any]:

@@ -28,12 +28,12 @@ def show(*renderables: RenderableType) -> None:
     """Print on the terminal and remember for log.txt; only the main process speaks."""
     if not is_main_process():
         return
-    terminal = Console(highlight=False)
+    terminal = Console(highlight=False, markup=False)
     if not terminal.is_terminal:
         terminal.width = _LOG_WIDTH
     terminal.print(*renderables, sep="\n")
     text = io.StringIO()
-    Console(file=text, width=_LOG_WIDTH).print(*renderables, sep="\n")
+    Console(file=text, width=_LOG_WIDTH, markup=False).print(*renderables, sep="\n")
     _LOG.info(text.getvalue().rstrip())
 
 
@@ -85,21 +85,22 @@ def data_tables(report: Mapping[str, Any]) -> list[RenderableType]:
     return shown
 
 
-def group_table(groups: Sequence[Mapping[str, Any]]) -> Table:
-    """The parameter groups with the rate that each really gets."""
-    top = groups[-1]["lr"]
+def group_table(groups: Sequence[Mapping[str, Any]], learning_rate: float, lr_scale: float) -> Table:
+    """The parameter groups with the rate that each really gets, and how it comes about."""
+    top = learning_rate * lr_scale
     rows = [
         (
             group["name"],
             group["depth"],
             f"{group['lr']:.3e}",
-            f"{group['lr'] / top:.3f}",
+            f"{learning_rate:g} x {lr_scale:g} x {group['lr'] / top:.3f}",
             f"{group['weight_decay']:g}",
             f"{sum(parameter.numel() for parameter in group['params']):,}",
         )
         for group in groups
     ]
-    return table("Parameter groups", ("group", "depth", "peak rate", "of head", "weight decay", "parameters"), rows)
+    columns = ("group", "depth", "peak rate", "= base x scale x decay", "weight decay", "parameters")
+    return table("Parameter groups", columns, rows)
 
 
 def result_tables(split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> list[RenderableType]:

@@ -23,13 +23,12 @@ from lit_humor.core.errors import UserError
 from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory, screen
+from lit_humor.engine.cli import INTERRUPTED
 from lit_humor.engine.hardware import look_at_machine
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.rundir import create_run_dir, is_main_process, open_run_dir, write_start
 from lit_humor.metrics.classification import DEFINITIONS, ClassificationMetrics
 from lit_humor.runs import record
-
-_INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
 
 
 def train(cfg: DictConfig) -> None:
@@ -48,16 +47,16 @@ def train(cfg: DictConfig) -> None:
     report = datamodule.report()
     screen.show(*screen.data_tables(report))
     learner = factory.build_learner(cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan)
-    screen.show(screen.group_table(learner.parameter_groups()))
+    screen.show(screen.group_table(learner.parameter_groups(), cfg.optim.learning_rate, cfg.optim.lr_scale))
 
     run_dir = resumed or create_run_dir(cfg.paths.logs_dir, cfg.run_id, _prefix())
     screen.write_log_to(run_dir / "log.txt")
     trainer = factory.build_trainer(cfg, plan, run_dir)
     if is_main_process():
         _set_aside_metrics(run_dir)
-        write_start(run_dir, cfg, plan.to_dict())
         record.write_json(run_dir / record.DATA_REPORT, report)
         factory.save_backbone(run_dir, learner, datamodule)
+        write_start(run_dir, cfg, plan.to_dict())
     screen.show(f"Run folder: {run_dir}\n")
 
     last = str(run_dir / record.CHECKPOINTS / record.LAST) if resumed else None
@@ -66,11 +65,16 @@ def train(cfg: DictConfig) -> None:
         wall, cpu = time.monotonic(), time.process_time()
         trainer.fit(learner, datamodule, ckpt_path=last, weights_only=True)
         cost = {"fit_seconds": time.monotonic() - wall, "fit_cpu_seconds": time.process_time() - cpu}
-        cost["peak_memory_bytes"] = _peak_memory_bytes()
+        cost["peak_memory_bytes"] = _peak_memory_bytes(plan.accelerator)
         checkpoint = best if best.is_file() else None  # without that callback: the weights of the last step
         results = {split: score(trainer, learner, datamodule, split, checkpoint) for split in _scored(datamodule)}
         if trainer.is_global_zero:
-            _finish(run_dir, trainer, results, _baseline(datamodule) if cfg.baseline else {}, cost)
+            _write_result(run_dir, trainer, results, {}, cost)  # before the baseline, which may take long or fail
+            baseline = _baseline(datamodule) if cfg.baseline else {}
+            _write_result(run_dir, trainer, results, baseline, cost)
+            _set_state(run_dir, record.DONE)
+            for split, found in results.items():
+                screen.show(*screen.result_tables(split, found, baseline.get(split)))
             _show_end(run_dir, datamodule, cost["fit_seconds"])
 
 
@@ -104,7 +108,7 @@ def _prefix() -> str:
 
 def _config_to_resume(cfg: DictConfig) -> DictConfig:
     """The configuration of the run to go on with, which is never composed anew."""
-    others = [o for o in HydraConfig.get().overrides.task if not o.startswith(("resume=", "hydra."))]
+    others = [o for o in HydraConfig.get().overrides.task if not o.startswith(("resume=", "debug=", "hydra."))]
     if others:
         raise UserError(
             f"resume={cfg.resume}",
@@ -120,6 +124,10 @@ def _config_to_resume(cfg: DictConfig) -> DictConfig:
             expected="a run that got through an epoch or was interrupted cleanly",
             fix="start it again under another run_id",
         )
+    plan = record.read_json(path / record.ENVIRONMENT)["plan"]
+    for name, choice in saved.trainer.items():
+        if choice == "auto":  # decided once: a checkpoint counts micro-batches, and another plan would skip other rows
+            saved.trainer[name] = plan[name]
     return saved
 
 
@@ -143,7 +151,7 @@ def _told_how_it_ends(run_dir: Path) -> Iterator[None]:
             f"To go on: python src/lit_humor/train.py resume={run_dir}" if last.is_file() else "Nothing is saved yet."
         )
         screen.show(f"\nInterrupted. {told}")
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED if is_main_process() else 0)  # a child that fails would have Lightning kill the others
     except BaseException:
         _set_state(run_dir, record.FAILED)
         raise
@@ -160,9 +168,13 @@ def _scored(datamodule: HumorDataModule) -> list[str]:
 
 
 def _baseline(datamodule: HumorDataModule) -> dict[str, Any]:
-    """Metrics of the TF-IDF baseline on every scored split."""
+    """Metrics of the TF-IDF baseline on every scored split; none where the texts have no words to count."""
     splits = _scored(datamodule)
-    found = tfidf_probabilities(datamodule.splits[TRAIN], *(datamodule.splits[split] for split in splits))
+    try:
+        found = tfidf_probabilities(datamodule.splits[TRAIN], *(datamodule.splits[split] for split in splits))
+    except ValueError as error:
+        screen.show(f"No TF-IDF baseline: {error}")
+        return {}
     results = {}
     for split, probabilities in zip(splits, found, strict=True):
         metrics = ClassificationMetrics(datamodule.class_names, {})
@@ -174,15 +186,13 @@ def _baseline(datamodule: HumorDataModule) -> dict[str, Any]:
     return results
 
 
-def _finish(
+def _write_result(
     run_dir: Path,
     trainer: pl.Trainer,
     results: dict[str, Any],
     baseline: dict[str, Any],
     cost: dict[str, float],
 ) -> None:
-    for split, found in results.items():
-        screen.show(*screen.result_tables(split, found, baseline.get(split)))
     checkpoint = trainer.checkpoint_callback
     record.write_json(
         run_dir / record.RESULT,
@@ -200,7 +210,6 @@ def _finish(
             **cost,
         },
     )
-    _set_state(run_dir, record.DONE)
 
 
 def _show_end(run_dir: Path, datamodule: HumorDataModule, fit_seconds: float) -> None:
@@ -219,9 +228,9 @@ def _show_end(run_dir: Path, datamodule: HumorDataModule, fit_seconds: float) ->
     )
 
 
-def _peak_memory_bytes() -> int:
-    """Memory of the GPU at its peak, or of this process where there is none."""
-    if torch.cuda.is_available():
+def _peak_memory_bytes(accelerator: str) -> int:
+    """Memory of the GPU at its peak, or of this process where it trained on the CPU."""
+    if accelerator == "gpu":
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

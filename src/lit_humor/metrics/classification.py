@@ -24,12 +24,15 @@ DEFINITIONS = {
     "f1_macro": "mean of the classes' F1, each class counting the same",
     "f1_weighted": "mean of the classes' F1, weighted by their rows",
     "mcc": "Matthews correlation coefficient (Gorodkin's R_K with more than two classes)",
-    "auroc": "area under the ROC curve, macro mean over one-versus-rest; exact, no bins",
+    "auroc": "area under the ROC curve, macro mean over one-versus-rest; exact; null where a class has no rows",
     "calibration_error": "expected calibration error of the highest probability, 15 bins of equal width",
     "loss": "mean of the training objective per row, with its weights and smoothing",
     "precision/recall/f1 per class": "of that class against the rest; 0 where it was never predicted",
     "slices": "rows, accuracy and f1 (as above) of rows of one language, genre or part",
 }
+
+
+SCALARS = tuple(name for name in DEFINITIONS if " " not in name and name != "slices")
 
 
 class ClassificationMetrics(nn.Module):
@@ -101,11 +104,12 @@ class ClassificationMetrics(nn.Module):
             for index, name in enumerate(self.class_names)
         }
         binary = len(self.class_names) == 2
-        scalars = ("accuracy", "f1_macro", "f1_weighted", "auroc", "calibration_error")
+        scalars = ("accuracy", "f1_macro", "f1_weighted", "calibration_error")
         return {
             "f1": classes[self.class_names[-1]]["f1"] if binary else found["f1_macro"].item(),
             **{name: found[name].item() for name in scalars},
             "mcc": matthews_correlation(found["confusion"]),
+            "auroc": found["auroc"].item() if all(map(sum, confusion)) else None,
             "rows": sum(map(sum, confusion)),
             "classes": classes,
             "confusion": confusion,
@@ -171,10 +175,11 @@ class SlicedConfusion(Metric):
             if not rows:
                 continue
             hits = matrix.diagonal()
-            f1 = 2 * hits / (matrix.sum(0) + matrix.sum(1)).clamp(min=1)
+            seen = matrix.sum(0) + matrix.sum(1)
+            f1 = 2 * hits / seen.clamp(min=1)
             results[value] = {
                 "rows": int(rows),
                 "accuracy": (hits.sum() / rows).item(),
-                "f1": (f1[-1] if len(f1) == 2 else f1.mean()).item(),
+                "f1": (f1[-1] if len(f1) == 2 else f1[seen > 0].mean()).item(),
             }
         return results

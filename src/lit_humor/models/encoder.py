@@ -55,6 +55,8 @@ class TextClassifier(nn.Module):
         names = ("attention_probs_dropout_prob", "attention_dropout")
         _set_dropout(config, "attention_dropout", names, attention_dropout)
         self.backbone = _load_backbone(pretrained, config, attention, with_weights)
+        if getattr(self.backbone, "pooler", None) is not None:
+            self.backbone.pooler = None  # type: ignore[assignment]  # nothing uses it, so it would get no gradient, and DDP stops on that
         self.pool = POOLINGS[pooling]
         self.head = ClassificationHead(config.hidden_size, num_classes, dropout, config.initializer_range)
 
@@ -94,7 +96,7 @@ class TextClassifier(nn.Module):
             f"model.pretrained={self.config.name_or_path}",
             found="no list of layers in the encoder",
             expected=f"a list of {self.config.num_hidden_layers} layers",
-            fix="choose another encoder, or set optim.layer_decay=1",
+            fix="choose another encoder",
         )
 
 
@@ -146,17 +148,18 @@ def _set_dropout(config: PretrainedConfig, key: str, names: Sequence[str], rate:
     setattr(config, name, rate)
 
 
+_OFFSET = ("camembert", "mpnet")  # of RoBERTa's kin by another name
+
+
 def max_positions(config: PretrainedConfig) -> int:
     """Tokens that the encoder takes at most; RoBERTa and its kin lose two positions to the padding index."""
-    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    offset = config.pad_token_id + 1 if "roberta" in config.model_type or config.model_type in _OFFSET else 0
     return config.max_position_embeddings - offset
 
 
 def _load_backbone(pretrained: str, config: PretrainedConfig, attention: str, with_weights: bool) -> PreTrainedModel:
-    # A pooling layer that nothing uses would get no gradient, and DDP stops on that.
-    extra = {} if config.model_type not in ("bert", "roberta", "xlm-roberta") else {"add_pooling_layer": False}
     if not with_weights:
-        return AutoModel.from_config(config, attn_implementation=attention, **extra)
+        return AutoModel.from_config(config, attn_implementation=attention)
     try:
         return AutoModel.from_pretrained(
             pretrained,
@@ -164,7 +167,6 @@ def _load_backbone(pretrained: str, config: PretrainedConfig, attention: str, wi
             attn_implementation=attention,
             dtype=torch.float32,
             trust_remote_code=False,
-            **extra,
         )
     except (OSError, ValueError) as error:
         raise _unreachable(pretrained, error) from error
