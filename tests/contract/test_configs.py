@@ -114,6 +114,11 @@ def test_lr_scale_follows_its_rule() -> None:
         assert _compose(f"model={model}").model.lr_scale == pytest.approx(1024 / width, abs=0.01)
 
 
+def test_seed_reaches_the_split_unless_it_is_set_apart() -> None:
+    assert _compose("seed=7").data.split_seed == 7
+    assert _compose("seed=7", "data.split_seed=1").data.split_seed == 1
+
+
 def test_debug_wins_over_any_experiment() -> None:
     cfg = _compose("experiment=v1", "debug=tiny")
     assert cfg.model.pretrained._target_.endswith("tiny_xlm_roberta")
