@@ -36,7 +36,9 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(logs: Path) -> Path:
-    return _train(logs, "plain", "trainer.max_epochs=6")
+    """A run whose "best" checkpoint is that of the highest training loss: surely not the last one."""
+    best = ("callbacks.best_checkpoint.monitor=train/loss", "callbacks.early_stopping=null")
+    return _train(logs, "plain", "trainer.max_epochs=6", *best)
 
 
 def test_there_are_three_experiments() -> None:
@@ -83,11 +85,12 @@ def test_results_are_scikit_learns_on_the_predictions(run: Path) -> None:
 def test_best_checkpoint_is_what_is_scored(run: Path) -> None:
     with (run / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["val/f1"] and row["train/loss"]]
-    best = max(rows, key=lambda row: float(row["val/f1"]))
+    best = max(rows, key=lambda row: float(row["train/loss"]))
+    assert best is not rows[-1]
     result = result_of(run)
-    assert result["results"]["val"]["f1"] == pytest.approx(float(best["val/f1"]), abs=1e-6)
+    assert result["results"]["val"]["loss"] == pytest.approx(float(best["val/loss"]), abs=1e-6)
     assert result["best"]["epoch"] == int(best["epoch"])
-    assert result["best"]["score"] == pytest.approx(float(best["val/f1"]), abs=1e-6)
+    assert result["best"]["score"] == pytest.approx(float(best["train/loss"]), abs=1e-6)
 
 
 def test_eval_prints_the_numbers_of_training(run: Path, tmp_path: Path) -> None:
@@ -135,6 +138,19 @@ def test_one_seed_one_result_other_seed_another(logs: Path) -> None:
     )  # fmt: skip
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["model.head.dense.weight"], other["model.head.dense.weight"])
+
+
+def test_seed_reaches_the_initial_weights(logs: Path) -> None:
+    """At a rate of almost zero the order of rows leaves no trace: what differs was drawn at the start."""
+    first, other = (
+        torch.load(
+            _train(logs, f"init-{seed}", f"seed={seed}", "baseline=false", "optim.learning_rate=1e-30")
+            / "checkpoints" / "last.ckpt",
+            weights_only=True,
+        )["state_dict"]["model.head.dense.weight"]
+        for seed in (7, 8)
+    )  # fmt: skip
+    assert not torch.allclose(first, other)
 
 
 def test_two_processes_train_as_one(logs: Path) -> None:
