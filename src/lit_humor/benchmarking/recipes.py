@@ -125,8 +125,8 @@ def markdown(cfg: DictConfig, name: str, runs: Sequence[dict[str, Any]]) -> str:
         f"- {epochs}; seeds {seeds}; mean ± standard deviation over the seeds that are there; f1 is that of humor.",
         f"- Machine: {machine['processor']}, {machine['threads']} threads, "
         f"GPUs: {', '.join(machine['gpus']) or 'none'}; precision {first['precision']}.",
-        "- s / epoch: wall time of the fit, validation and checkpoints included, over its epochs; CPU-s: the same in CPU "
-        "seconds of the process, to be compared where other work shared the machine. Medians over the seeds.",
+        "- s / epoch: wall time of the fit, validation and checkpoints included, over its epochs; CPU-s: the same in "
+        "CPU seconds of the process, to be compared where other work shared the machine. Medians over the seeds.",
         f"- Commit: {', '.join(commits)}; {time.strftime('%Y-%m-%d')}.",
         "",
         "| recipe | seeds | " + " | ".join(METRICS) + " | epochs to best | s / epoch | CPU-s / epoch | peak MiB |",
