@@ -70,9 +70,8 @@ def _measure(cfg: DictConfig, name: str, experiment: str, seed: int) -> dict[str
         "rows": found["rows"],
         "commit": environment["commit"],
         "dirty": bool(environment["uncommitted"]),
-        "machine": environment["machine"],
+        "machine": {name: environment["machine"][name] for name in ("processor", "threads", "gpus")},
         "precision": environment["plan"]["precision"],
-        "command": environment["command"],
     }
 
 
