@@ -35,6 +35,7 @@ class Learner(pl.LightningModule):
 
     metrics: Mapping[str, ClassificationMetrics]
     mean_losses: Mapping[str, MeanMetric]
+    train_totals: Tensor  # [2] float32
 
     def __init__(
         self,
@@ -49,7 +50,8 @@ class Learner(pl.LightningModule):
         self.model, self.objective = model, objective
         self.metrics = nn.ModuleDict(metrics)  # type: ignore[assignment]
         self.mean_losses = nn.ModuleDict({stage: _mean_loss() for stage in metrics})  # type: ignore[assignment]
-        self.mean_train_loss = _mean_loss()
+        # Sum of losses and rows since the last validation; a metric object would cost a host sync every step.
+        self.register_buffer("train_totals", torch.zeros(2), persistent=False)
         self.optimizer, self.window_size, self.schedule_epochs = optimizer, window_size, schedule_epochs
         self.num_warmup_steps = 0
         self.last_loss = torch.tensor(float("nan"))
@@ -59,8 +61,9 @@ class Learner(pl.LightningModule):
         """Return the loss such that Lightning's and DDP's own divisions leave sum / window_size."""
         _, losses = self._losses(batch)
         num_rows = batch["row_weights"].sum()
-        self.last_loss = losses.detach().sum() / num_rows.clamp(min=1)
-        self.mean_train_loss.update(self.last_loss, num_rows)
+        total = losses.detach().sum()
+        self.last_loss = total / num_rows.clamp(min=1)
+        self.train_totals += torch.stack((total, num_rows))
         return losses.sum() * (self.trainer.accumulate_grad_batches * self.trainer.world_size / self.window_size)
 
     def validation_step(self, batch: Batch, batch_index: int) -> Outcome:  # type: ignore[override]
@@ -112,8 +115,9 @@ class Learner(pl.LightningModule):
 
     def _finish_training_loss(self) -> None:
         """Log the mean loss of the rows trained on since the last validation, over all processes."""
-        loss = self.mean_train_loss.compute().item()
-        self.mean_train_loss.reset()
+        total, num_rows = self.trainer.strategy.reduce(self.train_totals.clone(), reduce_op="sum").tolist()
+        self.train_totals.zero_()
+        loss = total / num_rows
         if not math.isfinite(loss):
             raise UserError(
                 "train/loss",
