@@ -72,6 +72,14 @@ def test_run_folder_holds_what_it_promises(run: Path) -> None:
         assert told in log
 
 
+def test_every_epoch_is_timed(run: Path) -> None:
+    with (run / "metrics.csv").open() as file:
+        seconds = [float(row["time/epoch_seconds"]) for row in csv.DictReader(file) if row["time/epoch_seconds"]]
+    assert len(seconds) == result_of(run)["epochs"]
+    assert min(seconds) > 0
+    assert sum(seconds) <= result_of(run)["fit_seconds"]
+
+
 def test_results_are_scikit_learns_on_the_predictions(run: Path) -> None:
     results = result_of(run)["results"]
     for split in ("val", "test"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import statistics
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def _measure(cfg: DictConfig, name: str, experiment: str, seed: int) -> dict[str
         **{metric: found[metric] for metric in METRICS},
         "epochs": result["epochs"],
         "epochs_to_best": result["best"]["epoch"] + 1,
-        "seconds_per_epoch": result["fit_seconds"] / result["epochs"],
+        "epoch_seconds": _epoch_seconds(folder / record.METRICS),
         "cpu_seconds_per_epoch": result["fit_cpu_seconds"] / result["epochs"],
         "peak_memory_mib": result["peak_memory_bytes"] / 2**20,
         "baseline": {metric: result["baseline"]["results"]["val"][metric] for metric in METRICS},
@@ -73,6 +74,11 @@ def _measure(cfg: DictConfig, name: str, experiment: str, seed: int) -> dict[str
         "machine": {name: environment["machine"][name] for name in ("processor", "threads", "gpus")},
         "precision": environment["plan"]["precision"],
     }
+
+
+def _epoch_seconds(metrics: Path) -> list[float]:
+    with metrics.open(newline="") as file:
+        return [float(row["time/epoch_seconds"]) for row in csv.DictReader(file) if row["time/epoch_seconds"]]
 
 
 def _train(cfg: DictConfig, run_id: str, experiment: str, seed: int) -> None:
@@ -124,8 +130,8 @@ def markdown(cfg: DictConfig, name: str, runs: Sequence[dict[str, Any]]) -> str:
         f"- {epochs}; seeds {seeds}; mean ± standard deviation over the seeds that are there; f1 is that of humor.",
         f"- Machine: {machine['processor']}, {machine['threads']} threads, "
         f"GPUs: {', '.join(machine['gpus']) or 'none'}; precision {first['precision']}.",
-        "- s / epoch: wall time of the fit, validation and checkpoints included, over its epochs; CPU-s: the same in "
-        "CPU seconds of the process, to be compared where other work shared the machine. Medians over the seeds.",
+        "- s / epoch: wall time of an epoch with its validation, median over all epochs of all seeds; CPU-s: CPU "
+        "seconds of the fit over its epochs, median over the seeds: compare these where other work shared the machine.",
         f"- Commit: {', '.join(commits)}; {time.strftime('%Y-%m-%d')}.",
         "",
         "| recipe | seeds | " + " | ".join(METRICS) + " | epochs to best | s / epoch | CPU-s / epoch | peak MiB |",
@@ -136,9 +142,10 @@ def markdown(cfg: DictConfig, name: str, runs: Sequence[dict[str, Any]]) -> str:
         if rows:
             cells = [_mean_sd([run[metric] for run in rows], 3) for metric in METRICS]
             cells += [_mean_sd([run["epochs_to_best"] for run in rows], 1)]
+            cells += [f"{statistics.median(second for run in rows for second in run['epoch_seconds']):.0f}"]
             cells += [
                 f"{statistics.median(run[key] for run in rows):.0f}"
-                for key in ("seconds_per_epoch", "cpu_seconds_per_epoch", "peak_memory_mib")
+                for key in ("cpu_seconds_per_epoch", "peak_memory_mib")
             ]
             lines.append(f"| {experiment} | {len(rows)} | " + " | ".join(cells) + " |")
     baseline = [f"{first['baseline'][metric]:.3f}" for metric in METRICS]
