@@ -36,7 +36,7 @@ MISTAKES = {
 }
 
 
-def _assert_one_message(done, *parts: str) -> None:
+def assert_one_message(done, *parts: str) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     message = done.stderr.strip().splitlines()[-1]
@@ -55,7 +55,7 @@ def test_train(case: str, tmp_path: Path) -> None:
     done = typed_here("train", *model, f"paths.logs_dir={tmp_path / 'logs'}", *arguments)
     if case == "no device" and done.returncode == 0:
         pytest.skip("there is a GPU here")
-    _assert_one_message(done, *parts)
+    assert_one_message(done, *parts)
     assert not (tmp_path / "logs").exists(), "a half-made run folder"
 
 
@@ -64,7 +64,7 @@ def test_typo_in_a_file(tmp_path: Path) -> None:
     path = ROOT / "configs" / "experiment" / f"typo_{tmp_path.name}.yaml"
     path.write_text("# @package _global_\noptim:\n  warmup: 0.2\n")
     try:
-        _assert_one_message(typed_here("train", f"experiment={path.stem}", "model=tiny"), "optim.warmup", "unknown key")
+        assert_one_message(typed_here("train", f"experiment={path.stem}", "model=tiny"), "optim.warmup", "unknown key")
     finally:
         path.unlink()
 
@@ -92,15 +92,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_id_is_taken_once(runs: Path) -> None:
     done = typed_here("train", "model=tiny", f"paths.logs_dir={runs}", "run_id=narrow")
-    _assert_one_message(done, "run_id=narrow", "choose another run_id")
+    assert_one_message(done, "run_id=narrow", "choose another run_id")
 
 
 def test_resume_needs_a_run() -> None:
-    _assert_one_message(typed_here("train", "resume=logs/none"), "logs/none", "no such folder")
+    assert_one_message(typed_here("train", "resume=logs/none"), "logs/none", "no such folder")
 
 
 def test_resume_takes_nothing_beside_it(runs: Path) -> None:
-    _assert_one_message(typed_here("train", f"resume={runs / 'narrow'}", "seed=3"), "seed=3", "resume alone")
+    assert_one_message(typed_here("train", f"resume={runs / 'narrow'}", "seed=3"), "seed=3", "resume alone")
 
 
 def test_eval(runs: Path, tmp_path: Path) -> None:
@@ -120,4 +120,4 @@ def test_eval(runs: Path, tmp_path: Path) -> None:
         ([f"ckpt={narrow}", *data, "data.label_names=[ham,spam]"], "those of the model"),
     ]
     for arguments, part in cases:
-        _assert_one_message(typed_here("eval", *arguments), part)
+        assert_one_message(typed_here("eval", *arguments), part)

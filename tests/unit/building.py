@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_humor.data.batching import Collator, SplitTensors, WindowSampler
 from lit_humor.data.datamodule import DataSettings, HumorDataModule
-from lit_humor.data.examples import Examples
+from lit_humor.data.examples import Examples, Place
 from lit_humor.data.tokens import TokenStore, load_tokenizer
 from lit_humor.engine.learner import Learner
 from lit_humor.metrics.classification import ClassificationMetrics
@@ -44,6 +44,7 @@ def make_examples(num_rows: int, seed: int = 0, humor_share: float = 0.3, **colu
         labels=labels,
         class_names=NAMES,
         origin="made in the test",
+        places=[Place("made in the test", line) for line in range(1, num_rows + 1)],
         **columns,  # type: ignore[arg-type]
     )
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 
 from lit_humor.data.examples import Examples
 
 DESCRIPTION = "TF-IDF of words (1-2) and characters (2-5, within words), logistic regression with balanced classes"
+
+
+def tfidf_features(characters: bool = True) -> FeatureUnion:
+    """Unfitted features of the baseline; without those of characters, and of rare words, ten times as fast."""
+    parts = [TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=1 if characters else 3)]
+    if characters:
+        parts.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2))
+    return make_union(*parts)
 
 
 def tfidf_probabilities(train: Examples, *evaluated: Examples) -> list[np.ndarray]:
@@ -20,16 +28,6 @@ def tfidf_probabilities(train: Examples, *evaluated: Examples) -> list[np.ndarra
     Returns:
         For each of ``evaluated`` an array [N, C] of class probabilities.
     """
-    features = make_union(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=1),
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2),
-    )
-    model = make_pipeline(features, LogisticRegression(C=10, max_iter=1000, class_weight="balanced"))
-    model.fit(_texts(train), train.labels)
-    return [model.predict_proba(_texts(examples)) for examples in evaluated]
-
-
-def _texts(examples: Examples) -> list[str]:
-    if examples.text_pairs is None:
-        return examples.texts
-    return [f"{first} {second}" for first, second in zip(examples.texts, examples.text_pairs, strict=True)]
+    model = make_pipeline(tfidf_features(), LogisticRegression(C=10, max_iter=1000, class_weight="balanced"))
+    model.fit(train.whole_texts(), train.labels)
+    return [model.predict_proba(examples.whole_texts()) for examples in evaluated]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lit_humor.core.errors import UserError, shorten
 from lit_humor.data.labels import DEFAULT_CLASS_NAMES, encode_labels
-from lit_humor.data.tables import LINE, Table
+from lit_humor.data.tables import FILE, LINE, Table
 
 TEXT_COLUMNS = ("text", "transcript")
 LABEL_COLUMNS = ("is_humor", "label")
@@ -35,6 +38,51 @@ class Columns:
     label_names: list[str] | None = None
 
 
+class Place(NamedTuple):
+    """Where a row stands: file (or data set) and line (or row), from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}"
+
+
+@dataclass
+class Reading:
+    """A table that was read under ``tolerant_reading``, with the rows that are not fit to train on.
+
+    Attributes:
+        table: All columns as they stand in the file.
+        rejected: What is wrong with a row, by its position in the table.
+    """
+
+    table: Table
+    rejected: dict[int, UserError]
+
+    def kept(self) -> list[int]:
+        """Positions in the table of the rows that became examples, in order."""
+        return [row for row in range(len(self.table[LINE])) if row not in self.rejected]
+
+
+_READINGS: ContextVar[dict[str, Reading] | None] = ContextVar("readings", default=None)
+
+
+@contextmanager
+def tolerant_reading() -> Iterator[dict[str, Reading]]:
+    """Leave rows with an unusable text or label out instead of raising, whatever source is loaded inside.
+
+    Returns:
+        What was read, by origin; filled while sources load.
+    """
+    readings: dict[str, Reading] = {}
+    token = _READINGS.set(readings)
+    try:
+        yield readings
+    finally:
+        _READINGS.reset(token)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Examples:
     """Texts with labels, in the order of their file.
@@ -48,6 +96,7 @@ class Examples:
         slices: Values of ``language``, ``genre``, ``part`` where the data has such a column; None where unknown.
         groups: Group of each row, or None.
         origin: File or data set, for messages.
+        places: File and line of each row.
     """
 
     ids: list[str]
@@ -55,12 +104,19 @@ class Examples:
     labels: np.ndarray
     class_names: tuple[str, ...]
     origin: str
+    places: list[Place]
     text_pairs: list[str] | None = None
     slices: Mapping[str, list[str | None]] = field(default_factory=dict)
     groups: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def whole_texts(self) -> list[str]:
+        """[N] texts, each followed by its second text where there is one."""
+        if self.text_pairs is None:
+            return self.texts
+        return [f"{text} {pair}".strip() for text, pair in zip(self.texts, self.text_pairs, strict=True)]
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Examples:
         """Copy some rows, in the given order."""
@@ -74,6 +130,7 @@ class Examples:
             labels=self.labels[np.asarray(rows, dtype=np.int64)],
             class_names=self.class_names,
             origin=self.origin,
+            places=pick(self.places),
             text_pairs=None if self.text_pairs is None else pick(self.text_pairs),
             slices={name: pick(values) for name, values in self.slices.items()},
             groups=None if self.groups is None else pick(self.groups),
@@ -94,36 +151,43 @@ def build_examples(table: Table, columns: Columns, origin: str) -> Examples:
     """
     text = _find(table, columns.text_column, TEXT_COLUMNS, "data.text_column", origin)
     label = _find(table, columns.label_column, LABEL_COLUMNS, "data.label_column", origin)
-    lines = table[LINE]
-    places = [f"{origin}, line {line}" for line in lines]
-    pairs = None
+    pair = group = None
     if columns.text_pair_column is not None:
-        name = _find(table, columns.text_pair_column, (), "data.text_pair_column", origin)
-        pairs = _check_texts(["" if v is None else v for v in table[name]], places, name, blank_is_fine=True)
-    groups = None
+        pair = _find(table, columns.text_pair_column, (), "data.text_pair_column", origin)
     if columns.group_column is not None:
-        name = _find(table, columns.group_column, (), "data.group_column", origin)
-        # A row without a group is a group of its own.
-        values = table[name]
-        groups = [str(v) if v not in (None, "") else place for v, place in zip(values, places, strict=True)]
-    return Examples(
-        ids=[str(v) for v in table["id"]] if "id" in table else [str(n) for n in lines],
-        texts=_check_texts(table[text], places, text),
-        labels=encode_labels(table[label], columns.label_names, places, label),
+        group = _find(table, columns.group_column, (), "data.group_column", origin)
+    places = [Place(*place) for place in zip(table.get(FILE, [origin] * len(table[LINE])), table[LINE], strict=True)]
+    labels, problems = encode_labels(table[label], columns.label_names, places, label)
+    pairs = None if pair is None else ["" if value is None else value for value in table[pair]]
+    if pair is not None and pairs is not None:
+        problems |= _check_texts(pairs, places, pair, blank_is_fine=True)
+    problems |= _check_texts(table[text], places, text)
+    readings = _READINGS.get()
+    if problems and (readings is None or len(problems) == len(places)):
+        raise problems[min(problems)]
+    if readings is not None:
+        readings[origin] = Reading(table, dict(sorted(problems.items())))
+    examples = Examples(
+        ids=[str(value) for value in table["id"]] if "id" in table else [str(place.line) for place in places],
+        texts=table[text],
+        labels=labels,
         class_names=tuple(columns.label_names or DEFAULT_CLASS_NAMES),
         origin=origin,
+        places=places,
         text_pairs=pairs,
-        slices={
-            name: [str(v) if v not in (None, "") else None for v in table[name]]
-            for name in SLICE_COLUMNS
-            if name in table
-        },
-        groups=groups,
+        slices={name: [_known(value) for value in table[name]] for name in SLICE_COLUMNS if name in table},
+        # A row without a group is a group of its own.
+        groups=None if group is None else [_known(v) or str(p) for v, p in zip(table[group], places, strict=True)],
     )
+    return examples.take(readings[origin].kept()) if readings is not None and problems else examples
+
+
+def _known(value: Any) -> str | None:
+    return None if value in (None, "") else str(value)
 
 
 def _find(table: Table, wanted: str | None, candidates: Sequence[str], key: str, origin: str) -> str:
-    names = [name for name in table if name != LINE]
+    names = [name for name in table if name not in (LINE, FILE)]
     for name in (wanted,) if wanted is not None else candidates:
         if name in names:
             return name
@@ -135,20 +199,24 @@ def _find(table: Table, wanted: str | None, candidates: Sequence[str], key: str,
     )
 
 
-def _check_texts(values: list, places: Sequence[str], column: str, blank_is_fine: bool = False) -> list[str]:
-    for value, place in zip(values, places, strict=True):
+def _check_texts(
+    values: list, places: Sequence[Place], column: str, blank_is_fine: bool = False
+) -> dict[int, UserError]:
+    """What is wrong with the texts of a column, by row."""
+    problems = {}
+    for row, value in enumerate(values):
         if not isinstance(value, str) or not (value.strip() or blank_is_fine):
-            raise UserError(
-                f"{place}, column '{column}'",
+            problems[row] = UserError(
+                f"{places[row]}, column '{column}'",
                 found="an empty or blank text" if value in (None, "") or isinstance(value, str) else shorten(value),
                 expected="a text",
                 fix="fill in the text or delete the row",
             )
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise UserError(
-                f"{place}, column '{column}'",
+        elif any("\ud800" <= character <= "\udfff" for character in value):
+            problems[row] = UserError(
+                f"{places[row]}, column '{column}'",
                 found=f"half of a surrogate pair in {shorten(value)}",
                 expected="text that UTF-8 can write",
                 fix="correct the character or delete the row",
             )
-    return values
+    return problems

@@ -19,8 +19,8 @@ _SPELLINGS = {
 
 
 def encode_labels(
-    values: Sequence[Any], label_names: Sequence[str] | None, places: Sequence[str], column: str
-) -> np.ndarray:
+    values: Sequence[Any], label_names: Sequence[str] | None, places: Sequence[object], column: str
+) -> tuple[np.ndarray, dict[int, UserError]]:
     """Map label values to class indices.
 
     Args:
@@ -30,10 +30,10 @@ def encode_labels(
         column: Name of the label column, for error messages.
 
     Returns:
-        [N] int64.
+        [N] int64, -1 where the label is missing or none of the expected ones, and what is wrong with these rows.
 
     Raises:
-        UserError: A label is missing or none of the expected ones; names the row and what to set.
+        UserError: ``label_names`` has fewer than two different names.
     """
     if label_names is not None and len({_spell(name) for name in label_names}) < max(2, len(label_names)):
         raise UserError(
@@ -46,20 +46,26 @@ def encode_labels(
     if label_names is not None and not known.keys() & {_spell(v) for v in values}:
         known = {str(i): i for i in range(len(label_names))}  # the column holds indices of the named classes
     codes = [known.get(_spell(value), -1) for value in values]
-    if -1 in codes:
-        row = codes.index(-1)
-        missing = _spell(values[row]) == ""
-        raise UserError(
-            f"{places[row]}, column '{column}'",
-            found="no label" if missing else f"label {shorten(values[row])}",
-            expected="0/1, false/true or 'not humor'/'humor'"
-            if label_names is None
-            else f"one of {list(label_names)} (data.label_names)",
-            fix="label the row or delete it"
-            if missing
-            else "set data.label_names=[first,second,...] to the names in class order, humor last",
-        )
-    return np.asarray(codes, dtype=np.int64)
+    problems = {
+        row: _bad_label(values[row], label_names, f"{places[row]}, column '{column}'")
+        for row, code in enumerate(codes)
+        if code < 0
+    }
+    return np.asarray(codes, dtype=np.int64), problems
+
+
+def _bad_label(value: Any, label_names: Sequence[str] | None, where: str) -> UserError:
+    missing = _spell(value) == ""
+    return UserError(
+        where,
+        found="no label" if missing else f"label {shorten(value)}",
+        expected="0/1, false/true or 'not humor'/'humor'"
+        if label_names is None
+        else f"one of {list(label_names)} (data.label_names)",
+        fix="label the row or delete it"
+        if missing
+        else "set data.label_names=[first,second,...] to the names in class order, humor last",
+    )
 
 
 def _spell(value: Any) -> str:

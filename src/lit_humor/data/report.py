@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -13,19 +14,29 @@ from lit_humor.data.examples import Examples
 from lit_humor.data.tokens import TokenStore
 
 PERCENTILES = (50, 90, 99, 100)
+_WORDS = re.compile(r"\w+")
 
 
 def data_report(splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore]) -> dict[str, Any]:
     """Count rows, classes, languages, lengths, truncated rows and exact duplicates.
 
-    Two rows are duplicates if their texts are equal up to case and white space.
+    Two rows are duplicates if their texts are equal up to case, white space and punctuation.
 
     Returns:
         ``splits``: for each split its rows, classes, slices, tokens of a row at percentiles, truncated rows,
-        duplicates within; ``leaks``: texts that stand in two splits, by pair of splits.
+        duplicates within; ``leaks``: texts that stand in two splits, by pair of splits; ``label_conflicts``: texts
+        with two labels, wherever they stand; ``groups_across``: groups with rows in two splits.
     """
-    texts = {name: Counter(map(_normalise, _whole_texts(examples))) for name, examples in splits.items()}
+    texts = {name: Counter(map(normalise, examples.whole_texts())) for name, examples in splits.items()}
     report: dict[str, Any] = {"splits": {}, "leaks": {}}
+    report["label_conflicts"] = _several(
+        (text, label)
+        for examples in splits.values()
+        for text, label in zip(map(normalise, examples.whole_texts()), examples.labels.tolist(), strict=True)
+    )
+    report["groups_across"] = _several(
+        (group, name) for name, examples in splits.items() for group in examples.groups or ()
+    )
     for name, examples in splits.items():
         counts = np.bincount(examples.labels, minlength=len(examples.class_names))
         lengths = tokens[name].lengths
@@ -43,11 +54,14 @@ def data_report(splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore]
     return report
 
 
-def _whole_texts(examples: Examples) -> list[str]:
-    if examples.text_pairs is None:
-        return examples.texts
-    return [f"{text}\0{pair}" for text, pair in zip(examples.texts, examples.text_pairs, strict=True)]
+def _several(pairs: Iterable[tuple[str, object]]) -> int:
+    """How many keys come with more than one value."""
+    values: dict[str, set[object]] = defaultdict(set)
+    for key, value in pairs:
+        values[key].add(value)
+    return sum(len(found) > 1 for found in values.values())
 
 
-def _normalise(text: str) -> str:
-    return " ".join(text.casefold().split())
+def normalise(text: str) -> str:
+    """What is left of a text without case, white space and punctuation; all of it where that is nothing."""
+    return " ".join(_WORDS.findall(text.casefold())) or " ".join(text.split())

@@ -22,6 +22,7 @@ from lit_humor.core.errors import UserError, shorten
 Table = dict[str, list[Any]]
 
 LINE = "__line__"
+FILE = "__file__"  # of each row; only in a table that was put together from several files
 
 csv.field_size_limit(sys.maxsize)  # the standard limit of 128 KiB refuses long texts
 

@@ -61,11 +61,10 @@ def validate(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if value is not None and value < bound:
             raise UserError(key, found=str(value), expected=f"at least {bound}", fix=f"set {key}={bound} or more")
-    if cfg.trainer.gradient_clip_val < 0:
-        raise UserError(
-            "trainer.gradient_clip_val", found=str(cfg.trainer.gradient_clip_val), expected="at least 0", fix="set 1"
-        )
-    for name, node in cfg.callbacks.items():
+    clip = OmegaConf.select(cfg, "trainer.gradient_clip_val")
+    if clip is not None and clip < 0:
+        raise UserError("trainer.gradient_clip_val", found=str(clip), expected="at least 0", fix="set 1")
+    for name, node in (OmegaConf.select(cfg, "callbacks") or {}).items():
         if node is not None and node.get("monitor") not in (None, *MONITORS):
             where = f"callbacks.{name}.monitor"
             raise UserError(where, found=node.monitor, expected=f"one of {', '.join(MONITORS)}", fix="set val/f1")

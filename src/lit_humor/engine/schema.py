@@ -84,6 +84,19 @@ class EvalConfig:
 
 
 @dataclass
+class AuditConfig:
+    """Everything of an audit."""
+
+    similarity: float = MISSING
+    fix: Optional[str] = None
+    run_id: Optional[str] = None
+    seed: int = MISSING
+    data: dict[str, Any] = MISSING
+    model: ModelConfig = field(default_factory=ModelConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass
 class BenchConfig:
     """Everything of a benchmark."""
 
@@ -105,4 +118,5 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="eval_schema", node=EvalConfig)
+    store.store(name="audit_schema", node=AuditConfig)
     store.store(name="bench_schema", node=BenchConfig)

@@ -82,6 +82,12 @@ def data_tables(report: Mapping[str, Any]) -> list[RenderableType]:
     leaks = {pair: count for pair, count in report["leaks"].items() if count}
     for pair, count in leaks.items():
         shown.append(f"Warning: {count} texts stand in both splits of {pair}; the numbers of the later split flatter.")
+    for key, what in (
+        ("label_conflicts", "texts with two labels"),
+        ("groups_across", "groups in two splits"),
+    ):
+        if report[key]:
+            shown.append(f"Warning: {report[key]} {what}; audit.py names them.")
     return shown
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from lit_humor.core.batch import SPLITS
 from lit_humor.core.errors import UserError
 from lit_humor.data.examples import Columns, Examples, build_examples
-from lit_humor.data.tables import read_table
+from lit_humor.data.tables import FILE, LINE, Table, read_table
 
 CORPUS_DIR = Path(__file__).parents[1] / "corpus"
 
@@ -40,7 +40,7 @@ class DemoCorpus:
                 expected=f"some of {known}",
                 fix=f"set data.languages=[{known[0]}]",
             )
-        tables = [read_table(CORPUS_DIR / f"{language}.csv") for language in languages]
+        tables = [_read(f"{language}.csv") for language in languages]
         merged = {name: [value for table in tables for value in table[name]] for name in tables[0]}
         splits = {}
         for split in SPLITS:
@@ -50,6 +50,11 @@ class DemoCorpus:
             if self.rows_per_split is not None:
                 splits[split] = splits[split].take(_spread(len(rows), self.rows_per_split))
         return splits
+
+
+def _read(file: str) -> Table:
+    table = read_table(CORPUS_DIR / file)
+    return table | {FILE: [file] * len(table[LINE])}
 
 
 def _spread(num_rows: int, wanted: int) -> list[int]:

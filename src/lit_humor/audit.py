@@ -1,0 +1,17 @@
+"""Look for what is wrong with data: python src/lit_humor/audit.py data=csv data.train_path=... [fix=<folder>]."""
+
+from omegaconf import DictConfig
+
+from lit_humor.engine.cli import command
+
+
+@command("audit")
+def main(cfg: DictConfig) -> None:
+    """Show and save what stands out, and write a cleaned copy if asked."""
+    from lit_humor.auditing.audit import audit  # imports torch and scikit-learn (seconds)
+
+    audit(cfg)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Looks at a data set from all sides; shows, saves and, if asked, mends what it finds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from jinja2 import Environment, FileSystemLoader
+from omegaconf import DictConfig
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lit_humor.auditing import duplicates, labels, texts
+from lit_humor.auditing.cleaning import CHANGES, decide, write_clean_copy
+from lit_humor.auditing.rows import NOTE, Rows, join_splits
+from lit_humor.core.errors import UserError
+from lit_humor.data.examples import tolerant_reading
+from lit_humor.engine import factory, screen
+from lit_humor.engine.rundir import create_run_dir
+from lit_humor.runs import record
+
+AUDIT_JSON, AUDIT_HTML = "audit.json", "audit.html"
+_STEPS = 7
+_CASES_ON_SCREEN, _CASES_IN_HTML = 3, 200
+
+
+def audit(cfg: DictConfig) -> None:
+    """Audit ``cfg.data`` as it stands in its files: nothing is split off."""
+    if not 0 < cfg.similarity <= 1:
+        raise UserError("similarity", found=str(cfg.similarity), expected="0 < similarity <= 1", fix="set 0.6")
+    if cfg.fix is not None and Path(cfg.fix).exists():
+        raise UserError(
+            f"fix={cfg.fix}", found="something there already", expected="a new folder", fix="choose another"
+        )
+    cfg.data.val_fraction = cfg.data.test_fraction = 0.0
+    factory.validate(cfg)
+    with _progress() as step, tolerant_reading() as readings:
+        step("read")
+        datamodule = factory.build_datamodule(cfg.data, factory.resolve_pretrained(cfg), cfg.seed, plan=None)
+        splits = datamodule.load()
+        step("tokenize")
+        found: dict[str, Any] = {"data": datamodule.report()}
+        rows = join_splits(splits)
+        step("languages")
+        found["languages"] = {
+            name: report["slices"].get("language") or texts.detect_languages(rows, name)
+            for name, report in found["data"]["splits"].items()
+        }
+        step("near duplicates")
+        equal = duplicates.exact_groups(rows.texts)
+        near = duplicates.near_pairs(rows.texts, cfg.similarity)
+        step("damaged texts")
+        findings = texts.rejected_findings(readings) + texts.text_findings(rows)
+        findings += duplicates.duplicate_findings(rows, equal, near) + duplicates.group_findings(rows)
+        related = related_rows(rows, equal, near)
+        step("what gives the labels away")
+        found["telling"] = labels.telling_features(rows)
+        findings += labels.label_leak_findings(rows, found["telling"])
+        step("label errors")
+        probabilities = labels.out_of_fold_probabilities(rows, related)
+        found["baselines"] = labels.baselines(rows, probabilities)
+        findings += labels.label_error_findings(rows, probabilities)
+    found["findings"] = [finding.to_dict() for finding in findings]
+    _show(found)
+    _save(cfg, found)
+    if cfg.fix is not None:
+        done = write_clean_copy(Path(cfg.fix), rows, decide(rows, equal, related), splits, readings)
+        counts = ", ".join(f"{count} rows {action}" for action, count in done.items())
+        screen.show(f"Cleaned copy: {cfg.fix} ({counts}; each change in {CHANGES})")
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
+    with Progress(*columns, TimeElapsedColumn(), transient=True) as bar:
+        task = bar.add_task("", total=_STEPS, completed=-1)
+        yield lambda what: bar.update(task, advance=1, description=what, refresh=True)
+
+
+def related_rows(rows: Rows, equal: list[list[int]], near: list[tuple[int, int, float]]) -> np.ndarray:
+    """[N] the same number for rows that must not be torn apart: equal, nearly equal, or of one group."""
+    first: dict[str, int] = {}
+    links = [(group[0], row) for group in equal for row in group[1:]] + [(one, other) for one, other, _ in near]
+    links += [(first.setdefault(group, row), row) for row, group in enumerate(rows.groups) if group is not None]
+    return duplicates.clusters(len(rows), links)
+
+
+def _show(found: dict[str, Any]) -> None:
+    screen.show(*screen.data_tables(found["data"]))
+    for name, languages in found["languages"].items():
+        screen.show(f"languages ({name}): " + ", ".join(f"{code} {count}" for code, count in languages.items()))
+    values = found["baselines"]
+    simple = [(name.replace("_", " "), value) for name, value in values.items() if isinstance(value, float)]
+    screen.show(screen.table("Simple models, cross-validated", ("what", "value"), simple))
+    for name, slices in values["slices"].items():
+        lines = [(value, one["rows"], one["tfidf_accuracy"]) for value, one in slices.items()]
+        screen.show(screen.table(f"TF-IDF by {name}", (name, "rows", "accuracy"), lines))
+    for label, features in found["telling"].items():
+        told = [(repr(f["feature"]), f["rows"], f["share"]) for f in features[:8]]
+        screen.show(screen.table(f"What speaks for '{label}'", ("feature", "rows", "share of them"), told))
+    summary = [(f["level"], f["kind"], f["count"], f["title"], f["remedy"]) for f in found["findings"]]
+    screen.show(screen.table("Findings", ("level", "kind", "cases", "what", "remedy"), summary))
+    for finding in found["findings"]:
+        if finding["level"] != NOTE:
+            screen.show(f"\n{finding['kind']}: {finding['title']}", *map(_told, finding["cases"][:_CASES_ON_SCREEN]))
+
+
+def _told(case: list[dict[str, Any]]) -> str:
+    """A case on the screen: each row with its place and the beginning of its text."""
+    lines = []
+    for row in case:
+        place = f"{row['file']}, line {row['line']}: " if "line" in row else ""
+        lines.append(f"  {place}{row['text'][:150]}")
+    return "\n".join(lines[:4])
+
+
+def _save(cfg: DictConfig, found: dict[str, Any]) -> None:
+    choice = HydraConfig.get().runtime.choices.get("data") if HydraConfig.initialized() else "data"
+    folder = create_run_dir(cfg.paths.logs_dir, cfg.run_id, f"audit-{choice}")
+    record.write_json(folder / AUDIT_JSON, found)
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    origins = ", ".join(split["origin"] for split in found["data"]["splits"].values())
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    page = environment.get_template("page.html.j2")
+    record.write_text(
+        folder / AUDIT_HTML, page.render(title=origins, command=command, audit=found, limit=_CASES_IN_HTML)
+    )
+    screen.write_log_to(folder / "log.txt")
+    screen.show(f"\nAll cases: {folder / AUDIT_JSON}, to read: {folder / AUDIT_HTML}")

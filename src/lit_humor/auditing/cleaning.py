@@ -1,0 +1,140 @@
+"""Writes a cleaned copy of a data set, and a list of what it changed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lit_humor.auditing.rows import Rows
+from lit_humor.core.batch import SPLITS
+from lit_humor.core.errors import UserError
+from lit_humor.data.examples import Examples, Reading
+from lit_humor.data.tables import FILE, LINE
+from lit_humor.runs import record
+
+CHANGES = "changes.csv"
+_CHANGE_COLUMNS = ("action", "reason", "split", "to", "file", "line", "text")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of a row.
+
+    Attributes:
+        split: Where it goes; None drops it.
+        reason: Why it changes; empty for a row that stays where it is.
+    """
+
+    split: str | None
+    reason: str = ""
+
+
+def decide(rows: Rows, duplicates: Sequence[Sequence[int]], related: np.ndarray) -> list[Decision]:
+    """Decide on every row.
+
+    Related rows go together into the split that holds most of them (of equals the first); of equal texts the first in
+    that split stays; equal texts with different labels go, as nobody but a reader knows which label is right.
+
+    Args:
+        rows: All rows.
+        duplicates: Groups of equal texts.
+        related: [N] the same number for rows that are nearly equal or of one group.
+    """
+    counts: dict[int, Counter[str]] = {}
+    for row, cluster in enumerate(related.tolist()):
+        counts.setdefault(cluster, Counter())[rows.splits[row]] += 1
+    homes = {c: max(SPLITS, key=lambda split: (n[split], -SPLITS.index(split))) for c, n in counts.items()}
+    found = []
+    for row, cluster in enumerate(related.tolist()):
+        stays = rows.splits[row] == homes[cluster]
+        found.append(Decision(homes[cluster], "" if stays else "related to rows of that split"))
+    for group in duplicates:
+        if len({int(rows.labels[row]) for row in group}) > 1:
+            for row in group:
+                found[row] = Decision(None, "equal texts with different labels")
+        else:
+            kept = min(group, key=lambda row: (bool(found[row].reason), row))
+            for row in set(group) - {kept}:
+                found[row] = Decision(None, f"equal to {rows.places[kept]}")
+    return found
+
+
+def write_clean_copy(
+    folder: Path,
+    rows: Rows,
+    decisions: Sequence[Decision],
+    splits: Mapping[str, Examples],
+    readings: Mapping[str, Reading],
+) -> Counter[str]:
+    """Write ``<split>.csv`` with all columns of the data, and ``changes.csv``; the whole folder appears at once.
+
+    Returns:
+        How many rows were kept, moved and dropped.
+
+    Raises:
+        UserError: The folder is there already, or cannot be made.
+    """
+    if folder.exists():
+        raise UserError(f"fix={folder}", found="something there already", expected="a new folder", fix="choose another")
+    table_rows = [
+        (reading.table, row)
+        for examples in splits.values()
+        for reading in (readings[examples.origin],)
+        for row in reading.kept()
+    ]
+    written: dict[str, list[dict[str, Any]]] = {}
+    changes = [
+        dict(zip(_CHANGE_COLUMNS, ("dropped", str(problem), "", "", origin, reading.table[LINE][row], ""), strict=True))
+        for origin, reading in readings.items()
+        for row, problem in reading.rejected.items()
+    ]
+    done = Counter(dropped=len(changes), moved=0, kept=0)
+    for row, (decision, (table, position)) in enumerate(zip(decisions, table_rows, strict=True)):
+        action = "dropped" if decision.split is None else "moved" if decision.reason else "kept"
+        done[action] += 1
+        if decision.split is not None:
+            cells = {name: _cell(values[position]) for name, values in table.items() if name not in (LINE, FILE)}
+            written.setdefault(decision.split, []).append(cells)
+        if action != "kept":
+            place, text = rows.places[row], rows.texts[row]
+            change = (action, decision.reason, rows.splits[row], decision.split or "", place.file, place.line, text)
+            changes.append(dict(zip(_CHANGE_COLUMNS, change, strict=True)))
+    _write_folder(folder, {f"{split}.csv": content for split, content in written.items()} | {CHANGES: changes})
+    return done
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+
+
+def _write_folder(folder: Path, tables: Mapping[str, list[dict[str, Any]]]) -> None:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(
+            f"fix={folder}", found=str(error.strerror), expected="a place to write to", fix="choose another folder"
+        ) from None
+    try:
+        for name, content in tables.items():
+            header = list(dict.fromkeys(key for row in content for key in row)) or list(_CHANGE_COLUMNS)
+            text = io.StringIO(newline="")
+            writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(content)
+            record.write_text(temporary / name, text.getvalue())
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise

@@ -1,0 +1,49 @@
+"""The audit as typed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_bad_input import assert_one_message
+from tests.e2e.typed import typed, typed_here
+from tests.unit.planting import planted
+
+
+def test_audit_names_files_and_lines_and_writes_a_clean_copy(tmp_path: Path) -> None:
+    train, test = planted().write(tmp_path)
+    arguments = [f"data.train_path={train}", f"data.test_path={test}", "data.group_column=talk", "model=tiny"]
+    done = typed(
+        "audit", "data=csv", *arguments, f"fix={tmp_path / 'clean'}", f"paths.logs_dir={tmp_path}", "run_id=audit"
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    kinds = {finding["kind"]: finding for finding in found["findings"]}
+    assert kinds["near_duplicates_across"]["count"] >= 190
+    assert kinds["groups_across"]["cases"][0][0]["file"] == str(train)
+    page = (tmp_path / "audit" / "audit.html").read_text()
+    for told in ("#lol", "near_duplicates_across", "Cleaned copy"):
+        assert told in done.stdout
+    assert "#lol" in page
+    assert "http" not in page.replace("RT HTTP", "")  # self-contained
+    assert {path.name for path in (tmp_path / "clean").iterdir()} == {"train.csv", "test.csv", "changes.csv"}
+
+
+def test_texts_are_escaped_and_few_rows_are_enough(tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("text,is_humor\n<script>alert(1)</script>,1\nplain,0\n", encoding="utf-8")
+    done = typed_here(
+        *("audit", "data=csv", f"data.train_path={tmp_path / 'few.csv'}", "model=tiny"),
+        *(f"paths.logs_dir={tmp_path}", "run_id=audit"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "<script>" not in (tmp_path / "audit" / "audit.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argument", "part"),
+    [("similarity=2", "similarity"), ("fix=.", "something there already"), ("data=csv", "data.train_path")],
+)
+def test_mistakes(argument: str, part: str, tmp_path: Path) -> None:
+    done = typed_here("audit", "model=tiny", f"paths.logs_dir={tmp_path / 'logs'}", argument)
+    assert_one_message(done, part)
+    assert not (tmp_path / "logs").exists()
