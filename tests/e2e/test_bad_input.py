@@ -116,6 +116,7 @@ def test_eval(runs: Path, tmp_path: Path) -> None:
         ([f"run={runs / 'narrow'}", f"ckpt={tmp_path / 'noise.ckpt'}"], "weights that do not fit"),
         ([f"run={runs / 'narrow'}", "ckpt=https://example.org/a.ckpt"], "a checkpoint on this disk"),
         ([f"run={runs / 'narrow'}", "split=dev"], "split: found dev"),
+        ([f"run={runs / 'narrow'}", "data.test_path=x.csv"], "add data=csv"),
         ([f"ckpt={narrow}", *data], "label 'ham'"),
         ([f"ckpt={narrow}", *data, "data.label_names=[ham,spam]"], "those of the model"),
     ]

@@ -17,7 +17,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
-from tests.e2e.typed import ROOT, result_of, typed
+from tests.e2e.typed import ROOT, result_of, typed, typed_here
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "configs" / "experiment").glob("*.yaml"))
 
@@ -182,12 +182,19 @@ def test_own_csv_with_contexts_and_groups(logs: Path, tmp_path: Path) -> None:
         writer.writerows([f"setup {i}", f"line {i}", ("flat", "funny")[i % 2], i // 4] for i in range(120))
     done = typed(
         "train", "model=tiny", "trainer.max_epochs=1", f"paths.logs_dir={logs}", "run_id=own", "data=csv",
-        f"data.train_path={tmp_path / 'mine.csv'}", "data.text_column=line", "data.text_pair_column=setup",
+        f"data.train_path={os.path.relpath(tmp_path / 'mine.csv', ROOT)}",
+        "data.text_column=line", "data.text_pair_column=setup",
         "data.label_column=kind", "data.label_names=[flat,funny]", "data.group_column=talk", "data.test_fraction=0.2",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert list(result_of(logs / "own")["results"]["test"]["classes"]) == ["flat", "funny"]
     assert result_of(logs / "own")["results"]["test"]["rows"] == 24
+    assert json.loads((logs / "own" / "status.json").read_text())["state"] == "done"
+    config = (logs / "own" / "config.yaml").read_text()
+    assert f"train_path: {tmp_path / 'mine.csv'}" in config  # absolute: the run loads from any folder
+    done = typed_here("eval", f"run={logs / 'own'}", "data=csv", f"data.test_path={tmp_path / 'mine.csv'}")
+    assert done.returncode == 0, done.stderr  # with the columns and labels of the run
+    assert result_of(logs / "own" / "eval" / "mine-test")["results"]["test"]["rows"] == 120
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(logs: Path) -> None:
@@ -202,7 +209,7 @@ def test_ctrl_c_saves_and_the_run_goes_on(logs: Path) -> None:
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert f"resume={logs / 'stopped'}" in output
+    assert f"train.py resume={logs / 'stopped'}\n" in output  # in one line, to be copied
     assert json.loads(status.read_text())["state"] == "interrupted"
     stopped_at = torch.load(logs / "stopped" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert 0 < stopped_at < 80
@@ -211,6 +218,9 @@ def test_ctrl_c_saves_and_the_run_goes_on(logs: Path) -> None:
     assert result_of(logs / "stopped")["steps"] == 80
     assert json.loads(status.read_text())["state"] == "done"
     assert (logs / "stopped" / "metrics.before-resume-1.csv").is_file()
+    again = typed_here("train", f"resume={logs / 'stopped'}")
+    assert again.returncode == 1
+    assert "a run that is done" in again.stderr
 
 
 def test_real_data_reads_and_trains(logs: Path, hahackathon: Path) -> None:

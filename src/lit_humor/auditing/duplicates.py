@@ -115,11 +115,12 @@ def duplicate_findings(
     across: list[list[int]] = []
     conflicts: list[list[int]] = []
     for group in groups:
-        if len({int(rows.labels[row]) for row in group}) > 1:
+        several_labels = len({int(rows.labels[row]) for row in group}) > 1
+        if several_labels:
             conflicts.append(list(group))
         if len({rows.splits[row] for row in group}) > 1:
             across.append(list(group))
-        if len({rows.splits[row] for row in group}) < len(group):
+        elif not several_labels:
             within.append(list(group))
     near: dict[bool, list[list[dict]]] = {True: [], False: []}
     for one, other, similarity in pairs:
@@ -133,7 +134,7 @@ def duplicate_findings(
 
     fix = "fix=<folder> writes a copy without them"
     found = [
-        Finding("label_conflicts", ERROR, "equal texts with different labels", "decide by hand", cases(conflicts)),
+        Finding("label_conflicts", ERROR, "equal texts, different labels", "decide; fix= drops both", cases(conflicts)),
         Finding("duplicates_across", ERROR, "equal texts in two splits: the later one is leaked", fix, cases(across)),
         Finding("near_duplicates_across", ERROR, "nearly equal texts in two splits", fix, near[False]),
         Finding("duplicates_within", WARNING, "equal texts within a split", fix, cases(within)),

@@ -25,6 +25,7 @@ _SEED = 0
 _FOLDS = 5
 _TELLING = 50  # features told for a class
 _MIN_SHARE = 0.02  # of all rows that have a feature
+_TOLD_FROM = 3.0  # z score
 _LEAST_F1 = 0.7  # of the model whose doubts are worth reading
 _GIVEN_AWAY = 0.9  # lower bound of the share of a class from which on a feature gives it away
 
@@ -105,7 +106,7 @@ def telling_features(rows: Rows) -> dict[str, list[dict[str, Any]]]:
         pooled = (total + 0.5) / (len(rows) + 1)
         spread = np.sqrt(pooled * (1 - pooled) * (1 / num_inside + 1 / num_outside))
         score = (inside / num_inside - (total - inside) / num_outside) / spread
-        best = np.argsort(-score)[:_TELLING]
+        best = [index for index in np.argsort(-score)[:_TELLING] if score[index] > _TOLD_FROM]
         found[label] = [
             {"feature": str(names[i]), "rows": int(total[i]), "share": float(inside[i] / total[i])} for i in best
         ]

@@ -13,6 +13,7 @@ from lit_humor.core.errors import MissingExtraError
 from lit_humor.data.examples import Reading
 
 _URL = re.compile(r"https?://\S+|\bwww\.\S+", re.IGNORECASE)
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 _HANDLE = re.compile(r"(?<![\w@.])@\w{2,}")
 _SHORTEST = 5  # characters
 _LANGUAGE_SAMPLE = 2000  # rows of a split
@@ -30,9 +31,10 @@ def text_findings(rows: Rows) -> list[Finding]:
         raise MissingExtraError("mojibake", package="ftfy", extra="audit") from None
     checks: list[tuple[str, Literal["warning", "note"], str, str, Callable[[str], object]]] = [
         ("control_characters", WARNING, "texts with control or replacement characters", "clean them", _odd_character),
-        ("mojibake", WARNING, "texts decoded with a wrong encoding", "ftfy.fix_text mends most", ftfy.is_bad),
+        ("mojibake", WARNING, "texts decoded with a wrong encoding", "read them with the right encoding", ftfy.is_bad),
         ("very_short", NOTE, f"texts of fewer than {_SHORTEST} characters", "read them", _is_short),
         ("urls", NOTE, "texts with web addresses", "mask them if they give the label away", _URL.search),
+        ("email_addresses", NOTE, "texts with e-mail addresses", "mask them: they name people", _EMAIL.search),
         ("user_handles", NOTE, "texts with user handles", "mask them: they name people", _HANDLE.search),
     ]
     found = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import statistics
 import subprocess
 import sys
@@ -48,7 +49,8 @@ def _measure(cfg: DictConfig, name: str, experiment: str, seed: int) -> dict[str
             folder.rename(folder.with_name(f"{run_id}-unfinished-{int(time.time())}"))
         _train(cfg, run_id, experiment, seed)
     saved = OmegaConf.load(folder / record.CONFIG)
-    if (saved.data.train_path, saved.data.val_path) != (cfg.train_path, cfg.val_path):
+    asked = [os.path.abspath(path) for path in (cfg.train_path, cfg.val_path)]
+    if [saved.data.train_path, saved.data.val_path] != asked:
         raise UserError(
             str(folder),
             found=f"a run on other data ({saved.data.train_path})",

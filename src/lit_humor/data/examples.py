@@ -210,7 +210,7 @@ def _check_texts(
                 f"{places[row]}, column '{column}'",
                 found="an empty or blank text" if value in (None, "") or isinstance(value, str) else shorten(value),
                 expected="a text",
-                fix="fill in the text or delete the row",
+                fix="fill in the text or delete the row; audit.py lists all such rows and fix=<folder> leaves them out",
             )
         elif any("\ud800" <= character <= "\udfff" for character in value):
             problems[row] = UserError(

@@ -45,7 +45,7 @@ def _draw(members: Sequence[list[int]], fraction: float, generator: np.random.Ge
     wanted = round(fraction * sum(len(rows) for rows in members))
     drawn: list[int] = []
     for index in generator.permutation(len(members)):
-        if len(drawn) >= wanted:
-            break
-        drawn += members[index]
-    return drawn
+        rows = members[index]
+        if abs(len(drawn) + len(rows) - wanted) < abs(len(drawn) - wanted):  # a large group may lead past the mark
+            drawn += rows
+    return drawn or (min(members, key=len) if wanted else [])

@@ -55,6 +55,10 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 entry(task)()
             except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
                 mistakes.append(_explain(error, config_name).with_traceback(error.__traceback__))
+            except AssertionError as error:
+                if "Unexpected type for root" not in str(error):
+                    raise
+                mistakes.append(_group_not_chosen())
             except KeyboardInterrupt:
                 print("\nInterrupted.", file=sys.stderr)
                 sys.exit(INTERRUPTED)
@@ -89,6 +93,16 @@ def _explain(error: Exception, config_name: str) -> UserError:
         told = str(cause).splitlines()[0]
         return UserError(str(cause.full_key), found=told, expected="a value of that type", fix="correct it")
     return UserError("configuration", found=str(error), expected="one that composes", fix="correct the key or file")
+
+
+def _group_not_chosen() -> UserError:
+    """What OmegaConf only asserts: ``data.test_path=...`` where no ``data=`` was chosen."""
+    typed = [argument.partition("=")[0] for argument in sys.argv[1:]]
+    key = next((key for key in typed if "." in key and key.partition(".")[0] not in typed), "configuration")
+    group = key.partition(".")[0]
+    return UserError(
+        key, found=f"a setting of '{group}'", expected=f"a choice of '{group}' beside it", fix=f"add {group}=csv"
+    )
 
 
 def _siblings(key: str, config_name: str) -> list[str]:

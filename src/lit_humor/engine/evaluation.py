@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lit_humor.callbacks.progress import EpochProgress
 from lit_humor.core.batch import TEST, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.data.datamodule import DataSettings
+from lit_humor.data.examples import Columns
 from lit_humor.engine import screen
 from lit_humor.engine.factory import TrainedRun, load_run
 from lit_humor.engine.rundir import open_run_dir
@@ -27,7 +29,8 @@ def evaluate(cfg: DictConfig) -> None:
     quiet_libraries()
     run = load_run(_run_folder(cfg), cfg.ckpt, _other_data(cfg))
     split = _choose_split(run, cfg.split)
-    folder = Path(cfg.output or run.folder / "eval" / f"{'own' if cfg.data is None else 'other'}-{split}")
+    origin = run.datamodule.splits[split].origin
+    folder = Path(cfg.output or run.folder / "eval" / f"{'own' if cfg.data is None else _file_name(origin)}-{split}")
     trainer = pl.Trainer(
         devices=1,  # several would count the rows right as well, but nothing here takes long enough to need them
         precision=run.precision,  # type: ignore[arg-type]
@@ -36,7 +39,6 @@ def evaluate(cfg: DictConfig) -> None:
         enable_model_summary=False,
     )
     results = score(trainer, run.learner, run.datamodule, split, checkpoint=None)
-    origin = run.datamodule.splits[split].origin
     record.write_json(
         folder / record.RESULT,
         {
@@ -50,16 +52,21 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 def _other_data(cfg: DictConfig) -> DictConfig | None:
-    """The data named on the command line, batched as the run's unless that is set beside it."""
+    """The data named on the command line, with columns and batches as in the run unless they are set beside it."""
     if cfg.data is None:
         return None
     _, trained = open_run_dir(_run_folder(cfg))
     typed = {override.lstrip("+").partition("=")[0] for override in HydraConfig.get().overrides.task}
     data = cfg.data.copy()
-    for name in (field.name for field in fields(DataSettings)):
-        if f"data.{name}" not in typed:
+    for name in (field.name for field in (*fields(DataSettings), *fields(Columns))):
+        if f"data.{name}" not in typed and name in data and name in trained.data:
             data[name] = trained.data[name]
     return data
+
+
+def _file_name(origin: str) -> str:
+    """What a file or data set is called, as part of a folder's name."""
+    return re.sub(r"[^\w.-]+", "-", Path(origin).stem if Path(origin).suffix else origin)
 
 
 def _run_folder(cfg: DictConfig) -> str:

@@ -74,6 +74,14 @@ def validate(cfg: DictConfig) -> None:
             raise UserError(key, found=str(value), expected="0 <= value < 1", fix=f"set {key}=0.1")
 
 
+def pin_paths(cfg: DictConfig) -> None:
+    """Make the paths of data and model absolute: the run then loads from any folder."""
+    for key in ("data.train_path", "data.val_path", "data.test_path", "data.name", "model.pretrained"):
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, str) and Path(value).exists():
+            OmegaConf.update(cfg, key, os.path.abspath(value))
+
+
 def build_plan(cfg: DictConfig, machine: Machine) -> Plan:
     """Plan the training of ``cfg`` on a machine."""
     wanted: Any = OmegaConf.to_container(cfg.trainer, resolve=True)

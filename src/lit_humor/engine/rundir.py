@@ -92,6 +92,8 @@ def open_run_dir(folder: str) -> tuple[Path, DictConfig]:
         UserError: There is no such run, or it never started.
     """
     path = Path(folder)
+    if not path.exists() and (ROOT_DIR / "logs" / folder).is_dir():  # the run's name alone
+        path = ROOT_DIR / "logs" / folder
     if not (path / record.CONFIG).is_file():
         raise UserError(
             f"run={folder}",

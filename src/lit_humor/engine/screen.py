@@ -31,9 +31,10 @@ def show(*renderables: RenderableType) -> None:
     terminal = Console(highlight=False, markup=False)
     if not terminal.is_terminal:
         terminal.width = _LOG_WIDTH
-    terminal.print(*renderables, sep="\n")
     text = io.StringIO()
-    Console(file=text, width=_LOG_WIDTH, markup=False).print(*renderables, sep="\n")
+    for console in (terminal, Console(file=text, width=_LOG_WIDTH, highlight=False, markup=False)):
+        for renderable in renderables:  # a line that holds a command must not be broken where the screen ends
+            console.print(renderable, soft_wrap=isinstance(renderable, str))
     _LOG.info(text.getvalue().rstrip())
 
 
@@ -113,7 +114,8 @@ def result_tables(split: str, results: Mapping[str, Any], baseline: Mapping[str,
     """Scalars beside the baseline, classes, confusion matrix and slices of one split."""
     scalars = [name for name, value in results.items() if isinstance(value, float)]
     columns = ["metric", "model"] + (["TF-IDF baseline"] if baseline else [])
-    rows = [[name, results[name]] + ([baseline.get(name, "")] if baseline else []) for name in scalars]
+    named = {"f1": f"f1 of {list(results['classes'])[-1]}"}
+    rows = [[named.get(name, name), results[name], *([baseline.get(name, "")] if baseline else [])] for name in scalars]
     shown: list[RenderableType] = [table(f"{split}: {results['rows']} rows", columns, rows)]
     classes = [(n, c["precision"], c["recall"], c["f1"], c["rows"]) for n, c in results["classes"].items()]
     shown.append(table(f"{split}: classes", ("class", "precision", "recall", "f1", "rows"), classes))

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,14 @@ from lit_humor.runs import record
 def train(cfg: DictConfig) -> None:
     """Train, evaluate the best checkpoint and leave everything in the run folder."""
     quiet_libraries()
-    resumed = Path(cfg.resume) if cfg.resume else None
-    if resumed is not None:
-        cfg = _config_to_resume(cfg)
+    resumed = None
+    if cfg.resume:
+        resumed, cfg = _config_to_resume(cfg)
     factory.validate(cfg)
+    factory.pin_paths(cfg)
     plan = factory.build_plan(cfg, look_at_machine())
+    if resumed:
+        plan = replace(plan, reasons=dict.fromkeys(plan.reasons, "as before the interruption"))
     screen.show(screen.plan_table(plan))
 
     pretrained = factory.resolve_pretrained(cfg)
@@ -106,8 +110,8 @@ def _prefix() -> str:
     return choice or "default"
 
 
-def _config_to_resume(cfg: DictConfig) -> DictConfig:
-    """The configuration of the run to go on with, which is never composed anew."""
+def _config_to_resume(cfg: DictConfig) -> tuple[Path, DictConfig]:
+    """Folder and configuration of the run to go on with; this is never composed anew."""
     others = [o for o in HydraConfig.get().overrides.task if not o.startswith(("resume=", "debug=", "hydra."))]
     if others:
         raise UserError(
@@ -117,6 +121,13 @@ def _config_to_resume(cfg: DictConfig) -> DictConfig:
             fix=f"python src/lit_humor/train.py resume={cfg.resume}",
         )
     path, saved = open_run_dir(cfg.resume)
+    if (path / record.RESULT).is_file() and record.read_json(path / record.STATUS)["state"] == record.DONE:
+        raise UserError(
+            f"resume={cfg.resume}",
+            found="a run that is done",
+            expected="one that was interrupted",
+            fix=f"python src/lit_humor/eval.py run={path}, or train anew with more epochs",
+        )
     if not (path / record.CHECKPOINTS / record.LAST).is_file():
         raise UserError(
             f"resume={cfg.resume}",
@@ -128,7 +139,7 @@ def _config_to_resume(cfg: DictConfig) -> DictConfig:
     for name, choice in saved.trainer.items():
         if choice == "auto":  # decided once: a checkpoint counts micro-batches, and another plan would skip other rows
             saved.trainer[name] = plan[name]
-    return saved
+    return path, saved
 
 
 def _set_aside_metrics(run_dir: Path) -> None:
