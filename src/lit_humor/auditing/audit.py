@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lit_humor.auditing import duplicates, labels, texts
-from lit_humor.auditing.cleaning import CHANGES, decide, write_clean_copy
+from lit_humor.auditing.cleaning import CHANGES, check_is_new, decide, write_clean_copy
 from lit_humor.auditing.rows import NOTE, Rows, join_splits
 from lit_humor.core.errors import UserError
 from lit_humor.data.examples import tolerant_reading
@@ -32,10 +32,8 @@ def audit(cfg: DictConfig) -> None:
     """Audit ``cfg.data`` as it stands in its files: nothing is split off."""
     if not 0 < cfg.similarity <= 1:
         raise UserError("similarity", found=str(cfg.similarity), expected="0 < similarity <= 1", fix="set 0.6")
-    if cfg.fix is not None and Path(cfg.fix).exists():
-        raise UserError(
-            f"fix={cfg.fix}", found="something there already", expected="a new folder", fix="choose another"
-        )
+    if cfg.fix is not None:
+        check_is_new(Path(cfg.fix))  # now, not after minutes of work
     cfg.data.val_fraction = cfg.data.test_fraction = 0.0
     factory.validate(cfg)
     with _progress() as step, tolerant_reading() as readings:

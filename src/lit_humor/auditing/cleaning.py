@@ -69,6 +69,12 @@ def decide(rows: Rows, duplicates: Sequence[Sequence[int]], related: np.ndarray)
     return found
 
 
+def check_is_new(folder: Path) -> None:
+    """Refuse a folder that is there already: a clean copy never overwrites anything."""
+    if folder.exists():
+        raise UserError(f"fix={folder}", found="something there already", expected="a new folder", fix="choose another")
+
+
 def write_clean_copy(
     folder: Path,
     rows: Rows,
@@ -84,8 +90,7 @@ def write_clean_copy(
     Raises:
         UserError: The folder is there already, or cannot be made.
     """
-    if folder.exists():
-        raise UserError(f"fix={folder}", found="something there already", expected="a new folder", fix="choose another")
+    check_is_new(folder)
     table_rows = [
         (reading.table, row)
         for examples in splits.values()

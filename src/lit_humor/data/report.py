@@ -27,12 +27,11 @@ def data_report(splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore]
         duplicates within; ``leaks``: texts that stand in two splits, by pair of splits; ``label_conflicts``: texts
         with two labels, wherever they stand; ``groups_across``: groups with rows in two splits.
     """
-    texts = {name: Counter(map(normalise, examples.whole_texts())) for name, examples in splits.items()}
+    texts = {name: [normalise(text) for text in examples.whole_texts()] for name, examples in splits.items()}
+    distinct = {name: set(found) for name, found in texts.items()}
     report: dict[str, Any] = {"splits": {}, "leaks": {}}
     report["label_conflicts"] = _several(
-        (text, label)
-        for examples in splits.values()
-        for text, label in zip(map(normalise, examples.whole_texts()), examples.labels.tolist(), strict=True)
+        pair for name, examples in splits.items() for pair in zip(texts[name], examples.labels.tolist(), strict=True)
     )
     report["groups_across"] = _several(
         (group, name) for name, examples in splits.items() for group in examples.groups or ()
@@ -47,10 +46,10 @@ def data_report(splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore]
             "slices": {key: dict(Counter(map(str, values))) for key, values in examples.slices.items()},
             "tokens": {f"p{p}": int(np.percentile(lengths, p)) for p in PERCENTILES},
             "truncated": tokens[name].num_truncated,
-            "duplicates": len(examples) - len(texts[name]),
+            "duplicates": len(examples) - len(distinct[name]),
         }
     for first, second in combinations(splits, 2):
-        report["leaks"][f"{first}/{second}"] = len(texts[first].keys() & texts[second].keys())
+        report["leaks"][f"{first}/{second}"] = len(distinct[first] & distinct[second])
     return report
 
 
