@@ -18,7 +18,7 @@ from lit_humor.core.batch import Batch
 from lit_humor.core.seeds import derive_seed
 from lit_humor.data.tokens import TokenStore
 
-_WINDOWS_PER_POOL = 50
+_WINDOWS_PER_POOL = 100
 
 
 class WindowSampler(Sampler[list[int]]):
@@ -34,7 +34,7 @@ class WindowSampler(Sampler[list[int]]):
         window_size: Rows of a window.
         micro_batch_size: Rows of a micro-batch at most.
         seed: Seed of the run; None keeps the rows in order of length, longest first, for evaluation.
-        length_grouped: Draw each window from rows of like length: pools of 50 windows are sorted, and the
+        length_grouped: Draw each window from rows of like length: pools of 100 windows are sorted, and the
             windows shuffled, so that the order stays random and padding is short.
         rank: This process.
         world_size: Number of processes.

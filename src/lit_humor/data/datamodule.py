@@ -153,6 +153,16 @@ class HumorDataModule(pl.LightningDataModule):
         """[C] int64, training rows of each class."""
         return np.bincount(self.load()[TRAIN].labels, minlength=len(self.class_names))
 
+    @property
+    def used_tokens(self) -> np.ndarray:
+        """[U] int64, the token ids that occur in any split, and the special ones."""
+        self.setup()
+        used = np.zeros(len(self.tokenizer), dtype=bool)
+        used[self.tokenizer.all_special_ids] = True
+        for store in self.tokens.values():
+            store.mark_used(used)
+        return np.flatnonzero(used)
+
     def report(self) -> dict[str, Any]:
         """Count what is in the data; see ``data.report``."""
         self.setup()

@@ -22,6 +22,7 @@ from lit_humor.core.errors import UserError, shorten
 from lit_humor.data.examples import Examples
 
 _CHUNK_ROWS = 8192
+_CHUNK_TOKENS = 2**22
 _FORMAT = 1  # raise when the meaning of the files changes
 
 
@@ -49,6 +50,11 @@ class TokenStore:
     def row(self, index: int) -> np.ndarray:
         """Token ids of one row, a view."""
         return self.input_ids[self.offsets[index] : self.offsets[index + 1]]
+
+    def mark_used(self, used: np.ndarray) -> None:
+        """Set ``used[i]`` for every token id ``i`` that occurs."""
+        for start in range(0, len(self.input_ids), _CHUNK_TOKENS):
+            used[self.input_ids[start : start + _CHUNK_TOKENS]] = True
 
 
 def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:

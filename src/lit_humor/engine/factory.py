@@ -150,6 +150,8 @@ def build_learner(
     objective = instantiate(cfg.objective, num_classes=num_classes, _convert_="all")
     if plan is not None:
         objective.prepare(datamodule.class_counts)
+        if hasattr(network, "prepare"):
+            network.prepare(datamodule.used_tokens)
     learner = Learner(
         network,
         objective,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from huggingface_hub.utils import enable_progress_bars
 from torch import Tensor, nn
@@ -14,6 +15,10 @@ from transformers.utils import logging as hf_logging
 
 from lit_humor.core.batch import MODEL_INPUTS
 from lit_humor.core.errors import UserError, shorten
+from lit_humor.models import attention as _attention  # makes attention=matmul known  # noqa: F401
+from lit_humor.models.dropout import use_fast_dropout
+from lit_humor.models.embeddings import UsedRowsEmbedding
+from lit_humor.models.last_layer import keep_first_token_only
 from lit_humor.models.pooling import POOLINGS
 
 # Every load reports the pooling layer's weights as unused and draws a bar; only downloads are worth a bar.
@@ -31,7 +36,11 @@ class TextClassifier(nn.Module):
         dropout: Dropout of hidden states and of the head.
         attention_dropout: Dropout of attention probabilities.
         pooling: ``first`` token or ``mean`` of tokens.
-        attention: Attention backend of transformers (``sdpa``, ``eager``).
+        embeddings: Word embeddings that learn: ``all``, those of tokens that occur (``used``, see ``prepare``), or none
+            (``frozen``).
+        fast_dropout: Draw dropout by ``FastDropout``.
+        short_last_layer: Compute only the first token of the last layer, where that is the one pooled.
+        attention: Attention backend of transformers (``sdpa``, ``eager``, ``matmul``).
         with_weights: Load the pretrained weights; False leaves them random, for a checkpoint that follows.
 
     Raises:
@@ -46,6 +55,9 @@ class TextClassifier(nn.Module):
         dropout: float = 0.1,
         attention_dropout: float = 0.1,
         pooling: Literal["first", "mean"] = "first",
+        embeddings: Literal["all", "used", "frozen"] = "all",
+        fast_dropout: bool = False,
+        short_last_layer: bool = False,
         attention: str = "sdpa",
         with_weights: bool = True,
     ) -> None:
@@ -59,6 +71,21 @@ class TextClassifier(nn.Module):
             self.backbone.pooler = None  # type: ignore[assignment]  # nothing uses it, so it would get no gradient, and DDP stops on that
         self.pool = POOLINGS[pooling]
         self.head = ClassificationHead(config.hidden_size, num_classes, dropout, config.initializer_range)
+        self.embeddings = embeddings
+        if embeddings == "frozen":
+            self.backbone.get_input_embeddings().requires_grad_(False)
+        if fast_dropout:
+            use_fast_dropout(self)
+        if short_last_layer and pooling == "first":
+            prefix, num_layers = self._layers()
+            keep_first_token_only(self.get_submodule(f"{prefix}{num_layers - 1}"))
+
+    def prepare(self, used_tokens: np.ndarray) -> None:
+        """Make ready for training on data in which only these token ids occur [U]; before the optimizer is built."""
+        if self.embeddings == "used":
+            table = self.backbone.get_input_embeddings()
+            assert isinstance(table, nn.Embedding)
+            self.backbone.set_input_embeddings(UsedRowsEmbedding(table, used_tokens))
 
     @property
     def config(self) -> PretrainedConfig:

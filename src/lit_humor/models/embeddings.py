@@ -1,0 +1,56 @@
+"""Word embeddings of which only the rows in use are trained. Legend: V vocabulary, U rows in use, D hidden size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class UsedRowsEmbedding(nn.Module):
+    """An embedding whose parameter holds the rows of the tokens that occur; all others stay as they are.
+
+    XLM-R has 250,002 rows, of which a data set touches some thousands; the others cost memory and time in gradient,
+    clipping and AdamW. The rows that occur get the same values as in the full table; the others keep theirs, where
+    AdamW on the full table would shrink them by weight decay. In a ``state_dict`` the table is whole, under the same
+    name: checkpoints do not show that only a part was trained.
+
+    Source: the vocabulary trimming of Abdaoui et al. 2020, Load What You Need, undone when saved.
+    Price: 4 V bytes for the positions; the full table is kept once, without gradient or optimizer state.
+    Neighbours: ``frozen`` trains no row; ``all`` every row.
+
+    Args:
+        full: The embedding with all rows; its memory is kept.
+        used: Token ids that may occur, each once; [U].
+    """
+
+    def __init__(self, full: nn.Embedding, used: np.ndarray) -> None:
+        super().__init__()
+        rows = torch.from_numpy(np.asarray(used, dtype=np.int64))
+        positions = torch.full((full.num_embeddings,), -1, dtype=torch.int32)
+        positions[rows] = torch.arange(len(rows), dtype=torch.int32)
+        self.rows, self.table = rows, full.weight.detach()  # no buffers: they stay in main memory
+        self.register_buffer("positions", positions, persistent=False)
+        padding = None if full.padding_idx is None else int(positions[full.padding_idx])
+        self.padding_idx = None if padding == -1 else padding
+        self.weight = nn.Parameter(self.table[rows])
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """[B, T] token ids -> [B, T, D]; a token that was not announced is an index error."""
+        return F.embedding(self.positions[input_ids], self.weight, self.padding_idx)  # type: ignore[index]
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        whole = self.table.clone()
+        whole[self.rows] = self.weight.detach().to(whole)
+        destination[f"{prefix}weight"] = whole
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        whole = state_dict.get(f"{prefix}weight")
+        if whole is not None and whole.shape == self.table.shape:
+            self.table = whole.detach().to(self.table)
+            state_dict = {**state_dict, f"{prefix}weight": whole[self.rows]}
+        super()._load_from_state_dict(state_dict, prefix, *args)

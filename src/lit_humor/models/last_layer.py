@@ -1,0 +1,55 @@
+"""Only the first token through the last layer. Legend: B rows, T tokens, D hidden size."""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import AttentionInterface
+from transformers.models.bert.modeling_bert import eager_attention_forward
+
+_NEEDED = ("self.query", "self.key", "self.value", "output")
+
+
+def keep_first_token_only(layer: nn.Module) -> bool:
+    """Have the last layer of an encoder compute its first token and nothing else, in place.
+
+    Whoever pools the first token reads nothing else of the last layer: there its queries, output projection and
+    feed-forward block are needed for one token of a row, its keys and values for all. Result and gradients are those of
+    the whole layer. Price: none; saves 10 of 12 parts of one layer's products.
+
+    Args:
+        layer: A layer of BERT, RoBERTa or XLM-R.
+
+    Returns:
+        Whether the layer is built in the way this knows; if not, it stays as it was.
+    """
+    attention = getattr(layer, "attention", None)
+    parts = {name for name, _ in attention.named_modules()} if isinstance(attention, nn.Module) else set()
+    if not hasattr(layer, "feed_forward_chunk") or not parts.issuperset(_NEEDED):
+        return False
+    layer.forward = MethodType(_first_token_forward, layer)
+    return True
+
+
+def _first_token_forward(
+    layer: Any, hidden: Tensor, attention_mask: Tensor | None = None, *_: Any, **__: Any
+) -> Tensor:
+    """[B, T, D], [B, 1, T or 1, T] -> [B, 1, D]."""
+    block, first = layer.attention.self, hidden[:, :1]
+
+    def heads(states: Tensor) -> Tensor:
+        return states.unflatten(-1, (-1, block.attention_head_size)).transpose(1, 2)
+
+    attend = AttentionInterface().get_interface(block.config._attn_implementation, eager_attention_forward)
+    context, _ = attend(
+        block,
+        heads(block.query(first)),
+        heads(block.key(hidden)),
+        heads(block.value(hidden)),
+        None if attention_mask is None else attention_mask[:, :, :1],
+        dropout=block.dropout.p if layer.training else 0.0,
+        scaling=block.scaling,
+    )
+    return layer.feed_forward_chunk(layer.attention.output(context.flatten(2), first))

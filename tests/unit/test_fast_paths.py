@@ -1,0 +1,166 @@
+"""Every fast path against its plain form: the same scores and gradients, or the difference that is documented."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
+
+from lit_humor.models.dropout import FastDropout, fast_dropout, use_fast_dropout
+from lit_humor.models.embeddings import UsedRowsEmbedding
+from lit_humor.models.encoder import TextClassifier
+from lit_humor.models.last_layer import keep_first_token_only
+
+USED = np.array([0, 1, 2, 3, 7, 8, 9, 20, 21])
+
+
+def _batch(padding: bool = True) -> dict[str, torch.Tensor]:
+    """Three rows of 7, 5 and 2 tokens of ``USED``; XLM-R's pad id is 1."""
+    ids = torch.tensor([[0, 7, 8, 9, 20, 21, 2], [0, 9, 9, 7, 2, 1, 1], [0, 2, 1, 1, 1, 1, 1]])
+    ids = ids if padding else ids[:1].repeat(3, 1)
+    return {"input_ids": ids, "attention_mask": (ids != 1).long()}
+
+
+def _model(tiny_model: str, **settings: Any) -> TextClassifier:
+    torch.manual_seed(0)
+    return TextClassifier(tiny_model, 2, **({"dropout": 0.0, "attention_dropout": 0.0} | settings))
+
+
+def _score(model: TextClassifier, padding: bool = True) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Logits and the gradient of every parameter."""
+    logits = model.train()(_batch(padding))["logits"]
+    F.cross_entropy(logits, torch.tensor([0, 1, 1])).backward()
+    return logits, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def _assert_same(one: TextClassifier, other: TextClassifier, padding: bool) -> None:
+    (logits, gradients), (others, other_gradients) = _score(one, padding), _score(other, padding)
+    torch.testing.assert_close(logits, others)
+    assert gradients.keys() == other_gradients.keys()
+    assert len(gradients) > 30
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, other_gradients[name], msg=name)
+
+
+@pytest.mark.parametrize("padding", [True, False])
+@pytest.mark.parametrize("pooling", ["first", "mean"])
+@pytest.mark.parametrize("attention", ["matmul", "sdpa"])
+def test_attention_backends_agree_with_eager(tiny_model: str, attention: str, pooling: str, padding: bool) -> None:
+    models = [_model(tiny_model, attention=name, pooling=pooling) for name in ("eager", attention)]
+    _assert_same(*models, padding)
+
+
+@pytest.mark.parametrize("padding", [True, False])
+@pytest.mark.parametrize("attention", ["matmul", "sdpa", "eager"])
+def test_short_last_layer_is_the_whole_one_for_the_first_token(tiny_model: str, attention: str, padding: bool) -> None:
+    whole, short = (_model(tiny_model, attention=attention, short_last_layer=flag) for flag in (False, True))
+    assert short.backbone(**_batch()).last_hidden_state.shape[1] == 1
+    _assert_same(whole, short, padding)
+
+
+def test_short_last_layer_stays_whole_where_all_tokens_are_pooled(tiny_model: str) -> None:
+    model = _model(tiny_model, short_last_layer=True, pooling="mean")
+    assert model.backbone(**_batch()).last_hidden_state.shape[1] == 7
+
+
+def test_short_last_layer_knows_what_it_knows() -> None:
+    small = {"vocab_size": 30, "num_hidden_layers": 1}
+    bert = BertModel(
+        BertConfig(**small, hidden_size=8, num_attention_heads=2, intermediate_size=8), add_pooling_layer=False
+    ).eval()
+    ids = torch.randint(30, (2, 5))
+    whole = bert(ids).last_hidden_state[:, :1]
+    assert keep_first_token_only(bert.encoder.layer[0])
+    torch.testing.assert_close(bert(ids).last_hidden_state, whole)
+    distil = DistilBertModel(DistilBertConfig(**small, n_layers=1, n_heads=2, dim=8, hidden_dim=8))
+    assert not keep_first_token_only(distil.transformer.layer[0])
+
+
+def test_fast_dropout_drops_its_share_and_keeps_the_mean() -> None:
+    torch.manual_seed(3)
+    ones = torch.ones(500, 401)  # not a multiple of the four elements that share a random word
+    dropped = fast_dropout(ones, 0.1)
+    assert (dropped == 0).float().mean() == pytest.approx(0.1, abs=0.003)
+    assert dropped.unique().numel() == 2
+    assert dropped.max() == pytest.approx(1 / 0.9, rel=1e-4)
+    lag = [((dropped.flatten()[k:] == 0) & (dropped.flatten()[:-k] == 0)).float().mean() for k in (1, 2, 3, 4, 401)]
+    assert lag == pytest.approx([0.01] * 5, abs=0.001)  # neighbours fall independently
+
+
+def test_fast_dropout_follows_torchs_seed_and_draws_anew_in_each_call() -> None:
+    ones = torch.ones(64, 64)
+    torch.manual_seed(3)
+    first, second = fast_dropout(ones, 0.5), fast_dropout(ones, 0.5)
+    torch.manual_seed(3)
+    assert torch.equal(first, fast_dropout(ones, 0.5))
+    assert not torch.equal(first, second)
+
+
+def test_fast_dropout_masks_the_gradient_alike_and_rests_in_evaluation() -> None:
+    input = torch.randn(40, 40, requires_grad=True)
+    dropped = FastDropout(0.3)(input)
+    dropped.sum().backward()
+    torch.testing.assert_close(dropped, input * input.grad)
+    assert FastDropout(0.3).eval()(input) is input
+    assert FastDropout(0.0)(input) is input
+
+
+def test_fast_dropout_replaces_every_dropout_of_the_model(tiny_model: str) -> None:
+    model = _model(tiny_model, dropout=0.3, attention_dropout=0.2)
+    names = list(model.state_dict())
+    use_fast_dropout(model)
+    kinds = [type(module) for module in model.modules() if isinstance(module, torch.nn.Dropout)]
+    assert set(kinds) == {FastDropout}
+    assert len(kinds) == 8  # embeddings, 2 layers x (weights, attention, feed-forward), head
+    assert list(model.state_dict()) == names
+
+
+def test_used_rows_train_like_the_full_table(tiny_model: str) -> None:
+    whole, part = _model(tiny_model), _model(tiny_model, embeddings="used")
+    part.prepare(USED)
+    assert isinstance(part.backbone.get_input_embeddings(), UsedRowsEmbedding)
+    before = whole.state_dict()["backbone.embeddings.word_embeddings.weight"].clone()
+    for model in (whole, part):
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1)
+        for _ in range(4):
+            optimizer.zero_grad()
+            _score(model)
+            optimizer.step()
+    states = whole.state_dict(), part.state_dict()
+    assert list(states[0]) == list(states[1])
+    for name, value in states[0].items():
+        rows = slice(None) if "word_embeddings" not in name else torch.from_numpy(USED)
+        torch.testing.assert_close(states[1][name][rows], value[rows], msg=name)
+    table = states[1]["backbone.embeddings.word_embeddings.weight"]
+    others = np.setdiff1d(np.arange(len(table)), USED)
+    assert torch.equal(table[others], before[others])  # where the full table shrank by weight decay
+    assert not torch.equal(table[USED[4]], before[USED[4]])
+
+
+def test_used_rows_load_and_save_the_full_table(tiny_model: str) -> None:
+    whole, part = _model(tiny_model), _model(tiny_model, embeddings="used")
+    part.prepare(USED)
+    with torch.no_grad():
+        for parameter in whole.parameters():
+            parameter.add_(1.0)
+    part.load_state_dict(whole.state_dict())
+    torch.testing.assert_close(whole(_batch())["logits"], part(_batch())["logits"])
+    for name, value in part.state_dict().items():
+        assert torch.equal(value, whole.state_dict()[name]), name
+    with pytest.raises(RuntimeError, match="word_embeddings"):
+        part.load_state_dict({k: v[:5] if "word_embeddings" in k else v for k, v in whole.state_dict().items()})
+
+
+def test_a_token_that_was_not_announced_is_an_error(tiny_model: str) -> None:
+    model = _model(tiny_model, embeddings="used")
+    model.prepare(USED[USED != 20])
+    with pytest.raises(IndexError):
+        model(_batch())
+
+
+def test_frozen_embeddings_do_not_learn(tiny_model: str) -> None:
+    _, gradients = _score(_model(tiny_model, embeddings="frozen"))
+    assert not any("word_embeddings" in name for name in gradients)
+    assert any("position_embeddings" in name for name in gradients)
