@@ -3,7 +3,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test check format clean
+.PHONY: help install train test check format bench clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1	\2/'
@@ -32,6 +32,9 @@ check: install ## lint, formatting, types
 format: install ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: install ## measure speed, in under 10 minutes: each trick, and whole trainings against other trainers
+	HF_HUB_OFFLINE=1 $(BIN)/python src/lit_humor/bench.py suite=quick $(ARGS)
 
 clean: ## remove everything that can be made again; runs in logs/ stay
 	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache build src/*.egg-info

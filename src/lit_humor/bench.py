@@ -8,12 +8,9 @@ from lit_humor.engine.cli import command
 @command("bench")
 def main(cfg: DictConfig) -> None:
     """Run a suite, write its table to ``benchmarks/`` and show it."""
-    from lit_humor.benchmarking.recipes import run_recipes
-    from lit_humor.core.errors import UserError
+    from lit_humor.benchmarking.suites import run_suite
 
-    if cfg.suite != "recipes":
-        raise UserError("suite", found=cfg.suite, expected="recipes", fix="set suite=recipes")
-    run_recipes(cfg)
+    run_suite(cfg)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.core.hydra_config import HydraConfig
 from jinja2 import Environment, FileSystemLoader
 from omegaconf import DictConfig
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -20,6 +19,7 @@ from lit_humor.auditing.rows import NOTE, Rows, join_splits
 from lit_humor.core.errors import UserError
 from lit_humor.data.examples import tolerant_reading
 from lit_humor.engine import factory, screen
+from lit_humor.engine.cli import choice
 from lit_humor.engine.rundir import create_run_dir
 from lit_humor.runs import record
 
@@ -117,8 +117,7 @@ def _told(case: list[dict[str, Any]]) -> str:
 
 
 def _save(cfg: DictConfig, found: dict[str, Any]) -> None:
-    choice = HydraConfig.get().runtime.choices.get("data") if HydraConfig.initialized() else "data"
-    folder = create_run_dir(cfg.paths.logs_dir, cfg.run_id, f"audit-{choice}")
+    folder = create_run_dir(cfg.paths.logs_dir, cfg.run_id, f"audit-{choice('data') or 'data'}")
     record.write_json(folder / AUDIT_JSON, found)
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     origins = ", ".join(split["origin"] for split in found["data"]["splits"].values())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +12,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.benchmarking import output
+from lit_humor.benchmarking.commands import data_overrides, model_overrides, train
 from lit_humor.core.errors import UserError
 from lit_humor.engine import screen
-from lit_humor.engine.rundir import ROOT_DIR
+from lit_humor.engine.cli import choice
 from lit_humor.runs import record
 
 METRICS = ("accuracy", "f1", "f1_macro", "f1_weighted", "mcc", "auroc", "calibration_error")
@@ -37,17 +37,20 @@ def run_recipes(cfg: DictConfig) -> None:
     runs: list[dict[str, Any]] = []
     for seed, experiment in todo:
         runs.append(_measure(cfg, name, experiment, seed))
-        _write(cfg, name, runs)  # after every run, so that nothing measured is lost
-    screen.show((Path(cfg.output) / _file_name(cfg, name, runs, "md")).read_text())
+        text = _write(cfg, name, runs)  # after every run, so that nothing measured is lost
+    screen.show(text)
 
 
 def _measure(cfg: DictConfig, name: str, experiment: str, seed: int) -> dict[str, Any]:
-    run_id = f"bench-{name}-{cfg.model}-{experiment}-{cfg.max_epochs or 'all'}-epochs-seed-{seed}"
+    run_id = f"bench-{name}-{choice('model')}-{experiment}-{cfg.max_epochs or 'all'}-epochs-seed-{seed}"
     folder = Path(cfg.paths.logs_dir) / run_id
     if not (folder / record.RESULT).is_file():
         if folder.exists():  # a run that did not finish
             folder.rename(folder.with_name(f"{run_id}-unfinished-{int(time.time())}"))
-        _train(cfg, run_id, experiment, seed)
+        screen.show(f"\n{experiment}, seed {seed}: {folder}")
+        epochs = [f"trainer.max_epochs={cfg.max_epochs}"] if cfg.max_epochs else []
+        chosen = [f"experiment={experiment}", f"seed={seed}", f"paths.logs_dir={cfg.paths.logs_dir}", *epochs]
+        train(run_id, [*chosen, *model_overrides(cfg), *data_overrides(cfg)])
     saved = OmegaConf.load(folder / record.CONFIG)
     asked = [os.path.abspath(path) for path in (cfg.train_path, cfg.val_path)]
     if [saved.data.train_path, saved.data.val_path] != asked:
@@ -83,78 +86,46 @@ def _epoch_seconds(metrics: Path) -> list[float]:
         return [float(row["time/epoch_seconds"]) for row in csv.DictReader(file) if row["time/epoch_seconds"]]
 
 
-def _train(cfg: DictConfig, run_id: str, experiment: str, seed: int) -> None:
-    command = [
-        sys.executable,
-        str(ROOT_DIR / "src" / "lit_humor" / "train.py"),
-        *(f"experiment={experiment}", f"model={cfg.model}", f"seed={seed}", f"run_id={run_id}"),
-        *(
-            "data=csv",
-            f"data.train_path={cfg.train_path}",
-            f"data.val_path={cfg.val_path}",
-            "data.test_fraction=0",
-            f"paths.logs_dir={cfg.paths.logs_dir}",
-        ),
-        *([f"trainer.max_epochs={cfg.max_epochs}"] if cfg.max_epochs else []),
-    ]
-    screen.show(f"\n{experiment}, seed {seed}: {Path(cfg.paths.logs_dir) / run_id}")
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise UserError(run_id, found=done.stderr[-2000:], expected="a training that ends well", fix="see its log.txt")
-
-
-def _file_name(cfg: DictConfig, name: str, runs: Sequence[dict[str, Any]], ending: str) -> str:
-    gpus = runs[0]["machine"]["gpus"]
-    hardware = gpus[0].replace(" ", "-").lower() if gpus else "cpu"
-    return f"recipes_{name}_{cfg.model}_{hardware}_{time.strftime('%Y%m')}.{ending}"
-
-
-def _write(cfg: DictConfig, name: str, runs: list[dict[str, Any]]) -> None:
-    folder = Path(cfg.output)
-    record.write_json(folder / _file_name(cfg, name, runs, "json"), runs)
-    record.write_text(folder / _file_name(cfg, name, runs, "md"), markdown(cfg, name, runs))
+def _write(cfg: DictConfig, name: str, runs: list[dict[str, Any]]) -> str:
+    """Write the table; return it."""
+    text = markdown(cfg, name, runs)
+    theme = f"recipes_{name}_{choice('model')}"
+    output.write(cfg.output, output.file_name(theme, runs[0]["machine"]), runs, text)
+    return text
 
 
 def markdown(cfg: DictConfig, name: str, runs: Sequence[dict[str, Any]]) -> str:
     """The table with everything that is needed to measure it again."""
     first = runs[0]
-    machine = first["machine"]
     seeds = " ".join(str(seed) for seed in cfg.seeds)
     epochs = f"{cfg.max_epochs} epochs" if cfg.max_epochs else "the recipe's own epochs"
-    commits = sorted({run["commit"][:12] + (" with local changes" if run["dirty"] else "") for run in runs})
     lines = [
-        f"# Recipes on {name} with {cfg.model}",
+        f"# Recipes on {name} with {choice('model')}",
         "",
-        f"- Command: `python src/lit_humor/bench.py suite=recipes model={cfg.model} train_path=<train> val_path=<val>"
-        + (f" max_epochs={cfg.max_epochs}`" if cfg.max_epochs else "`"),
+        f"- Command: `python src/lit_humor/bench.py suite=recipes model={choice('model')} train_path=<train> "
+        "val_path=<val>" + (f" max_epochs={cfg.max_epochs}`" if cfg.max_epochs else "`"),
         f"- Data: {Path(cfg.train_path).name} for training, {first['rows']} rows of {Path(cfg.val_path).name} "
         "for the numbers; these rows also choose the best epoch, so all numbers flatter a little.",
         f"- {epochs}; seeds {seeds}; mean ± standard deviation over the seeds that are there; f1 is that of humor.",
-        f"- Machine: {machine['processor']}, {machine['threads']} threads, "
-        f"GPUs: {', '.join(machine['gpus']) or 'none'}; precision {first['precision']}.",
+        output.machine_line(first["machine"], first["precision"]),
         "- s / epoch: wall time of an epoch with its validation, median over all epochs of all seeds; CPU-s: CPU "
         "seconds of the fit over its epochs, median over the seeds: compare these where other work shared the machine.",
-        f"- Commit: {', '.join(commits)}; {time.strftime('%Y-%m-%d')}.",
+        output.commit_line(runs),
         "",
-        "| recipe | seeds | " + " | ".join(METRICS) + " | epochs to best | s / epoch | CPU-s / epoch | peak MiB |",
-        "|---" * (len(METRICS) + 6) + "|",
     ]
+    header = ["recipe", "seeds", *METRICS, "epochs to best", "s / epoch", "CPU-s / epoch", "peak MiB"]
+    table_rows = []
     for experiment in cfg.experiments:
         rows = [run for run in runs if run["experiment"] == experiment]
         if rows:
-            cells = [_mean_sd([run[metric] for run in rows], 3) for metric in METRICS]
-            cells += [_mean_sd([run["epochs_to_best"] for run in rows], 1)]
+            cells = [output.mean_sd([run[metric] for run in rows], 3) for metric in METRICS]
+            cells += [output.mean_sd([run["epochs_to_best"] for run in rows], 1)]
             cells += [f"{statistics.median(second for run in rows for second in run['epoch_seconds']):.0f}"]
             cells += [
                 f"{statistics.median(run[key] for run in rows):.0f}"
                 for key in ("cpu_seconds_per_epoch", "peak_memory_mib")
             ]
-            lines.append(f"| {experiment} | {len(rows)} | " + " | ".join(cells) + " |")
+            table_rows.append([experiment, str(len(rows)), *cells])
     baseline = [f"{first['baseline'][metric]:.3f}" for metric in METRICS]
-    lines.append("| TF-IDF + logistic regression | | " + " | ".join(baseline) + " | | | | |")
-    return "\n".join(lines) + "\n"
-
-
-def _mean_sd(values: Sequence[float], digits: int) -> str:
-    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{spread}"
+    table_rows.append(["TF-IDF + logistic regression", "", *baseline, "", "", "", ""])
+    return "\n".join(lines + output.table(header, table_rows)) + "\n"

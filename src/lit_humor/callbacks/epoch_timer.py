@@ -1,4 +1,4 @@
-"""How long an epoch takes, as a column of metrics.csv."""
+"""How long an epoch takes, as columns of metrics.csv."""
 
 from __future__ import annotations
 
@@ -8,22 +8,33 @@ import lightning.pytorch as pl
 
 
 class EpochTimer(pl.Callback):
-    """Logs ``time/epoch_seconds``: wall time of an epoch, its validation included.
+    """Logs wall times of each epoch: ``time/epoch_seconds``, and ``time/train_seconds`` without its validation.
 
-    After a resume in the middle of an epoch the first value covers the rest of that epoch.
+    After a resume in the middle of an epoch the first values cover the rest of that epoch.
     """
 
     def __init__(self) -> None:
-        self._started_at = 0.0
+        self._started_at = self._validation_at = 0.0
+        self._validation_seconds = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start: an epoch that is resumed in the middle gets no other call."""
-        self._started_at = time.monotonic()
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start again."""
-        self._started_at = time.monotonic()
+        self._started_at, self._validation_seconds = time.monotonic(), 0.0
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop counting as training."""
+        self._validation_at = time.monotonic()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Go on counting as training."""
+        self._validation_seconds += time.monotonic() - self._validation_at
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log what has passed."""
-        pl_module.log("time/epoch_seconds", time.monotonic() - self._started_at, rank_zero_only=True)
+        passed = time.monotonic() - self._started_at
+        found = {"time/epoch_seconds": passed, "time/train_seconds": passed - self._validation_seconds}
+        pl_module.log_dict(found, rank_zero_only=True)

@@ -6,12 +6,13 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hydra
 import yaml
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
@@ -23,6 +24,20 @@ from lit_humor.engine.validate import unknown_key, unknown_value
 
 CONFIG_DIR = ROOT_DIR / "configs"
 INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
+
+
+def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose a configuration from Python as the command of that name would, inside another command or without one."""
+    register_schemas()
+    if GlobalHydra.instance().is_initialized():
+        return hydra.compose(config_name, list(overrides))
+    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return hydra.compose(config_name, list(overrides))
+
+
+def choice(group: str) -> str | None:
+    """Which file of a group was chosen, e.g. ``minilm`` of ``model``; None outside a command."""
+    return HydraConfig.get().runtime.choices.get(group) if HydraConfig.initialized() else None
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -109,7 +124,6 @@ def _siblings(key: str, config_name: str) -> list[str]:
     """Keys that stand where ``key`` was looked for, or at the top, under the groups that were chosen."""
     GlobalHydra.instance().clear()
     groups = [argument for argument in sys.argv[1:] if (CONFIG_DIR / argument.partition("=")[0]).is_dir()]
-    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        cfg = hydra.compose(config_name, groups)
+    cfg = compose(config_name, groups)
     node = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
     return [str(name) for name in (node if isinstance(node, DictConfig) else cfg)]

@@ -102,7 +102,11 @@ class BenchConfig:
 
     suite: str = MISSING
     name: Optional[str] = None
-    model: str = MISSING
+    model: ModelConfig = field(default_factory=ModelConfig)
+    profile: str = MISSING
+    repeats: int = MISSING
+    steps: int = MISSING
+    rows: Optional[int] = None
     train_path: Optional[str] = None
     val_path: Optional[str] = None
     experiments: list[str] = MISSING

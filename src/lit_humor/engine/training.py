@@ -24,7 +24,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory, screen
-from lit_humor.engine.cli import INTERRUPTED
+from lit_humor.engine.cli import INTERRUPTED, choice
 from lit_humor.engine.hardware import look_at_machine
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.rundir import create_run_dir, is_main_process, open_run_dir, write_start
@@ -69,7 +69,7 @@ def train(cfg: DictConfig) -> None:
         wall, cpu = time.monotonic(), time.process_time()
         trainer.fit(learner, datamodule, ckpt_path=last, weights_only=True)
         cost = {"fit_seconds": time.monotonic() - wall, "fit_cpu_seconds": time.process_time() - cpu}
-        cost["peak_memory_bytes"] = _peak_memory_bytes(plan.accelerator)
+        cost["peak_memory_bytes"] = peak_memory_bytes(plan.accelerator)
         checkpoint = best if best.is_file() else None  # without that callback: the weights of the last step
         results = {split: score(trainer, learner, datamodule, split, checkpoint) for split in _scored(datamodule)}
         if trainer.is_global_zero:
@@ -106,8 +106,7 @@ def score(
 
 def _prefix() -> str:
     """First part of a run's name: its experiment."""
-    choice = HydraConfig.get().runtime.choices.get("experiment") if HydraConfig.initialized() else None
-    return choice or "default"
+    return choice("experiment") or "default"
 
 
 def _config_to_resume(cfg: DictConfig) -> tuple[Path, DictConfig]:
@@ -136,8 +135,8 @@ def _config_to_resume(cfg: DictConfig) -> tuple[Path, DictConfig]:
             fix="start it again under another run_id",
         )
     plan = record.read_json(path / record.ENVIRONMENT)["plan"]
-    for name, choice in saved.trainer.items():
-        if choice == "auto":  # decided once: a checkpoint counts micro-batches, and another plan would skip other rows
+    for name, value in saved.trainer.items():
+        if value == "auto":  # decided once: a checkpoint counts micro-batches, and another plan would skip other rows
             saved.trainer[name] = plan[name]
     return path, saved
 
@@ -239,10 +238,13 @@ def _show_end(run_dir: Path, datamodule: HumorDataModule, fit_seconds: float) ->
     )
 
 
-def _peak_memory_bytes(accelerator: str) -> int:
+def peak_memory_bytes(accelerator: str) -> int:
     """Memory of the GPU at its peak, or of this process where it trained on the CPU."""
     if accelerator == "gpu":
         return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage counts what the parent process held when it started this one
+        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -1,0 +1,40 @@
+"""Trainings as a user types them, for a benchmark to measure."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
+
+from lit_humor.core.errors import UserError
+from lit_humor.engine.cli import choice
+from lit_humor.engine.rundir import ROOT_DIR
+
+
+def model_overrides(cfg: DictConfig) -> list[str]:
+    """The model of a benchmark, as overrides of ``train.py``."""
+    pretrained = cfg.model.pretrained
+    return [f"model={choice('model')}", *([f"model.pretrained={pretrained}"] if isinstance(pretrained, str) else [])]
+
+
+def data_overrides(cfg: DictConfig) -> list[str]:
+    """The data of a benchmark, as overrides of ``train.py``; without a path the embedded corpus, English."""
+    if not cfg.train_path:
+        rows = [f"data.rows_per_split={cfg.rows}"] if cfg.rows else []
+        return ["data=demo", "data.languages=[en]", *rows]
+    val = [f"data.val_path={cfg.val_path}"] if cfg.val_path else []
+    return ["data=csv", f"data.train_path={cfg.train_path}", *val, "data.test_fraction=0"]
+
+
+def train(run_id: str, overrides: Sequence[str]) -> None:
+    """Run ``train.py`` in a process of its own.
+
+    Raises:
+        UserError: The training failed.
+    """
+    command = [sys.executable, str(ROOT_DIR / "src" / "lit_humor" / "train.py"), f"run_id={run_id}", *overrides]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise UserError(run_id, found=done.stderr[-2000:], expected="a training that ends well", fix="see its log.txt")

@@ -1,0 +1,126 @@
+"""The trainers that train.py is compared with, each as its own documentation would have it used."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import accuracy_score, f1_score
+from torch.utils.data import DataLoader
+
+from lit_humor.core.batch import TRAIN, VAL
+from lit_humor.data.datamodule import HumorDataModule
+from lit_humor.engine import factory
+from lit_humor.engine.cli import compose
+from lit_humor.engine.hardware import look_at_machine
+from lit_humor.engine.training import peak_memory_bytes
+
+# Arguments of the Hugging Face Trainer beside those of the recipe.
+_HF = {
+    "hf_default": {},
+    "hf_best": {"train_sampling_strategy": "group_by_length"},  # and bf16, see train_peer
+    "hf_fixed_padding": {},
+}
+PEERS = (*_HF, "pytorch")
+
+
+def train_peer(name: str, overrides: Sequence[str], epochs: int) -> dict[str, Any]:
+    """Train with one peer, in a process that does nothing else; score the validation rows.
+
+    Args:
+        name: One of ``PEERS``.
+        overrides: Overrides of ``train.py`` for model, data and seed.
+        epochs: Epochs.
+    """
+    from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, set_seed
+
+    start = time.perf_counter()
+    cfg = compose("train", overrides)
+    machine = look_at_machine()
+    pretrained = factory.resolve_pretrained(cfg)
+    datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan=None)
+    datamodule.setup()
+    set_seed(cfg.seed)
+    model = AutoModelForSequenceClassification.from_pretrained(pretrained, num_labels=len(datamodule.class_names))
+    native_bf16 = machine.gpu_bf16 if machine.gpu_names else machine.cpu_bf16 is not None
+    bf16 = name == "hf_best" and native_bf16
+    arguments = {
+        "per_device_train_batch_size": cfg.data.batch_size * cfg.trainer.accumulation,
+        "num_train_epochs": epochs,
+        "learning_rate": cfg.optim.learning_rate * cfg.model.lr_scale,
+        "weight_decay": cfg.optim.weight_decay,
+        "warmup_steps": cfg.optim.schedule.warmup_fraction,  # below 1: a share of the steps
+        "lr_scheduler_type": "cosine",
+        "seed": cfg.seed,
+        "bf16": bf16,
+        "use_cpu": not machine.gpu_names,
+    }
+    padding = {"padding": "max_length", "max_length": cfg.data.max_length} if name == "hf_fixed_padding" else {}
+    collator = DataCollatorWithPadding(datamodule.tokenizer, **padding)
+    rows = _rows(datamodule, TRAIN)
+    if name == "pytorch":
+        seconds, steps = _plain_loop(model, rows, collator, arguments, epochs)
+    else:
+        seconds, steps = _hf_trainer(model, rows, collator, arguments | _HF[name])
+    accelerator = "gpu" if machine.gpu_names else "cpu"
+    return {
+        **{"name": name, "seed": cfg.seed, "seconds": seconds, "steps": steps},
+        **_score(model, _rows(datamodule, VAL), DataCollatorWithPadding(datamodule.tokenizer)),
+        "precision": "bf16-mixed" if bf16 else "32-true",
+        "peak_memory_mib": peak_memory_bytes(accelerator) / 2**20,
+        "wall_seconds": time.perf_counter() - start,
+    }
+
+
+def _rows(datamodule: HumorDataModule, split: str) -> list[dict[str, Any]]:
+    store, labels = datamodule.tokens[split], datamodule.splits[split].labels
+    return [{"input_ids": store.row(i).tolist(), "labels": int(labels[i])} for i in range(len(labels))]
+
+
+def _hf_trainer(model: Any, rows: Any, collator: Any, arguments: dict[str, Any]) -> tuple[float, int]:
+    from transformers import PrinterCallback, Trainer, TrainingArguments
+
+    with tempfile.TemporaryDirectory() as folder:
+        asked = TrainingArguments(folder, save_strategy="no", disable_tqdm=True, report_to="none", **arguments)
+        trainer = Trainer(model, asked, data_collator=collator, train_dataset=rows)
+        trainer.remove_callback(PrinterCallback)
+        found = trainer.train()
+    return found.metrics["train_runtime"], found.global_step
+
+
+def _plain_loop(model: Any, rows: Any, collator: Any, arguments: dict[str, Any], epochs: int) -> tuple[float, int]:
+    from transformers import get_cosine_schedule_with_warmup
+
+    device = "cpu" if arguments["use_cpu"] else "cuda"
+    loader = DataLoader(rows, arguments["per_device_train_batch_size"], shuffle=True, collate_fn=collator)
+    optimizer = torch.optim.AdamW(
+        model.to(device).train().parameters(),
+        lr=arguments["learning_rate"],
+        weight_decay=arguments["weight_decay"],
+        fused=True,
+    )
+    steps = epochs * len(loader)
+    schedule = get_cosine_schedule_with_warmup(optimizer, round(arguments["warmup_steps"] * steps), steps)
+    start = time.perf_counter()
+    for _ in range(epochs):
+        for batch in loader:
+            model(**batch.to(device)).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+    return time.perf_counter() - start, steps
+
+
+def _score(model: Any, rows: Any, collator: Any) -> dict[str, float]:
+    model.eval()
+    found = []
+    with torch.inference_mode():
+        for batch in DataLoader(rows, 64, collate_fn=collator):
+            found.append(model(**batch.to(model.device)).logits.argmax(-1).cpu().numpy())
+    predictions, labels = np.concatenate(found), [row["labels"] for row in rows]
+    return {"f1": float(f1_score(labels, predictions)), "accuracy": float(accuracy_score(labels, predictions))}
