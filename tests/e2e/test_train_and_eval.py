@@ -36,9 +36,10 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(logs: Path) -> Path:
-    """A run whose "best" checkpoint is that of the highest training loss: surely not the last one."""
+    """A run whose "best" checkpoint is that of the highest training loss: surely not the last one, without dropout."""
     best = ("callbacks.best_checkpoint.monitor=train/loss", "callbacks.early_stopping=null")
-    return _train(logs, "plain", "trainer.max_epochs=6", *best)
+    falling = ("model.network.dropout=0", "model.network.attention_dropout=0")
+    return _train(logs, "plain", "trainer.max_epochs=6", *best, *falling)
 
 
 def test_there_are_three_experiments() -> None:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from lit_humor.benchmarking.ladder import PROFILES, recut
 from lit_humor.data.batching import WindowSampler
-from tests.unit.building import make_collator, rows_of
+from tests.unit.building import make_collator, make_store, rows_of
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, 101)
 
@@ -67,6 +68,15 @@ def test_grouping_shortens_padding_and_stays_random() -> None:
     means = [lengths[batch].mean() for batch in map(np.array, sampler)]
     neighbours = np.corrcoef(means[:-2], means[1:-1])[0, 1]
     assert abs(neighbours) < 0.3, "short and long batches must alternate at random"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_padding_is_at_most_three_percent_of_what_is_computed(profile: str) -> None:
+    lengths = recut(make_store([10] * 8000), *PROFILES[profile]).lengths
+    sampler = WindowSampler(lengths, window_size=32, micro_batch_size=32, seed=0, length_grouped=True)
+    padded = sum(len(batch) * lengths[batch].max() for batch in map(np.array, sampler))
+    assert 1 - lengths.sum() / padded <= 0.03
+    assert len(PROFILES) == 4
 
 
 def test_rows_that_fill_no_window_are_not_the_shortest() -> None:

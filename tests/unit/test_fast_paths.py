@@ -164,3 +164,29 @@ def test_frozen_embeddings_do_not_learn(tiny_model: str) -> None:
     _, gradients = _score(_model(tiny_model, embeddings="frozen"))
     assert not any("word_embeddings" in name for name in gradients)
     assert any("position_embeddings" in name for name in gradients)
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(tiny_model: str) -> None:
+    settings = {"dropout": 0.3, "attention_dropout": 0.3, "fast_dropout": True, "attention": "matmul"}
+    plain, checkpointed = (_model(tiny_model, **settings, gradient_checkpointing=flag) for flag in (False, True))
+    scores = []
+    for model in (plain, checkpointed):
+        torch.manual_seed(5)
+        scores.append(_score(model))
+    torch.testing.assert_close(scores[0][0], scores[1][0])
+    for name, gradient in scores[0][1].items():
+        torch.testing.assert_close(gradient, scores[1][1][name], msg=name)
+    assert checkpointed.backbone.is_gradient_checkpointing
+
+
+def test_compiled_layers_agree_and_are_not_compiled_anew_for_every_width(tiny_model: str) -> None:
+    plain, compiled = (_model(tiny_model, attention="sdpa") for _ in range(2))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    compiled.compile_layers(backend="eager")  # traces and guards as any backend, without a C++ compiler
+    for width in (5, 9, 6, 12, 7, 3, 15, 8):
+        ids = torch.randint(7, 40, (3, width))
+        batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        torch.testing.assert_close(plain(batch)["logits"], compiled(batch)["logits"])
+    assert 1 <= torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
+    assert list(compiled.state_dict()) == list(plain.state_dict())

@@ -28,13 +28,19 @@ def data_overrides(cfg: DictConfig) -> list[str]:
     return ["data=csv", f"data.train_path={cfg.train_path}", *val, "data.test_fraction=0"]
 
 
+def train_command(run_id: str, overrides: Sequence[str]) -> list[str]:
+    """What a user would type."""
+    return [sys.executable, str(ROOT_DIR / "src" / "lit_humor" / "train.py"), f"run_id={run_id}", *overrides]
+
+
 def train(run_id: str, overrides: Sequence[str]) -> None:
     """Run ``train.py`` in a process of its own.
 
     Raises:
         UserError: The training failed.
     """
-    command = [sys.executable, str(ROOT_DIR / "src" / "lit_humor" / "train.py"), f"run_id={run_id}", *overrides]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        train_command(run_id, overrides), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     if done.returncode:
         raise UserError(run_id, found=done.stderr[-2000:], expected="a training that ends well", fix="see its log.txt")

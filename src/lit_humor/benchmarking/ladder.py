@@ -25,7 +25,7 @@ from lit_humor.engine import factory, screen
 from lit_humor.engine.cli import choice, compose
 from lit_humor.engine.hardware import Plan, look_at_machine
 
-_PLAIN = (
+PLAIN = (
     *("data.padding=max_length", "data.length_grouped=false", "trainer.precision=32-true", "trainer.attention=sdpa"),
     *("model.network.embeddings=all", "model.network.fast_dropout=false", "model.network.short_last_layer=false"),
 )
@@ -78,7 +78,7 @@ def run_ladder(cfg: DictConfig) -> dict[str, Any]:
     if cfg.profile != "own" and cfg.profile not in PROFILES:
         expected = f"one of own, {', '.join(PROFILES)}"
         raise UserError("profile", found=cfg.profile, expected=expected, fix="set profile=own")
-    chosen = list(_PLAIN)
+    chosen = list(PLAIN)
     rungs: list[tuple[str, list[str]]] = []
     for name, changes in RUNGS:
         chosen = [*chosen, *changes]
@@ -108,19 +108,19 @@ def _measure(cfg: DictConfig, overrides: Sequence[str], into: Measured) -> None:
         datamodule.tokens[TRAIN] = recut(datamodule.tokens[TRAIN], *PROFILES[cfg.profile])
     names = datamodule.class_names
     learner = factory.build_learner(train_cfg, pretrained, datamodule, class_names=names, plan=plan)
-    device = torch.device("cuda" if plan.accelerator == "gpu" else plan.accelerator)
+    device = device_of(plan)
     learner.to(device).train()
     groups = learner.parameter_groups()
     optimizer = learner.optimizer.build(groups, fused=plan.precision != "16-mixed")  # type: ignore[union-attr]
     loader = datamodule.train_dataloader()
     windows = pick_windows(list(loader.batch_sampler), datamodule.tokens[TRAIN].lengths, plan, cfg.steps)  # type: ignore[arg-type]
-    batches = [[_to(loader.collate_fn(rows), device) for rows in window] for window in windows]
+    batches = [[to_device(loader.collate_fn(rows), device) for rows in window] for window in windows]
     _step(learner, optimizer, batches[-1], plan, train_cfg.trainer.gradient_clip_val)
-    _synchronise(device)
+    synchronise(device)
     start = time.perf_counter()
     for window in batches:
         _step(learner, optimizer, window, plan, train_cfg.trainer.gradient_clip_val)
-    _synchronise(device)
+    synchronise(device)
     into.seconds.append(time.perf_counter() - start)
     everything = [batch for window in batches for batch in window]
     into.rows = sum(len(batch["rows"]) for batch in everything)
@@ -150,18 +150,27 @@ def pick_windows(batches: Sequence[list[int]], lengths: np.ndarray, plan: Plan, 
     return [windows[int((index + 0.5) * len(windows) / count)] for index in range(count)]
 
 
-def _to(batch: Batch, device: torch.device) -> Batch:
+def device_of(plan: Plan) -> torch.device:
+    """The device that a plan trains on, as torch calls it."""
+    return torch.device("cuda" if plan.accelerator == "gpu" else plan.accelerator)
+
+
+def autocast(plan: Plan, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """The precision of a plan, as the Trainer applies it."""
+    if plan.precision == "32-true":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16 if plan.precision == "bf16-mixed" else torch.float16)
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch."""
     return {name: value.to(device) for name, value in batch.items()}  # type: ignore[return-value,attr-defined]
 
 
 def _step(learner: Any, optimizer: torch.optim.Optimizer, window: Sequence[Batch], plan: Plan, clip: float) -> None:
     """One optimizer step as train.py does it, without Lightning."""
-    autocast = contextlib.nullcontext()
-    if plan.precision != "32-true":
-        kind = torch.bfloat16 if plan.precision == "bf16-mixed" else torch.float16
-        autocast = torch.autocast(window[0]["labels"].device.type, dtype=kind)  # type: ignore[assignment]
     for batch in window:
-        with autocast:
+        with autocast(plan, batch["labels"].device):
             losses = learner.objective(learner.model, batch).losses
         (sum(losses.values()).sum() / plan.window_size).backward()
     learner.configure_gradient_clipping(optimizer, clip)
@@ -169,7 +178,8 @@ def _step(learner: Any, optimizer: torch.optim.Optimizer, window: Sequence[Batch
     optimizer.zero_grad()
 
 
-def _synchronise(device: torch.device) -> None:
+def synchronise(device: torch.device) -> None:
+    """Wait for a GPU."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
@@ -180,10 +190,10 @@ def matmul_ceiling(precision: str, device: torch.device) -> float:
     one, other = (torch.randn(_CEILING_SIZE, _CEILING_SIZE, device=device, dtype=kind) for _ in range(2))
     seconds = []
     for _ in range(10):
-        _synchronise(device)
+        synchronise(device)
         start = time.perf_counter()
         torch.matmul(one, other)
-        _synchronise(device)
+        synchronise(device)
         seconds.append(time.perf_counter() - start)
     return 2 * _CEILING_SIZE**3 / min(seconds)
 

@@ -7,9 +7,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from lit_humor.benchmarking.inference import run_inference
 from lit_humor.benchmarking.ladder import DEFAULT, run_ladder
+from lit_humor.benchmarking.loader import run_loader
 from lit_humor.benchmarking.peers import run_peers
 from lit_humor.benchmarking.recipes import run_recipes
+from lit_humor.benchmarking.start import run_start
 from lit_humor.core.errors import UserError
 from lit_humor.engine import screen
 from lit_humor.runs import record
@@ -34,7 +37,15 @@ def run_quick(cfg: DictConfig) -> dict[str, Any]:
     return content
 
 
-SUITES = {"quick": run_quick, "ladder": run_ladder, "peers": run_peers, "recipes": run_recipes}
+SUITES = {
+    "quick": run_quick,
+    "ladder": run_ladder,
+    "peers": run_peers,
+    "infer": run_inference,
+    "loader": run_loader,
+    "start": run_start,
+    "recipes": run_recipes,
+}
 
 
 def run_suite(cfg: DictConfig) -> None:

@@ -18,7 +18,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.core.seeds import derive_seed
 from lit_humor.data.datamodule import DataSettings, HumorDataModule
 from lit_humor.data.tokens import load_tokenizer
-from lit_humor.engine.hardware import Machine, Plan, make_plan
+from lit_humor.engine.hardware import ANYWHERE, Machine, Plan, make_plan
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.rundir import open_run_dir
 from lit_humor.engine.validate import check_config
@@ -133,10 +133,12 @@ def build_learner(
     *,
     class_names: tuple[str, ...],
     plan: Plan | None,
+    attention: str = "sdpa",
 ) -> Learner:
     """Build model, objective, optimizer and metrics; initial weights depend on the seed alone.
 
-    Without a plan the weights stay random and the class weights 1, for a checkpoint that follows.
+    Without a plan the weights stay random and the class weights 1, for a checkpoint that follows, and ``attention``
+    names the backend.
     """
     num_classes = len(class_names)
     pl.seed_everything(derive_seed(cfg.seed, "init") % 2**32, verbose=False)
@@ -144,7 +146,7 @@ def build_learner(
         cfg.model.network,
         pretrained=pretrained,
         num_classes=num_classes,
-        attention=plan.attention if plan else "sdpa",
+        attention=plan.attention if plan else attention,
         with_weights=plan is not None,
     )
     objective = instantiate(cfg.objective, num_classes=num_classes, _convert_="all")
@@ -161,7 +163,7 @@ def build_learner(
         schedule_epochs=cfg.trainer.schedule_epochs,
     )
     if plan is not None and plan.compile:
-        network.backbone.compile(dynamic=True)  # in place, so that checkpoint keys stay as they are
+        network.compile_layers()
     rank = os.environ.get("LOCAL_RANK", "0")  # dropout: each process draws its own
     pl.seed_everything(derive_seed(cfg.seed, "training", rank) % 2**32, verbose=False)
     return learner
@@ -222,10 +224,11 @@ def load_run(folder: str, checkpoint: str | None = None, data: DictConfig | None
     datamodule = build_datamodule(cfg.data, backbone, cfg.seed, plan=None)
     datamodule.load()
     _check_classes(datamodule, class_names)
-    learner = build_learner(cfg, backbone, datamodule, class_names=class_names, plan=None)
+    plan = record.read_json(path / record.ENVIRONMENT)["plan"]
+    attention = plan["attention"] if plan["attention"] in ANYWHERE else "sdpa"
+    learner = build_learner(cfg, backbone, datamodule, class_names=class_names, plan=None, attention=attention)
     _load_weights(learner, Path(checkpoint) if checkpoint else path / record.CHECKPOINTS / record.BEST)
-    precision = record.read_json(path / record.ENVIRONMENT)["plan"]["precision"]
-    return TrainedRun(learner.eval(), datamodule, precision, path)
+    return TrainedRun(learner.eval(), datamodule, plan["precision"], path)
 
 
 def _check_classes(datamodule: HumorDataModule, class_names: tuple[str, ...]) -> None:

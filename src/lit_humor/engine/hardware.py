@@ -12,7 +12,8 @@ import torch
 from lit_humor.core.errors import UserError
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-_ATTENTIONS = ("sdpa", "eager", "matmul", "flash_attention_2", "flex_attention")
+ANYWHERE = ("sdpa", "eager", "matmul")  # attention backends that run on every device
+_ATTENTIONS = (*ANYWHERE, "flash_attention_2", "flex_attention")
 _ROOMY_GPU_BYTES = 40 * 2**30
 
 

@@ -40,6 +40,7 @@ class TextClassifier(nn.Module):
             (``frozen``).
         fast_dropout: Draw dropout by ``FastDropout``.
         short_last_layer: Compute only the first token of the last layer, where that is the one pooled.
+        gradient_checkpointing: Keep only the input of each layer and compute the rest again in the backward pass.
         attention: Attention backend of transformers (``sdpa``, ``eager``, ``matmul``).
         with_weights: Load the pretrained weights; False leaves them random, for a checkpoint that follows.
 
@@ -58,6 +59,7 @@ class TextClassifier(nn.Module):
         embeddings: Literal["all", "used", "frozen"] = "all",
         fast_dropout: bool = False,
         short_last_layer: bool = False,
+        gradient_checkpointing: bool = False,
         attention: str = "sdpa",
         with_weights: bool = True,
     ) -> None:
@@ -77,8 +79,9 @@ class TextClassifier(nn.Module):
         if fast_dropout:
             use_fast_dropout(self)
         if short_last_layer and pooling == "first":
-            prefix, num_layers = self._layers()
-            keep_first_token_only(self.get_submodule(f"{prefix}{num_layers - 1}"))
+            keep_first_token_only(self.layers()[-1])
+        if gradient_checkpointing:
+            self.backbone.gradient_checkpointing_enable({"use_reentrant": False})
 
     def prepare(self, used_tokens: np.ndarray) -> None:
         """Make ready for training on data in which only these token ids occur [U]; before the optimizer is built."""
@@ -86,6 +89,11 @@ class TextClassifier(nn.Module):
             table = self.backbone.get_input_embeddings()
             assert isinstance(table, nn.Embedding)
             self.backbone.set_input_embeddings(UsedRowsEmbedding(table, used_tokens))
+
+    def compile_layers(self, backend: str = "inductor") -> None:
+        """Compile each layer for all widths, in place: names in checkpoints stay, and equal layers share their code."""
+        for layer in self.layers():
+            layer.compile(backend=backend, dynamic=True)
 
     @property
     def config(self) -> PretrainedConfig:
@@ -105,20 +113,18 @@ class TextClassifier(nn.Module):
 
     def parameter_depths(self) -> dict[str, int]:
         """Depth of each parameter by name: 0 for embeddings, 1 ... L for layers from below, L + 1 for the head."""
-        prefix, num_layers = self._layers()
-        depths = {}
-        for name, _ in self.named_parameters():
-            if name.startswith(prefix):
-                depths[name] = int(name[len(prefix) :].split(".", 1)[0]) + 1
-            else:
-                depths[name] = num_layers + 1 if name.startswith("head.") or ".final" in name else 0
-        return depths
+        layers = self.layers()
+        of_layers = {id(p): depth for depth, layer in enumerate(layers, start=1) for p in layer.parameters()}
+        return {
+            name: of_layers.get(id(p), len(layers) + 1 if name.startswith("head.") or ".final" in name else 0)
+            for name, p in self.named_parameters()
+        }
 
-    def _layers(self) -> tuple[str, int]:
-        """Name prefix and number of the encoder's layers: its list of ``num_hidden_layers`` modules."""
-        for name, module in self.named_modules():
+    def layers(self) -> nn.ModuleList:
+        """The encoder's layers from below: its list of ``num_hidden_layers`` modules."""
+        for module in self.modules():
             if isinstance(module, nn.ModuleList) and len(module) == self.config.num_hidden_layers:
-                return f"{name}.", len(module)
+                return module
         raise UserError(
             f"model.pretrained={self.config.name_or_path}",
             found="no list of layers in the encoder",

@@ -1,0 +1,83 @@
+"""Seconds from the command to the first training step, against bare imports of the same packages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.progress import track
+
+from lit_humor.benchmarking import output
+from lit_humor.benchmarking.commands import data_overrides, model_overrides, train_command
+from lit_humor.core.errors import UserError
+from lit_humor.engine import screen
+from lit_humor.engine.cli import choice
+from lit_humor.runs import record
+
+_PEER = "import torch, lightning.pytorch, transformers"
+_POLL_SECONDS = 0.01
+
+
+def run_start(cfg: DictConfig) -> dict[str, Any]:
+    """Start ``repeats`` times with an empty cache, with a full one, and import only; interleaved."""
+    seconds: dict[str, list[float]] = {"imports alone": [], "empty cache": [], "full cache": []}
+    for _ in track(range(cfg.repeats), description="repeats"):
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", _PEER], check=True)
+            seconds["imports alone"].append(time.perf_counter() - start)
+            for name in ("empty cache", "full cache"):
+                seconds[name].append(_seconds_to_training(cfg, Path(folder), name.replace(" ", "-")))
+    content = {**output.describe_here(), "seconds": seconds}
+    text = _markdown(cfg, content)
+    theme = f"start_{cfg.name or 'corpus'}_{choice('model')}"
+    output.write(cfg.output, output.file_name(theme, content["machine"]), content, text)
+    screen.show(text)
+    return content
+
+
+def _seconds_to_training(cfg: DictConfig, folder: Path, run_id: str) -> float:
+    """Start train.py, wait for the status that it writes before its first step, and end it."""
+    where = [f"paths.logs_dir={folder}", f"paths.cache_dir={folder / 'cache'}", "baseline=false"]
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        train_command(run_id, [*where, *model_overrides(cfg), *data_overrides(cfg)]),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while not (folder / run_id / record.STATUS).is_file():
+            if process.poll() is not None:
+                told = process.stderr.read()[-2000:] if process.stderr else ""
+                raise UserError(run_id, found=told, expected="a training that starts", fix="run train.py by hand")
+            time.sleep(_POLL_SECONDS)
+        return time.perf_counter() - start
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
+    lines = [
+        f"# From the command to the first step: {choice('model')}",
+        "",
+        f"- Command: `python src/lit_humor/bench.py suite=start model={choice('model')} repeats={cfg.repeats}`",
+        f"- Imports alone: `python -c '{_PEER}'`. The others: until train.py is about to take its first step. "
+        "Interleaved; median of the repeats, range in brackets.",
+        output.machine_line(content["machine"], "none"),
+        output.commit_line([content]),
+        "",
+    ]
+    bare = sorted(content["seconds"]["imports alone"])[len(content["seconds"]["imports alone"]) // 2]
+    rows = []
+    for name, seconds in content["seconds"].items():
+        middle = sorted(seconds)[len(seconds) // 2]
+        rows.append([name, output.median_range(seconds, 1), f"{middle / bare:.2f}"])
+    return "\n".join(lines + output.table(["what", "seconds", "x imports alone"], rows)) + "\n"
