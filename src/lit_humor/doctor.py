@@ -3,7 +3,14 @@
 import sys
 from pathlib import Path
 
-from lit_humor.runs.diagnosis import BAD, diagnose
+ROOT = Path(__file__).resolve().parents[2]
+if sys.version_info < (3, 11):  # noqa: UP036  # the one command that has to say so
+    sys.exit(
+        f"Error: found Python {sys.version.split()[0]}, expected 3.11 or newer. Fix: make install PYTHON=python3.11"
+    )
+sys.path.insert(0, str(ROOT / "src"))  # where nothing is installed yet
+
+from lit_humor.runs.diagnosis import BAD, diagnose  # noqa: E402
 
 
 def main() -> None:
@@ -12,7 +19,7 @@ def main() -> None:
     if arguments not in ([], ["full=true"]):
         sys.exit(f"Error: found {' '.join(arguments)}, expected nothing or full=true. Fix: doctor.py full=true")
     is_well = True
-    for state, line in diagnose(Path(__file__).resolve().parents[2]):
+    for state, line in diagnose(ROOT):
         print(f"{state:4} {line}")
         is_well &= state != BAD
     if arguments and is_well:

@@ -18,7 +18,7 @@ def test_quick_bench_leaves_its_ratios(tmp_path: Path) -> None:
     assert all(value > 0 for value in found["ratios"].values())
     assert len(found["ladder"]["rungs"]) == 11
     assert [run["name"] for run in found["peers"]["runs"]] == [
-        *("train.py", "hf_default", "hf_best", "hf_fixed_padding", "pytorch")
+        *("train.py", "hf_default", "hf_best", "hf_fixed_padding", "pytorch", "raw_loop")
     ]
     assert len({run["steps"] for run in found["peers"]["runs"]}) == 1
     assert len(list((tmp_path / "quick").glob("*.md"))) == 2
@@ -27,7 +27,11 @@ def test_quick_bench_leaves_its_ratios(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("argument", "told"),
-    [("suite=fast", "one of quick, ladder, peers, recipes"), ("profile=novels", "own"), ("repeats=0", "at least 1")],
+    [
+        ("suite=fast", "one of quick, ladder, peers, infer, loader, start, recipes"),
+        ("profile=novels", "own"),
+        ("repeats=0", "at least 1"),
+    ],
 )
 def test_mistakes_at_the_bench(argument: str, told: str) -> None:
     done = typed_here("bench", *dict.fromkeys(["suite=ladder", argument]))

@@ -1,12 +1,22 @@
 """Every fast path against its plain form: the same scores and gradients, or the difference that is documented."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+    MPNetConfig,
+    MPNetModel,
+    XLMRobertaXLConfig,
+    XLMRobertaXLModel,
+)
 
 from lit_humor.models.dropout import FastDropout, fast_dropout, use_fast_dropout
 from lit_humor.models.embeddings import UsedRowsEmbedding
@@ -76,6 +86,30 @@ def test_short_last_layer_knows_what_it_knows() -> None:
     torch.testing.assert_close(bert(ids).last_hidden_state, whole)
     distil = DistilBertModel(DistilBertConfig(**small, n_layers=1, n_heads=2, dim=8, hidden_dim=8))
     assert not keep_first_token_only(distil.transformer.layer[0])
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
+    norms_first = XLMRobertaXLModel(XLMRobertaXLConfig(**small, **sizes), add_pooling_layer=False)
+    assert not keep_first_token_only(norms_first.encoder.layer[0])
+
+
+def test_an_encoder_with_attention_of_its_own_does_not_see_padding(tmp_path: Path) -> None:
+    MPNetModel(
+        MPNetConfig(vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    ).save_pretrained(tmp_path)
+    model = TextClassifier(str(tmp_path), 2, attention="matmul").eval()
+    alone = {name: value[2:, :2] for name, value in _batch().items()}
+    padded = {name: value[2:] for name, value in _batch().items()}
+    torch.testing.assert_close(model(alone)["logits"], model(padded)["logits"])
+
+
+def test_every_dropout_is_on_in_training_and_off_in_evaluation(tiny_model: str) -> None:
+    for settings in ({"fast_dropout": True, "attention": "matmul"}, {"fast_dropout": False, "attention": "sdpa"}):
+        for rates in ({"dropout": 0.5}, {"attention_dropout": 0.5}):
+            model = _model(tiny_model, **settings, **rates)
+            assert all(module.training for module in model.modules())
+            first, second = (model(_batch())["embeddings"] for _ in range(2))
+            assert not torch.allclose(first, second), (settings, rates)
+            model.eval()
+            assert torch.equal(model(_batch())["logits"], model(_batch())["logits"])
 
 
 def test_fast_dropout_drops_its_share_and_keeps_the_mean() -> None:

@@ -16,7 +16,11 @@ from lit_humor.engine.rundir import ROOT_DIR
 def model_overrides(cfg: DictConfig) -> list[str]:
     """The model of a benchmark, as overrides of ``train.py``."""
     pretrained = cfg.model.pretrained
-    return [f"model={choice('model')}", *([f"model.pretrained={pretrained}"] if isinstance(pretrained, str) else [])]
+    return [
+        f"model={choice('model')}",
+        "trainer.devices=1",
+        *([f"model.pretrained={pretrained}"] if isinstance(pretrained, str) else []),
+    ]
 
 
 def data_overrides(cfg: DictConfig) -> list[str]:

@@ -29,6 +29,7 @@ PLAIN = (
     *("data.padding=max_length", "data.length_grouped=false", "trainer.precision=32-true", "trainer.attention=sdpa"),
     *("model.network.embeddings=all", "model.network.fast_dropout=false", "model.network.short_last_layer=false"),
 )
+SHORT_LAST_LAYER = "last layer for the pooled token"
 DEFAULT = "precision as the plan chooses = the default"
 # (what it is called, what it changes on top of all rungs before it)
 RUNGS = (
@@ -38,7 +39,7 @@ RUNGS = (
     ("only embeddings in use learn", ("model.network.embeddings=used",)),
     ("dropout from cheap random bits", ("model.network.fast_dropout=true",)),
     ("attention as the plan chooses", ("trainer.attention=auto",)),
-    ("last layer for the pooled token", ("model.network.short_last_layer=true",)),
+    (SHORT_LAST_LAYER, ("model.network.short_last_layer=true",)),
     (DEFAULT, ("trainer.precision=auto",)),
 )
 BEYOND = (
@@ -47,7 +48,7 @@ BEYOND = (
     ("with embeddings frozen", ("model.network.embeddings=frozen",)),
 )
 PROFILES = {"one_liners": (15, 0.4), "tweets": (27, 0.5), "stories": (80, 0.5), "fixed": (128, 0.0)}  # median, spread
-_CEILING_SIZE = 2048
+_CEILING_SIZE = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # large enough that starting a product costs nothing beside it
 
 
 @dataclass
@@ -82,7 +83,8 @@ def run_ladder(cfg: DictConfig) -> dict[str, Any]:
     rungs: list[tuple[str, list[str]]] = []
     for name, changes in RUNGS:
         chosen = [*chosen, *changes]
-        rungs.append((name, chosen))
+        if name != SHORT_LAST_LAYER or cfg.model.network.pooling == "first":  # else it changes nothing
+            rungs.append((name, chosen))
     rungs += [(f"default {name}", [*chosen, *changes]) for name, changes in BEYOND]
     found = {name: Measured(name) for name, _ in rungs}
     screen.show(f"{len(rungs)} rungs x {cfg.repeats} repeats x {cfg.steps} optimizer steps, interleaved")
@@ -115,20 +117,27 @@ def _measure(cfg: DictConfig, overrides: Sequence[str], into: Measured) -> None:
     loader = datamodule.train_dataloader()
     windows = pick_windows(list(loader.batch_sampler), datamodule.tokens[TRAIN].lengths, plan, cfg.steps)  # type: ignore[arg-type]
     batches = [[to_device(loader.collate_fn(rows), device) for rows in window] for window in windows]
-    _step(learner, optimizer, batches[-1], plan, train_cfg.trainer.gradient_clip_val)
+    train_step(learner, optimizer, batches[-1], plan, train_cfg.trainer.gradient_clip_val)
     synchronise(device)
     start = time.perf_counter()
     for window in batches:
-        _step(learner, optimizer, window, plan, train_cfg.trainer.gradient_clip_val)
+        train_step(learner, optimizer, window, plan, train_cfg.trainer.gradient_clip_val)
     synchronise(device)
     into.seconds.append(time.perf_counter() - start)
     everything = [batch for window in batches for batch in window]
     into.rows = sum(len(batch["rows"]) for batch in everything)
     into.real_tokens = sum(int(batch["attention_mask"].sum()) for batch in everything)
     into.computed_tokens = sum(batch["input_ids"].numel() for batch in everything)
-    linear = [m for m in learner.model.backbone.encoder.modules() if isinstance(m, nn.Linear)]  # type: ignore[union-attr]
-    products = sum(module.weight.numel() for module in linear)
-    into.flops, into.precision = 6.0 * products * into.real_tokens, plan.precision
+    into.flops = 6.0 * into.real_tokens * _products(learner.model, train_cfg.model.network.short_last_layer)
+    into.precision = plan.precision
+
+
+def _products(model: Any, short_last_layer: bool) -> int:
+    """Weights of the encoder's linear layers that every token meets; of a short last layer keys and values only."""
+    whole = [m.weight.numel() for m in model.layers().modules() if isinstance(m, nn.Linear)]
+    last = [m.weight.numel() for m in model.layers()[-1].modules() if isinstance(m, nn.Linear)]
+    is_short = short_last_layer and "forward" in vars(model.layers()[-1])
+    return sum(whole) - (sum(last) - 2 * last[0] if is_short else 0)
 
 
 def recut(store: TokenStore, median: int, spread: float, longest: int = 128) -> TokenStore:
@@ -145,7 +154,7 @@ def pick_windows(batches: Sequence[list[int]], lengths: np.ndarray, plan: Plan, 
     """Whole optimizer steps of an epoch, evenly spaced from the shortest to the longest, each a list of batches."""
     per_step = plan.accumulation
     windows = [list(batches[i : i + per_step]) for i in range(0, len(batches), per_step)]
-    windows = [window for window in windows if sum(map(len, window)) == plan.window_size] or windows
+    windows = [window for window in windows if sum(map(len, window)) == plan.window_size]
     windows.sort(key=lambda window: sum(int(lengths[rows].sum()) for rows in window))
     return [windows[int((index + 0.5) * len(windows) / count)] for index in range(count)]
 
@@ -167,8 +176,10 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return {name: value.to(device) for name, value in batch.items()}  # type: ignore[return-value,attr-defined]
 
 
-def _step(learner: Any, optimizer: torch.optim.Optimizer, window: Sequence[Batch], plan: Plan, clip: float) -> None:
-    """One optimizer step as train.py does it, without Lightning."""
+def train_step(
+    learner: Any, optimizer: torch.optim.Optimizer, window: Sequence[Batch], plan: Plan, clip: float
+) -> None:
+    """Take one optimizer step as train.py does, without Lightning."""
     for batch in window:
         with autocast(plan, batch["labels"].device):
             losses = learner.objective(learner.model, batch).losses
@@ -187,7 +198,8 @@ def synchronise(device: torch.device) -> None:
 def matmul_ceiling(precision: str, device: torch.device) -> float:
     """Floating-point operations a second of a large product on this machine, the best of ten."""
     kind = torch.float32 if precision == "32-true" else torch.bfloat16
-    one, other = (torch.randn(_CEILING_SIZE, _CEILING_SIZE, device=device, dtype=kind) for _ in range(2))
+    size = _CEILING_SIZE[device.type]
+    one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     seconds = []
     for _ in range(10):
         synchronise(device)
@@ -195,7 +207,7 @@ def matmul_ceiling(precision: str, device: torch.device) -> float:
         torch.matmul(one, other)
         synchronise(device)
         seconds.append(time.perf_counter() - start)
-    return 2 * _CEILING_SIZE**3 / min(seconds)
+    return 2 * size**3 / min(seconds)
 
 
 def _content(cfg: DictConfig, found: Sequence[Measured]) -> dict[str, Any]:
@@ -226,6 +238,7 @@ def _content(cfg: DictConfig, found: Sequence[Measured]) -> dict[str, Any]:
 def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
     ceilings = ", ".join(f"{value:.0f} GFLOPS in {kind}" for kind, value in content["ceiling_gflops"].items())
     data = "train_path=<train> " if cfg.train_path else ""
+    default = next(index for index, rung in enumerate(content["rungs"]) if rung["name"] == DEFAULT)
     lines = [
         f"# Ladder: {choice('model')}, {content['data']}, length profile {cfg.profile}",
         "",
@@ -234,8 +247,8 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         f"- {cfg.steps} optimizer steps of 32 rows, evenly spaced from the shortest to the longest of an epoch; "
         "forward, backward, clip, fused AdamW; interleaved; median of the repeats, range in brackets.",
         "- Ratios compare real tokens a second, padding not counted. FLOP use: the encoder's linear products for real "
-        f"tokens against a measured product of 2048 x 2048 matrices ({ceilings}).",
-        output.machine_line(content["machine"], content["rungs"][len(RUNGS) - 1]["precision"]),
+        f"tokens against a measured product of large square matrices ({ceilings}).",
+        output.machine_line(content["machine"], content["rungs"][default]["precision"]),
         output.commit_line([content]),
         "",
     ]
@@ -245,5 +258,5 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         cells = [rung["name"], output.median_range(rung["tokens_per_second"], 0), f"{rung['rows_per_second']:.1f}"]
         cells += [f"{rung['ratio']:.2f}", f"{rung['ratio'] / before:.2f}", f"{rung['padding_waste']:.1%}"]
         rows.append([*cells, f"{rung['flop_utilisation']:.0%}"])
-        before = rung["ratio"] if index < len(RUNGS) - 1 else content["rungs"][len(RUNGS) - 1]["ratio"]
+        before = content["rungs"][min(index, default)]["ratio"]
     return "\n".join(lines + output.table(header, rows)) + "\n"

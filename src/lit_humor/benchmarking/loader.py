@@ -50,7 +50,10 @@ def measure_size(size: int, overrides: Sequence[str], folder: str) -> dict[str, 
     path = Path(folder) / "rows.csv"
     _write_rows(size, overrides, path)
     typed = [*overrides, "data=csv", f"data.train_path={path}", "data.test_fraction=0", f"paths.cache_dir={folder}"]
-    cfg = compose("train", [one for one in typed if not one.startswith(("data.val_path", "data.languages"))])
+    cfg = compose(
+        "train",
+        [one for one in typed if not one.startswith(("data.val_path", "data.languages", "data.rows_per_split"))],
+    )
     plan, pretrained = factory.build_plan(cfg, look_at_machine()), factory.resolve_pretrained(cfg)
     seconds: dict[str, float] = {}
     for first, second in (("read", "tokenize"), ("read", "cached")):

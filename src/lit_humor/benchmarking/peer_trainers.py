@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 from sklearn.metrics import accuracy_score, f1_score
 from torch.utils.data import DataLoader
 
+from lit_humor.benchmarking.ladder import autocast, device_of, synchronise, to_device, train_step
 from lit_humor.core.batch import TRAIN, VAL
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory
 from lit_humor.engine.cli import compose
-from lit_humor.engine.hardware import look_at_machine
+from lit_humor.engine.hardware import Machine, look_at_machine
 from lit_humor.engine.training import peak_memory_bytes
 
 # Arguments of the Hugging Face Trainer beside those of the recipe.
@@ -25,7 +29,8 @@ _HF = {
     "hf_best": {"train_sampling_strategy": "group_by_length"},  # and bf16, see train_peer
     "hf_fixed_padding": {},
 }
-PEERS = (*_HF, "pytorch")
+RAW = "raw_loop"
+PEERS = (*_HF, "pytorch", RAW)
 
 
 def train_peer(name: str, overrides: Sequence[str], epochs: int) -> dict[str, Any]:
@@ -39,8 +44,9 @@ def train_peer(name: str, overrides: Sequence[str], epochs: int) -> dict[str, An
     from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, set_seed
 
     start = time.perf_counter()
-    cfg = compose("train", overrides)
-    machine = look_at_machine()
+    cfg, machine = compose("train", [*overrides, f"trainer.max_epochs={epochs}"]), look_at_machine()
+    if name == RAW:
+        return _raw_loop(cfg, machine)
     pretrained = factory.resolve_pretrained(cfg)
     datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan=None)
     datamodule.setup()
@@ -72,6 +78,44 @@ def train_peer(name: str, overrides: Sequence[str], epochs: int) -> dict[str, An
         **_score(model, _rows(datamodule, VAL), DataCollatorWithPadding(datamodule.tokenizer)),
         "precision": "bf16-mixed" if bf16 else "32-true",
         "peak_memory_mib": peak_memory_bytes(accelerator) / 2**20,
+        "wall_seconds": time.perf_counter() - start,
+    }
+
+
+def _raw_loop(cfg: DictConfig, machine: Machine) -> dict[str, Any]:
+    """The steps of train.py in a bare loop: what Lightning, callbacks and logging cost is the difference."""
+    start = time.perf_counter()
+    plan, pretrained = factory.build_plan(cfg, machine), factory.resolve_pretrained(cfg)
+    datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
+    names = datamodule.class_names
+    learner = factory.build_learner(cfg, pretrained, datamodule, class_names=names, plan=plan)
+    device = device_of(plan)
+    learner.to(device).train()
+    assert learner.optimizer is not None
+    optimizer = learner.optimizer.build(learner.parameter_groups(), fused=plan.precision != "16-mixed")
+    loader = datamodule.train_dataloader()
+    num_windows = math.ceil(len(loader) / plan.accumulation)
+    schedule = learner.optimizer.schedule.build(optimizer, num_windows * cfg.trainer.max_epochs)
+    begun, steps = time.perf_counter(), 0
+    for epoch in range(cfg.trainer.max_epochs):
+        loader.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+        batches = iter(loader)
+        while window := [to_device(batch, device) for batch in islice(batches, plan.accumulation)]:
+            train_step(learner, optimizer, window, plan, cfg.trainer.gradient_clip_val)
+            schedule.step()
+            steps += 1
+    synchronise(device)
+    seconds = time.perf_counter() - begun
+    learner.eval()
+    found, labels = [], []
+    with torch.inference_mode(), autocast(plan, device):
+        for batch in datamodule.val_dataloader():
+            found.append(learner.model(to_device(batch, device))["logits"].argmax(-1).cpu().numpy())
+            labels.append(batch["labels"].numpy())
+    return {
+        **{"name": RAW, "seed": cfg.seed, "seconds": seconds, "steps": steps, "precision": plan.precision},
+        **_scores(np.concatenate(labels), np.concatenate(found)),
+        "peak_memory_mib": peak_memory_bytes(plan.accelerator) / 2**20,
         "wall_seconds": time.perf_counter() - start,
     }
 
@@ -113,6 +157,7 @@ def _plain_loop(model: Any, rows: Any, collator: Any, arguments: dict[str, Any],
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
+    synchronise(torch.device(device))
     return time.perf_counter() - start, steps
 
 
@@ -122,5 +167,8 @@ def _score(model: Any, rows: Any, collator: Any) -> dict[str, float]:
     with torch.inference_mode():
         for batch in DataLoader(rows, 64, collate_fn=collator):
             found.append(model(**batch.to(model.device)).logits.argmax(-1).cpu().numpy())
-    predictions, labels = np.concatenate(found), [row["labels"] for row in rows]
+    return _scores(np.asarray([row["labels"] for row in rows]), np.concatenate(found))
+
+
+def _scores(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
     return {"f1": float(f1_score(labels, predictions)), "accuracy": float(accuracy_score(labels, predictions))}

@@ -18,7 +18,7 @@ from rich.progress import track
 from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides, train
 from lit_humor.benchmarking.peer_trainers import PEERS, train_peer
-from lit_humor.core.errors import MissingExtraError
+from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.engine import screen
 from lit_humor.engine.cli import choice
 from lit_humor.runs import record
@@ -40,6 +40,8 @@ def run_peers(cfg: DictConfig) -> dict[str, Any]:
     names = [OURS, *PEERS]
     screen.show(f"{len(names)} trainers x {cfg.repeats} repeats x {epochs} epochs, interleaved: {', '.join(names)}")
     runs: list[dict[str, Any]] = []
+    if not cfg.seeds:
+        raise UserError("seeds", found="none", expected="one or more", fix="set seeds=[1,2,3]")
     for repeat in track(range(cfg.repeats), description="repeats"):
         seed = cfg.seeds[repeat % len(cfg.seeds)]
         runs.append(_ours(cfg, epochs, seed))
@@ -109,6 +111,7 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         "- hf_default: Hugging Face Trainer as it comes (fp32, padded per batch, fused AdamW). hf_best: "
         "with rows of like length, and bf16 where the machine has it. hf_fixed_padding: hf_default with every row "
         "padded to 128. pytorch: a loop of twenty lines. These four without class weights, smoothing and layer decay.",
+        "- raw_loop: the steps of train.py without Lightning, callbacks and logging.",
         output.machine_line(content["machine"], runs[0]["precision"]),
         output.commit_line([content]),
         "",

@@ -44,7 +44,8 @@ def run_recipes(cfg: DictConfig) -> None:
 def _measure(cfg: DictConfig, name: str, experiment: str, seed: int) -> dict[str, Any]:
     run_id = f"bench-{name}-{choice('model')}-{experiment}-{cfg.max_epochs or 'all'}-epochs-seed-{seed}"
     folder = Path(cfg.paths.logs_dir) / run_id
-    if not (folder / record.RESULT).is_file():
+    status = folder / record.STATUS
+    if not status.is_file() or record.read_json(status)["state"] != record.DONE:
         if folder.exists():  # a run that did not finish
             folder.rename(folder.with_name(f"{run_id}-unfinished-{int(time.time())}"))
         screen.show(f"\n{experiment}, seed {seed}: {folder}")

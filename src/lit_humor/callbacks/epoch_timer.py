@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import lightning.pytorch as pl
+import torch
 
 
 class EpochTimer(pl.Callback):
@@ -26,7 +27,9 @@ class EpochTimer(pl.Callback):
         self._started_at, self._validation_seconds = time.monotonic(), 0.0
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop counting as training."""
+        """Stop counting as training, once the device is done with it."""
+        if trainer.strategy.root_device.type == "cuda":
+            torch.cuda.synchronize()
         self._validation_at = time.monotonic()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -157,7 +158,7 @@ class HumorDataModule(pl.LightningDataModule):
     def used_tokens(self) -> np.ndarray:
         """[U] int64, the token ids that occur in any split, and the special ones."""
         self.setup()
-        used = np.zeros(len(self.tokenizer), dtype=bool)
+        used = np.zeros(max(len(self.tokenizer), *self.tokenizer.all_special_ids) + 1, dtype=bool)
         used[self.tokenizer.all_special_ids] = True
         for store in self.tokens.values():
             store.mark_used(used)
@@ -184,12 +185,25 @@ class HumorDataModule(pl.LightningDataModule):
         """How far training is, for a checkpoint: the epoch, and the batches of it that are done."""
         if self.trainer is None:
             return {"epoch": 0, "num_batches_done": 0}
+        used = hashlib.sha256(self.used_tokens.tobytes()).hexdigest()
         done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
         at_end = done >= self.trainer.num_training_batches
-        return {"epoch": self.trainer.current_epoch + at_end, "num_batches_done": 0 if at_end else done}
+        return {"epoch": self.trainer.current_epoch + at_end, "num_batches_done": 0 if at_end else done, "used": used}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where a checkpoint left off: the batches already trained on in that epoch are skipped."""
+        """Go on where a checkpoint left off: the batches already trained on in that epoch are skipped.
+
+        Raises:
+            UserError: Other tokens occur than when the checkpoint was written.
+        """
+        used = hashlib.sha256(self.used_tokens.tobytes()).hexdigest()
+        if state_dict.get("used", used) != used:
+            raise UserError(
+                "resume",
+                found="other tokens in the data than when this run stopped",
+                expected="the same files",
+                fix="bring back the files that config.yaml names, or start a new run",
+            )
         self._resumed_at = (state_dict["epoch"], state_dict["num_batches_done"])
 
     def _sampler(self, split: str, training: bool) -> WindowSampler:

@@ -12,6 +12,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from lit_humor.models.dropout import fast_dropout
 
 MATMUL = "matmul"
+MASKED_BY_ROWS = ("sdpa", "eager", MATMUL)  # backends whose mask is a tensor [B, 1, Q or 1, T]
 
 
 def matmul_attention(

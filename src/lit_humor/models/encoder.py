@@ -15,7 +15,7 @@ from transformers.utils import logging as hf_logging
 
 from lit_humor.core.batch import MODEL_INPUTS
 from lit_humor.core.errors import UserError, shorten
-from lit_humor.models import attention as _attention  # makes attention=matmul known  # noqa: F401
+from lit_humor.models.attention import MASKED_BY_ROWS, MATMUL
 from lit_humor.models.dropout import use_fast_dropout
 from lit_humor.models.embeddings import UsedRowsEmbedding
 from lit_humor.models.last_layer import keep_first_token_only
@@ -69,6 +69,7 @@ class TextClassifier(nn.Module):
         names = ("attention_probs_dropout_prob", "attention_dropout")
         _set_dropout(config, "attention_dropout", names, attention_dropout)
         self.backbone = _load_backbone(pretrained, config, attention, with_weights)
+        self.backbone.train()  # from_pretrained leaves evaluation mode, and the Trainer would keep it: no dropout
         if getattr(self.backbone, "pooler", None) is not None:
             self.backbone.pooler = None  # type: ignore[assignment]  # nothing uses it, so it would get no gradient, and DDP stops on that
         self.pool = POOLINGS[pooling]
@@ -78,7 +79,7 @@ class TextClassifier(nn.Module):
             self.backbone.get_input_embeddings().requires_grad_(False)
         if fast_dropout:
             use_fast_dropout(self)
-        if short_last_layer and pooling == "first":
+        if short_last_layer and pooling == "first" and attention in MASKED_BY_ROWS:
             keep_first_token_only(self.layers()[-1])
         if gradient_checkpointing:
             self.backbone.gradient_checkpointing_enable({"use_reentrant": False})
@@ -88,7 +89,8 @@ class TextClassifier(nn.Module):
         if self.embeddings == "used":
             table = self.backbone.get_input_embeddings()
             assert isinstance(table, nn.Embedding)
-            self.backbone.set_input_embeddings(UsedRowsEmbedding(table, used_tokens))
+            rows = used_tokens[used_tokens < table.num_embeddings]
+            self.backbone.set_input_embeddings(UsedRowsEmbedding(table, rows))
 
     def compile_layers(self, backend: str = "inductor") -> None:
         """Compile each layer for all widths, in place: names in checkpoints stay, and equal layers share their code."""
@@ -178,6 +180,8 @@ def _set_dropout(config: PretrainedConfig, key: str, names: Sequence[str], rate:
             expected=f"one of {', '.join(names)} in its configuration",
             fix="choose another encoder",
         )
+    if not 0 <= rate < 1:
+        raise UserError(f"model.network.{key}", found=str(rate), expected="0 <= rate < 1", fix="set 0.1")
     setattr(config, name, rate)
 
 
@@ -192,17 +196,21 @@ def max_positions(config: PretrainedConfig) -> int:
 
 def _load_backbone(pretrained: str, config: PretrainedConfig, attention: str, with_weights: bool) -> PreTrainedModel:
     if not with_weights:
-        return AutoModel.from_config(config, attn_implementation=attention)
-    try:
-        return AutoModel.from_pretrained(
-            pretrained,
-            config=config,
-            attn_implementation=attention,
-            dtype=torch.float32,
-            trust_remote_code=False,
-        )
-    except (OSError, ValueError) as error:
-        raise _unreachable(pretrained, error) from error
+        backbone = AutoModel.from_config(config, attn_implementation=attention)
+    else:
+        try:
+            backbone = AutoModel.from_pretrained(
+                pretrained,
+                config=config,
+                attn_implementation=attention,
+                dtype=torch.float32,
+                trust_remote_code=False,
+            )
+        except (OSError, ValueError) as error:
+            raise _unreachable(pretrained, error) from error
+    if attention == MATMUL and not (backbone._supports_sdpa and backbone._can_set_attn_implementation()):
+        backbone.config._attn_implementation = "eager"  # has an attention of its own, and would misread matmul's mask
+    return backbone
 
 
 def _unreachable(pretrained: str, error: Exception) -> UserError:
