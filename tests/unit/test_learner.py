@@ -143,3 +143,10 @@ def test_learns_what_is_there_to_learn(tiny_model: str, tmp_path: Path) -> None:
     trainer = pl.Trainer(**TRAINER, max_epochs=15)
     trainer.fit(make_learner(datamodule), datamodule)
     assert float(trainer.callback_metrics["val/f1"]) > 0.9
+
+
+def test_resume_on_other_data_is_refused(tiny_model: str, tmp_path: Path) -> None:
+    datamodule = make_datamodule(tiny_model, tmp_path)
+    datamodule.load_state_dict({"epoch": 1, "num_batches_done": 2})
+    with pytest.raises(UserError, match="other tokens in the data"):
+        datamodule.load_state_dict({"epoch": 1, "num_batches_done": 2, "used": "of other files"})
