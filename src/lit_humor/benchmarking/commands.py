@@ -9,17 +9,16 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 
 from lit_humor.core.errors import UserError
-from lit_humor.engine.cli import choice
+from lit_humor.engine.cli import choice, typed_overrides
 from lit_humor.engine.rundir import ROOT_DIR
 
 
-def model_overrides(cfg: DictConfig) -> list[str]:
-    """The model of a benchmark, as overrides of ``train.py``."""
-    pretrained = cfg.model.pretrained
+def model_overrides() -> list[str]:
+    """The model of a benchmark and what was typed about it, as overrides of ``train.py``; on one device."""
     return [
         f"model={choice('model')}",
         "trainer.devices=1",
-        *([f"model.pretrained={pretrained}"] if isinstance(pretrained, str) else []),
+        *(one for one in typed_overrides() if one.startswith("model.")),
     ]
 
 

@@ -35,7 +35,7 @@ def run_inference(cfg: DictConfig) -> dict[str, Any]:
     num_rows, precision = 0, ""
     for _ in track(range(cfg.repeats), description="repeats"):
         for name, overrides, is_sorted in _WAYS:
-            typed = [*model_overrides(cfg), *data_overrides(cfg), *overrides]
+            typed = [*model_overrides(), *data_overrides(cfg), *overrides]
             passed, num_rows, precision = _measure(typed, is_sorted)
             seconds[name].append(passed)
     content = {**output.describe_here(), "rows": num_rows, "seconds": seconds, "precision": precision}

@@ -101,7 +101,7 @@ def run_ladder(cfg: DictConfig) -> dict[str, Any]:
 
 def _measure(cfg: DictConfig, overrides: Sequence[str], into: Measured) -> None:
     """Build everything anew, warm up, time ``cfg.steps`` optimizer steps, and add what was seen."""
-    train_cfg = compose("train", [*model_overrides(cfg), *data_overrides(cfg), *overrides])
+    train_cfg = compose("train", [*model_overrides(), *data_overrides(cfg), *overrides])
     plan = factory.build_plan(train_cfg, look_at_machine())
     pretrained = factory.resolve_pretrained(train_cfg)
     datamodule = factory.build_datamodule(train_cfg.data, pretrained, train_cfg.seed, plan)

@@ -35,7 +35,7 @@ def run_loader(cfg: DictConfig) -> dict[str, Any]:
             tempfile.TemporaryDirectory() as folder,
             ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
         ):
-            overrides = [*model_overrides(cfg), *data_overrides(cfg)]
+            overrides = [*model_overrides(), *data_overrides(cfg)]
             runs.append(pool.submit(measure_size, size, overrides, folder).result())
     content = {**output.describe_here(), "runs": runs}
     text = _markdown(cfg, content)

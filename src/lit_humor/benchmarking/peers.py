@@ -46,7 +46,7 @@ def run_peers(cfg: DictConfig) -> dict[str, Any]:
         seed = cfg.seeds[repeat % len(cfg.seeds)]
         runs.append(_ours(cfg, epochs, seed))
         for name in PEERS:
-            overrides = [*model_overrides(cfg), *data_overrides(cfg), f"seed={seed}"]
+            overrides = [*model_overrides(), *data_overrides(cfg), f"seed={seed}"]
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
                 runs.append(pool.submit(train_peer, name, overrides, epochs).result())
     content = {**output.describe_here(), "epochs": epochs, "runs": runs, "ratios": _ratios(runs)}
@@ -67,7 +67,7 @@ def _ours(cfg: DictConfig, epochs: int, seed: int) -> dict[str, Any]:
     folder = Path(cfg.paths.logs_dir) / run_id
     chosen = [f"seed={seed}", f"trainer.max_epochs={epochs}", "baseline=false", f"paths.logs_dir={cfg.paths.logs_dir}"]
     start = time.perf_counter()
-    train(run_id, [*chosen, *model_overrides(cfg), *data_overrides(cfg)])
+    train(run_id, [*chosen, *model_overrides(), *data_overrides(cfg)])
     wall = time.perf_counter() - start
     result = record.read_json(folder / record.RESULT)
     with (folder / record.METRICS).open(newline="") as file:

@@ -51,7 +51,7 @@ def _measure(cfg: DictConfig, name: str, experiment: str, seed: int) -> dict[str
         screen.show(f"\n{experiment}, seed {seed}: {folder}")
         epochs = [f"trainer.max_epochs={cfg.max_epochs}"] if cfg.max_epochs else []
         chosen = [f"experiment={experiment}", f"seed={seed}", f"paths.logs_dir={cfg.paths.logs_dir}", *epochs]
-        train(run_id, [*chosen, *model_overrides(cfg), *data_overrides(cfg)])
+        train(run_id, [*chosen, *model_overrides(), *data_overrides(cfg)])
     saved = OmegaConf.load(folder / record.CONFIG)
     asked = [os.path.abspath(path) for path in (cfg.train_path, cfg.val_path)]
     if [saved.data.train_path, saved.data.val_path] != asked:

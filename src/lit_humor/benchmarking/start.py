@@ -47,7 +47,7 @@ def _seconds_to_training(cfg: DictConfig, folder: Path, run_id: str) -> float:
     where = [f"paths.logs_dir={folder}", f"paths.cache_dir={folder / 'cache'}", "baseline=false"]
     start = time.perf_counter()
     process = subprocess.Popen(
-        train_command(run_id, [*where, *model_overrides(cfg), *data_overrides(cfg)]),
+        train_command(run_id, [*where, *model_overrides(), *data_overrides(cfg)]),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

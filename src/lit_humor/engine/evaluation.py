@@ -7,7 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import lightning.pytorch as pl
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lit_humor.callbacks.predictions import PredictionWriter
@@ -17,6 +16,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.data.datamodule import DataSettings
 from lit_humor.data.examples import Columns
 from lit_humor.engine import screen
+from lit_humor.engine.cli import typed_overrides
 from lit_humor.engine.factory import TrainedRun, load_run
 from lit_humor.engine.rundir import open_run_dir
 from lit_humor.engine.training import quiet_libraries, score
@@ -56,7 +56,7 @@ def _other_data(cfg: DictConfig) -> DictConfig | None:
     if cfg.data is None:
         return None
     _, trained = open_run_dir(_run_folder(cfg))
-    typed = {override.lstrip("+").partition("=")[0] for override in HydraConfig.get().overrides.task}
+    typed = {override.lstrip("+").partition("=")[0] for override in typed_overrides()}
     data = cfg.data.copy()
     for name in (field.name for field in (*fields(DataSettings), *fields(Columns))):
         if f"data.{name}" not in typed and name in data and name in trained.data:

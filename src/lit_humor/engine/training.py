@@ -15,7 +15,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lit_humor.callbacks.interruption import InterruptedRun
@@ -24,7 +23,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory, screen
-from lit_humor.engine.cli import INTERRUPTED, choice
+from lit_humor.engine.cli import INTERRUPTED, choice, typed_overrides
 from lit_humor.engine.hardware import look_at_machine
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.rundir import create_run_dir, is_main_process, open_run_dir, write_start
@@ -111,7 +110,7 @@ def _prefix() -> str:
 
 def _config_to_resume(cfg: DictConfig) -> tuple[Path, DictConfig]:
     """Folder and configuration of the run to go on with; this is never composed anew."""
-    others = [o for o in HydraConfig.get().overrides.task if not o.startswith(("resume=", "debug=", "hydra."))]
+    others = [o for o in typed_overrides() if not o.startswith(("resume=", "debug=", "hydra."))]
     if others:
         raise UserError(
             f"resume={cfg.resume}",
