@@ -11,9 +11,10 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A random XLM-R with tokenizer, as a local folder in the hub's format."""
-    from lit_humor.models.embedded import tiny_xlm_roberta
+    from lit_humor.engine.cli import compose
+    from lit_humor.engine.factory import resolve_pretrained
 
-    return tiny_xlm_roberta(str(tmp_path_factory.mktemp("tiny")))
+    return resolve_pretrained(compose("train", ["model=tiny", f"paths.cache_dir={tmp_path_factory.mktemp('tiny')}"]))
 
 
 @pytest.fixture(scope="session")

@@ -109,7 +109,7 @@ def test_experiments_hold_only_differences() -> None:
 
 
 def test_lr_scale_follows_its_rule() -> None:
-    widths = {"xlmr_large": 1024, "xlmr_base": 768, "minilm": 384, "tiny": 16}
+    widths = {"xlmr_large": 1024, "xlmr_base": 768, "minilm": 384, "tiny": 16, "random_base": 768, "random_large": 1024}
     for model, width in widths.items():
         assert _compose(f"model={model}").model.lr_scale == pytest.approx(1024 / width, abs=0.01)
 
@@ -121,5 +121,5 @@ def test_seed_reaches_the_split_unless_it_is_set_apart() -> None:
 
 def test_debug_wins_over_any_experiment() -> None:
     cfg = _compose("experiment=v1", "debug=tiny")
-    assert cfg.model.pretrained._target_.endswith("tiny_xlm_roberta")
+    assert cfg.model.pretrained._target_.endswith("random_xlm_roberta")
     assert cfg.trainer.max_epochs == 2

@@ -14,12 +14,12 @@ from rich.progress import track
 
 from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides
-from lit_humor.benchmarking.ladder import PLAIN, autocast, device_of, synchronise, to_device
+from lit_humor.benchmarking.ladder import PLAIN
+from lit_humor.benchmarking.stepping import build, synchronise
 from lit_humor.core.batch import TRAIN
 from lit_humor.data.batching import WindowSampler
-from lit_humor.engine import factory, screen
-from lit_humor.engine.cli import choice, compose
-from lit_humor.engine.hardware import look_at_machine
+from lit_humor.engine import screen
+from lit_humor.engine.cli import choice
 
 _ROWS = 1024
 _WAYS = (  # name, overrides, whether rows are sorted by length
@@ -48,27 +48,21 @@ def run_inference(cfg: DictConfig) -> dict[str, Any]:
 
 def _measure(overrides: Sequence[str], is_sorted: bool) -> tuple[float, int, str]:
     """Seconds, rows and precision of one pass over ``_ROWS`` rows."""
-    cfg = compose("train", overrides)
-    plan, pretrained = factory.build_plan(cfg, look_at_machine()), factory.resolve_pretrained(cfg)
-    datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
-    names = datamodule.class_names
-    learner = factory.build_learner(cfg, pretrained, datamodule, class_names=names, plan=plan).eval()
-    device = device_of(plan)
-    learner.to(device)
-    datamodule.setup()
-    lengths, rows = datamodule.tokens[TRAIN].lengths[:_ROWS], cfg.data.eval_batch_size
+    setup = build(overrides)
+    model = setup.learner.eval().model
+    lengths, rows = setup.datamodule.tokens[TRAIN].lengths[:_ROWS], setup.cfg.data.eval_batch_size
     batches = [list(range(start, min(start + rows, len(lengths)))) for start in range(0, len(lengths), rows)]
     if is_sorted:
         batches = list(WindowSampler(lengths, window_size=rows, micro_batch_size=rows, seed=None))
-    collate = datamodule.train_dataloader().collate_fn
-    with torch.inference_mode(), autocast(plan, device):
-        learner.model(to_device(collate(batches[-1]), device))
-        synchronise(device)
+    collate = setup.datamodule.train_dataloader().collate_fn
+    with torch.inference_mode(), setup.autocast():
+        model(setup.take(collate(batches[-1])))
+        synchronise(setup.device)
         start_time = time.perf_counter()
         for batch in batches:
-            learner.model(to_device(collate(batch), device))
-        synchronise(device)
-        return time.perf_counter() - start_time, len(lengths), plan.precision
+            model(setup.take(collate(batch)))
+        synchronise(setup.device)
+        return time.perf_counter() - start_time, len(lengths), setup.plan.precision
 
 
 def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:

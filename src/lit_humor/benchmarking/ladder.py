@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import multiprocessing
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ from torch import nn
 
 from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides
+from lit_humor.benchmarking.plots import bars
+from lit_humor.benchmarking.stepping import Setup, build, matmul_ceiling, synchronise
 from lit_humor.core.batch import TRAIN, Batch
 from lit_humor.core.errors import UserError
 from lit_humor.data.tokens import TokenStore
-from lit_humor.engine import factory, screen
-from lit_humor.engine.cli import choice, compose
-from lit_humor.engine.hardware import Plan, look_at_machine
+from lit_humor.engine import screen
+from lit_humor.engine.cli import choice
+from lit_humor.engine.hardware import Plan
+from lit_humor.engine.training import peak_memory_bytes
 
 PLAIN = (
     *("data.padding=max_length", "data.length_grouped=false", "trainer.precision=32-true", "trainer.attention=sdpa"),
@@ -46,9 +50,9 @@ BEYOND = (
     ("without dropout of attention", ("model.network.attention_dropout=0",)),
     ("without any dropout", ("model.network.attention_dropout=0", "model.network.dropout=0")),
     ("with embeddings frozen", ("model.network.embeddings=frozen",)),
+    ("with gradient checkpointing", ("model.network.gradient_checkpointing=true",)),
 )
 PROFILES = {"one_liners": (15, 0.4), "tweets": (27, 0.5), "stories": (80, 0.5), "fixed": (128, 0.0)}  # median, spread
-_CEILING_SIZE = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # large enough that starting a product costs nothing beside it
 
 
 @dataclass
@@ -58,20 +62,26 @@ class Measured:
     Attributes:
         name: What it is called.
         seconds: Seconds of the measured steps, one value a repeat.
+        cpu_seconds: Seconds of all cores together in these.
         rows: Rows of these steps.
         real_tokens: Tokens of these rows.
         computed_tokens: The same with padding.
         flops: Multiplications and additions of the encoder's products for the real tokens, forward and backward.
+        epoch_rows: Rows of an epoch.
         precision: Precision of the plan.
+        peak_memory_mib: In a process of its own, at the longest step; None where it was not asked for.
     """
 
     name: str
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     rows: int = 0
     real_tokens: int = 0
     computed_tokens: int = 0
     flops: float = 0.0
+    epoch_rows: int = 0
     precision: str = ""
+    peak_memory_mib: float | None = None
 
 
 def run_ladder(cfg: DictConfig) -> dict[str, Any]:
@@ -79,57 +89,74 @@ def run_ladder(cfg: DictConfig) -> dict[str, Any]:
     if cfg.profile != "own" and cfg.profile not in PROFILES:
         expected = f"one of own, {', '.join(PROFILES)}"
         raise UserError("profile", found=cfg.profile, expected=expected, fix="set profile=own")
-    chosen = list(PLAIN)
-    rungs: list[tuple[str, list[str]]] = []
-    for name, changes in RUNGS:
-        chosen = [*chosen, *changes]
-        if name != SHORT_LAST_LAYER or cfg.model.network.pooling == "first":  # else it changes nothing
-            rungs.append((name, chosen))
-    rungs += [(f"default {name}", [*chosen, *changes]) for name, changes in BEYOND]
-    found = {name: Measured(name) for name, _ in rungs}
+    rungs = {name: [*model_overrides(), *data_overrides(cfg), *chosen] for name, chosen in _climb(cfg)}
+    found = {name: Measured(name) for name in rungs}
     screen.show(f"{len(rungs)} rungs x {cfg.repeats} repeats x {cfg.steps} optimizer steps, interleaved")
     for _ in track(range(cfg.repeats), description="repeats"):
-        for name, overrides in rungs:
-            _measure(cfg, overrides, found[name])
+        for name, overrides in rungs.items():
+            _measure(overrides, cfg.profile, cfg.steps, found[name])
+    for name in track(list(rungs) if cfg.memory else [], description="memory"):
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            found[name].peak_memory_mib = pool.submit(measure_peak, rungs[name], cfg.profile).result()
     content = _content(cfg, list(found.values()))
     text = _markdown(cfg, content)
-    theme = f"ladder_{cfg.name or cfg.profile}_{choice('model')}"
-    output.write(cfg.output, output.file_name(theme, content["machine"]), content, text)
+    theme = output.file_name(f"ladder_{cfg.name or cfg.profile}_{choice('model')}", content["machine"])
+    output.write(cfg.output, theme, content, text)
+    paces = {rung["name"]: rung["tokens_per_second"] for rung in content["rungs"]}
+    bars(Path(cfg.output) / f"{theme}.png", paces, "real tokens a second (median and range)", _title(cfg, content))
     screen.show(text)
     return content
 
 
-def _measure(cfg: DictConfig, overrides: Sequence[str], into: Measured) -> None:
-    """Build everything anew, warm up, time ``cfg.steps`` optimizer steps, and add what was seen."""
-    train_cfg = compose("train", [*model_overrides(), *data_overrides(cfg), *overrides])
-    plan = factory.build_plan(train_cfg, look_at_machine())
-    pretrained = factory.resolve_pretrained(train_cfg)
-    datamodule = factory.build_datamodule(train_cfg.data, pretrained, train_cfg.seed, plan)
-    datamodule.setup()
-    if cfg.profile != "own":
-        datamodule.tokens[TRAIN] = recut(datamodule.tokens[TRAIN], *PROFILES[cfg.profile])
-    names = datamodule.class_names
-    learner = factory.build_learner(train_cfg, pretrained, datamodule, class_names=names, plan=plan)
-    device = device_of(plan)
-    learner.to(device).train()
-    groups = learner.parameter_groups()
-    optimizer = learner.optimizer.build(groups, fused=plan.precision != "16-mixed")  # type: ignore[union-attr]
-    loader = datamodule.train_dataloader()
-    windows = pick_windows(list(loader.batch_sampler), datamodule.tokens[TRAIN].lengths, plan, cfg.steps)  # type: ignore[arg-type]
-    batches = [[to_device(loader.collate_fn(rows), device) for rows in window] for window in windows]
-    train_step(learner, optimizer, batches[-1], plan, train_cfg.trainer.gradient_clip_val)
-    synchronise(device)
-    start = time.perf_counter()
-    for window in batches:
-        train_step(learner, optimizer, window, plan, train_cfg.trainer.gradient_clip_val)
-    synchronise(device)
+def _climb(cfg: DictConfig) -> list[tuple[str, list[str]]]:
+    """Each rung's name and its overrides of ``train.py``."""
+    chosen, rungs = list(PLAIN), []
+    for name, changes in RUNGS:
+        chosen = [*chosen, *changes]
+        if name != SHORT_LAST_LAYER or cfg.model.network.pooling == "first":  # else it changes nothing
+            rungs.append((name, chosen))
+    return rungs + [(f"default {name}", [*chosen, *changes]) for name, changes in BEYOND]
+
+
+def _measure(overrides: Sequence[str], profile: str, steps: int, into: Measured) -> None:
+    """Build everything anew, warm up, time ``steps`` optimizer steps, and add what was seen."""
+    setup = build(overrides)
+    windows = _windows(setup, profile, steps)
+    optimizer = setup.build_optimizer()
+    setup.step(optimizer, windows[-1])
+    synchronise(setup.device)
+    start, cpu_start = time.perf_counter(), time.process_time()
+    for window in windows:
+        setup.step(optimizer, window)
+    synchronise(setup.device)
     into.seconds.append(time.perf_counter() - start)
-    everything = [batch for window in batches for batch in window]
+    into.cpu_seconds.append(time.process_time() - cpu_start)
+    everything = [batch for window in windows for batch in window]
     into.rows = sum(len(batch["rows"]) for batch in everything)
     into.real_tokens = sum(int(batch["attention_mask"].sum()) for batch in everything)
     into.computed_tokens = sum(batch["input_ids"].numel() for batch in everything)
-    into.flops = 6.0 * into.real_tokens * _products(learner.model, train_cfg.model.network.short_last_layer)
-    into.precision = plan.precision
+    into.flops = 6.0 * into.real_tokens * _products(setup.learner.model, setup.cfg.model.network.short_last_layer)
+    into.epoch_rows = len(setup.datamodule.tokens[TRAIN].lengths)
+    into.precision = setup.plan.precision
+
+
+def measure_peak(overrides: Sequence[str], profile: str) -> float:
+    """MiB at the peak of building everything and of two steps of the longest rows; in a process of its own."""
+    setup = build(overrides)
+    optimizer = setup.build_optimizer()
+    for _ in range(2):
+        setup.step(optimizer, _windows(setup, profile, 1, longest=True)[0])
+    return peak_memory_bytes(setup.plan.accelerator) / 2**20
+
+
+def _windows(setup: Setup, profile: str, count: int, longest: bool = False) -> list[list[Batch]]:
+    """The optimizer steps to take, on the device, each a list of batches."""
+    tokens = setup.datamodule.tokens
+    if profile != "own":
+        tokens[TRAIN] = recut(tokens[TRAIN], *PROFILES[profile])
+    loader = setup.datamodule.train_dataloader()
+    windows = pick_windows(list(loader.batch_sampler), tokens[TRAIN].lengths, setup.plan, count, longest)  # type: ignore[arg-type]
+    return [[setup.take(loader.collate_fn(rows)) for rows in window] for window in windows]
 
 
 def _products(model: Any, short_last_layer: bool) -> int:
@@ -150,64 +177,17 @@ def recut(store: TokenStore, median: int, spread: float, longest: int = 128) -> 
     return TokenStore(ids, offsets, lengths.astype(np.int32), 0)
 
 
-def pick_windows(batches: Sequence[list[int]], lengths: np.ndarray, plan: Plan, count: int) -> list[list[list[int]]]:
-    """Whole optimizer steps of an epoch, evenly spaced from the shortest to the longest, each a list of batches."""
+def pick_windows(
+    batches: Sequence[list[int]], lengths: np.ndarray, plan: Plan, count: int, longest: bool = False
+) -> list[list[list[int]]]:
+    """Whole optimizer steps of an epoch, evenly spaced from short to long, or the longest, each a list of batches."""
     per_step = plan.accumulation
     windows = [list(batches[i : i + per_step]) for i in range(0, len(batches), per_step)]
     windows = [window for window in windows if sum(map(len, window)) == plan.window_size]
     windows.sort(key=lambda window: sum(int(lengths[rows].sum()) for rows in window))
+    if longest:
+        return windows[-count:]
     return [windows[int((index + 0.5) * len(windows) / count)] for index in range(count)]
-
-
-def device_of(plan: Plan) -> torch.device:
-    """The device that a plan trains on, as torch calls it."""
-    return torch.device("cuda" if plan.accelerator == "gpu" else plan.accelerator)
-
-
-def autocast(plan: Plan, device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """The precision of a plan, as the Trainer applies it."""
-    if plan.precision == "32-true":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16 if plan.precision == "bf16-mixed" else torch.float16)
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch."""
-    return {name: value.to(device) for name, value in batch.items()}  # type: ignore[return-value,attr-defined]
-
-
-def train_step(
-    learner: Any, optimizer: torch.optim.Optimizer, window: Sequence[Batch], plan: Plan, clip: float
-) -> None:
-    """Take one optimizer step as train.py does, without Lightning."""
-    for batch in window:
-        with autocast(plan, batch["labels"].device):
-            losses = learner.objective(learner.model, batch).losses
-        (sum(losses.values()).sum() / plan.window_size).backward()
-    learner.configure_gradient_clipping(optimizer, clip)
-    optimizer.step()
-    optimizer.zero_grad()
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for a GPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def matmul_ceiling(precision: str, device: torch.device) -> float:
-    """Floating-point operations a second of a large product on this machine, the best of ten."""
-    kind = torch.float32 if precision == "32-true" else torch.bfloat16
-    size = _CEILING_SIZE[device.type]
-    one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
-    seconds = []
-    for _ in range(10):
-        synchronise(device)
-        start = time.perf_counter()
-        torch.matmul(one, other)
-        synchronise(device)
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds)
 
 
 def _content(cfg: DictConfig, found: Sequence[Measured]) -> dict[str, Any]:
@@ -224,6 +204,9 @@ def _content(cfg: DictConfig, found: Sequence[Measured]) -> dict[str, Any]:
                 "seconds": one.seconds,
                 "tokens_per_second": [one.real_tokens / value for value in one.seconds],
                 "rows_per_second": one.rows / seconds,
+                "epoch_seconds": one.epoch_rows * seconds / one.rows,
+                "cores_busy": sum(one.cpu_seconds) / sum(one.seconds) / torch.get_num_threads(),
+                "peak_memory_mib": one.peak_memory_mib,
                 "ratio": base / (seconds / one.real_tokens),
                 "padding_waste": 1 - one.real_tokens / one.computed_tokens,
                 "flop_utilisation": one.flops / seconds / ceilings[one.precision],
@@ -240,7 +223,7 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
     data = "train_path=<train> " if cfg.train_path else ""
     default = next(index for index, rung in enumerate(content["rungs"]) if rung["name"] == DEFAULT)
     lines = [
-        f"# Ladder: {choice('model')}, {content['data']}, length profile {cfg.profile}",
+        f"# {_title(cfg, content)}",
         "",
         f"- Command: `python src/lit_humor/bench.py suite=ladder model={choice('model')} {data}profile={cfg.profile} "
         f"repeats={cfg.repeats} steps={cfg.steps}`",
@@ -248,15 +231,22 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         "forward, backward, clip, fused AdamW; interleaved; median of the repeats, range in brackets.",
         "- Ratios compare real tokens a second, padding not counted. FLOP use: the encoder's linear products for real "
         f"tokens against a measured product of large square matrices ({ceilings}).",
+        "- Cores busy: share of the CPU's threads. Peak: memory of the GPU, or of the process on a CPU, at the longest "
+        "step of an epoch, each rung in a process of its own; empty where memory=false.",
         output.machine_line(content["machine"], content["rungs"][default]["precision"]),
         output.commit_line([content]),
         "",
     ]
-    header = ["rung", "real tokens/s", "rows/s", "x baseline", "x rung before", "padding", "FLOP use"]
+    header = ["rung", "real tokens/s", "rows/s", "s / epoch", "x baseline", "x rung before", "padding"]
     rows, before = [], content["rungs"][0]["ratio"]
     for index, rung in enumerate(content["rungs"]):
         cells = [rung["name"], output.median_range(rung["tokens_per_second"], 0), f"{rung['rows_per_second']:.1f}"]
-        cells += [f"{rung['ratio']:.2f}", f"{rung['ratio'] / before:.2f}", f"{rung['padding_waste']:.1%}"]
-        rows.append([*cells, f"{rung['flop_utilisation']:.0%}"])
+        cells += [f"{rung['epoch_seconds']:.0f}", f"{rung['ratio']:.2f}", f"{rung['ratio'] / before:.2f}"]
+        cells += [f"{rung['padding_waste']:.1%}", f"{rung['cores_busy']:.0%}", f"{rung['flop_utilisation']:.0%}"]
+        rows.append([*cells, "" if rung["peak_memory_mib"] is None else f"{rung['peak_memory_mib']:.0f}"])
         before = content["rungs"][min(index, default)]["ratio"]
-    return "\n".join(lines + output.table(header, rows)) + "\n"
+    return "\n".join(lines + output.table([*header, "cores busy", "FLOP use", "peak MiB"], rows)) + "\n"
+
+
+def _title(cfg: DictConfig, content: Mapping[str, Any]) -> str:
+    return f"Ladder: {choice('model')}, {content['data']}, length profile {cfg.profile}"

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from sklearn.metrics import accuracy_score, f1_score
 from torch.utils.data import DataLoader
 
-from lit_humor.benchmarking.ladder import autocast, device_of, synchronise, to_device, train_step
+from lit_humor.benchmarking.stepping import build, synchronise
 from lit_humor.core.batch import TRAIN, VAL
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory
@@ -44,9 +43,10 @@ def train_peer(name: str, overrides: Sequence[str], epochs: int) -> dict[str, An
     from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, set_seed
 
     start = time.perf_counter()
-    cfg, machine = compose("train", [*overrides, f"trainer.max_epochs={epochs}"]), look_at_machine()
+    overrides, machine = [*overrides, f"trainer.max_epochs={epochs}"], look_at_machine()
     if name == RAW:
-        return _raw_loop(cfg, machine)
+        return _raw_loop(overrides, machine)
+    cfg = compose("train", overrides)
     pretrained = factory.resolve_pretrained(cfg)
     datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan=None)
     datamodule.setup()
@@ -82,38 +82,32 @@ def train_peer(name: str, overrides: Sequence[str], epochs: int) -> dict[str, An
     }
 
 
-def _raw_loop(cfg: DictConfig, machine: Machine) -> dict[str, Any]:
+def _raw_loop(overrides: Sequence[str], machine: Machine) -> dict[str, Any]:
     """The steps of train.py in a bare loop: what Lightning, callbacks and logging cost is the difference."""
     start = time.perf_counter()
-    plan, pretrained = factory.build_plan(cfg, machine), factory.resolve_pretrained(cfg)
-    datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
-    names = datamodule.class_names
-    learner = factory.build_learner(cfg, pretrained, datamodule, class_names=names, plan=plan)
-    device = device_of(plan)
-    learner.to(device).train()
-    assert learner.optimizer is not None
-    optimizer = learner.optimizer.build(learner.parameter_groups(), fused=plan.precision != "16-mixed")
-    loader = datamodule.train_dataloader()
+    setup = build(overrides, machine)
+    plan, datamodule, learner, max_epochs = setup.plan, setup.datamodule, setup.learner, setup.cfg.trainer.max_epochs
+    optimizer, loader = setup.build_optimizer(), datamodule.train_dataloader()
     num_windows = math.ceil(len(loader) / plan.accumulation)
-    schedule = learner.optimizer.schedule.build(optimizer, num_windows * cfg.trainer.max_epochs)
+    schedule = learner.optimizer.schedule.build(optimizer, num_windows * max_epochs)  # type: ignore[union-attr]
     begun, steps = time.perf_counter(), 0
-    for epoch in range(cfg.trainer.max_epochs):
+    for epoch in range(max_epochs):
         loader.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
         batches = iter(loader)
-        while window := [to_device(batch, device) for batch in islice(batches, plan.accumulation)]:
-            train_step(learner, optimizer, window, plan, cfg.trainer.gradient_clip_val)
+        while window := [setup.take(batch) for batch in islice(batches, plan.accumulation)]:
+            setup.step(optimizer, window)
             schedule.step()
             steps += 1
-    synchronise(device)
+    synchronise(setup.device)
     seconds = time.perf_counter() - begun
     learner.eval()
     found, labels = [], []
-    with torch.inference_mode(), autocast(plan, device):
+    with torch.inference_mode(), setup.autocast():
         for batch in datamodule.val_dataloader():
-            found.append(learner.model(to_device(batch, device))["logits"].argmax(-1).cpu().numpy())
+            found.append(learner.model(setup.take(batch))["logits"].argmax(-1).cpu().numpy())
             labels.append(batch["labels"].numpy())
     return {
-        **{"name": RAW, "seed": cfg.seed, "seconds": seconds, "steps": steps, "precision": plan.precision},
+        **{"name": RAW, "seed": setup.cfg.seed, "seconds": seconds, "steps": steps, "precision": plan.precision},
         **_scores(np.concatenate(labels), np.concatenate(found)),
         "peak_memory_mib": peak_memory_bytes(plan.accelerator) / 2**20,
         "wall_seconds": time.perf_counter() - start,

@@ -17,7 +17,8 @@ from rich.progress import track
 
 from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides, train
-from lit_humor.benchmarking.peer_trainers import PEERS, train_peer
+from lit_humor.benchmarking.peer_trainers import PEERS, RAW, train_peer
+from lit_humor.benchmarking.plots import bars
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.engine import screen
 from lit_humor.engine.cli import choice
@@ -49,12 +50,22 @@ def run_peers(cfg: DictConfig) -> dict[str, Any]:
             overrides = [*model_overrides(), *data_overrides(cfg), f"seed={seed}"]
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
                 runs.append(pool.submit(train_peer, name, overrides, epochs).result())
-    content = {**output.describe_here(), "epochs": epochs, "runs": runs, "ratios": _ratios(runs)}
+    content = {
+        **{**output.describe_here(), "epochs": epochs, "runs": runs, "ratios": _ratios(runs)},
+        "overhead_ms_per_step": _overhead_ms(runs),
+    }
     text = _markdown(cfg, content)
-    theme = f"peers_{cfg.name or _data_name(cfg)}_{choice('model')}"
-    output.write(cfg.output, output.file_name(theme, content["machine"]), content, text)
+    theme = output.file_name(f"peers_{cfg.name or _data_name(cfg)}_{choice('model')}", content["machine"])
+    output.write(cfg.output, theme, content, text)
+    seconds = {name: _seconds(runs, name) for name in names}
+    bars(Path(cfg.output) / f"{theme}.png", seconds, "seconds of training (median and range)", _title(cfg))
     screen.show(text)
     return content
+
+
+def _title(cfg: DictConfig) -> str:
+    data = Path(cfg.train_path).name if cfg.train_path else "embedded corpus, English"
+    return f"Trainers: {choice('model')}, {data}"
 
 
 def _data_name(cfg: DictConfig) -> str:
@@ -82,26 +93,33 @@ def _ours(cfg: DictConfig, epochs: int, seed: int) -> dict[str, Any]:
     }
 
 
+def _seconds(runs: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    return [run["seconds"] for run in runs if run["name"] == name]
+
+
 def _ratios(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """How many times faster than its peers train.py is: medians of the ratios within a repeat."""
 
-    def seconds(name: str) -> list[float]:
-        return [run["seconds"] for run in runs if run["name"] == name]
-
     def ratio(name: str) -> float:
-        return statistics.median(theirs / ours for theirs, ours in zip(seconds(name), seconds(OURS), strict=True))
+        pairs = zip(_seconds(runs, name), _seconds(runs, OURS), strict=True)
+        return statistics.median(theirs / ours for theirs, ours in pairs)
 
-    pairs = {"ours_vs_hf_default": HF_DEFAULT, "ours_vs_hf_best": HF_BEST, "ours_vs_fixed_padding": HF_FIXED}
-    return {key: ratio(name) for key, name in pairs.items()}
+    names = {"ours_vs_hf_default": HF_DEFAULT, "ours_vs_hf_best": HF_BEST, "ours_vs_fixed_padding": HF_FIXED}
+    return {key: ratio(name) for key, name in names.items()}
+
+
+def _overhead_ms(runs: Sequence[Mapping[str, Any]]) -> float:
+    """What a step of train.py takes longer than one of the raw loop: median of the differences within a repeat."""
+    pairs = zip(_seconds(runs, OURS), _seconds(runs, RAW), strict=True)
+    return 1e3 * statistics.median(ours - raw for ours, raw in pairs) / runs[0]["steps"]
 
 
 def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
     runs = content["runs"]
-    data = f"{Path(cfg.train_path).name}" if cfg.train_path else "embedded corpus, English"
     typed = "train_path=<train> val_path=<val> " if cfg.train_path else ""
-    ours = statistics.median(run["seconds"] for run in runs if run["name"] == OURS)
+    ours = statistics.median(_seconds(runs, OURS))
     lines = [
-        f"# Trainers: {choice('model')}, {data}",
+        f"# {_title(cfg)}",
         "",
         f"- Command: `python src/lit_humor/bench.py suite=peers model={choice('model')} {typed}repeats={cfg.repeats} "
         f"max_epochs={content['epochs']}`",
@@ -111,7 +129,8 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         "- hf_default: Hugging Face Trainer as it comes (fp32, padded per batch, fused AdamW). hf_best: "
         "with rows of like length, and bf16 where the machine has it. hf_fixed_padding: hf_default with every row "
         "padded to 128. pytorch: a loop of twenty lines. These four without class weights, smoothing and layer decay.",
-        "- raw_loop: the steps of train.py without Lightning, callbacks and logging.",
+        "- raw_loop: the steps of train.py without Lightning, callbacks and logging; train.py takes "
+        f"{content['overhead_ms_per_step']:.2f} ms a step more (median over the repeats).",
         output.machine_line(content["machine"], runs[0]["precision"]),
         output.commit_line([content]),
         "",

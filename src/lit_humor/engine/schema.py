@@ -107,6 +107,7 @@ class BenchConfig:
     repeats: int = MISSING
     steps: int = MISSING
     rows: Optional[int] = None
+    memory: bool = MISSING
     sizes: list[int] = MISSING
     train_path: Optional[str] = None
     val_path: Optional[str] = None

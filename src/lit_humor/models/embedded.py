@@ -52,37 +52,53 @@ def packaged_minilm() -> str:
     return str(folder)
 
 
-def tiny_xlm_roberta(cache_dir: str, vocab_size: int = 600, hidden_size: int = 16) -> str:
-    """Make an XLM-R of a few thousand random parameters, with a tokenizer built from the embedded corpus.
+def random_xlm_roberta(
+    cache_dir: str,
+    *,
+    vocab_size: int,
+    hidden_size: int,
+    num_layers: int,
+    num_heads: int,
+    num_pieces: int | None = None,
+    initializer_range: float = 0.02,
+) -> str:
+    """Make an XLM-R of random weights, with a tokenizer built from the embedded corpus.
 
-    It learns next to nothing; it is there to run every line of code in seconds.
+    It learns next to nothing. Tiny, it runs every line of code in seconds; of full size, it shows what a step costs
+    where no hub can be reached.
 
     Args:
         cache_dir: Where the folder is kept.
-        vocab_size: Pieces of the tokenizer at most.
-        hidden_size: D; two layers of two heads.
+        vocab_size: V, rows of the word embeddings.
+        hidden_size: D; the middle of a layer has four times as many.
+        num_layers: L.
+        num_heads: Heads of each layer.
+        num_pieces: Pieces of the tokenizer at most; None takes V.
+        initializer_range: Standard deviation of the weights.
 
     Returns:
         A folder with config.json, model.safetensors and tokenizer.json.
     """
-    folder = Path(cache_dir) / f"tiny-xlm-roberta-{vocab_size}-{hidden_size}-{_corpus_hash()}"
+    pieces = num_pieces or vocab_size
+    shape = f"{vocab_size}-{hidden_size}-{num_layers}-{num_heads}-{pieces}-{initializer_range}"
+    folder = Path(cache_dir) / f"random-xlm-roberta-{shape}-{_corpus_hash()}"
     if folder.is_dir():
         return str(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         unfinished = Path(temporary) / "model"
-        tokenizer = _train_tokenizer(vocab_size)
+        tokenizer = _train_tokenizer(pieces)
         tokenizer.save_pretrained(unfinished)
         config = XLMRobertaConfig(
-            vocab_size=len(tokenizer),
+            vocab_size=vocab_size if num_pieces else len(tokenizer),
             hidden_size=hidden_size,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=2 * hidden_size,
+            num_hidden_layers=num_layers,
+            num_attention_heads=num_heads,
+            intermediate_size=4 * hidden_size,
             max_position_embeddings=514,
             type_vocab_size=1,
             layer_norm_eps=1e-5,
-            initializer_range=0.1,  # at 0.02 so narrow a network starts with all texts alike
+            initializer_range=initializer_range,
         )
         with torch.random.fork_rng():
             torch.manual_seed(0)

@@ -1,0 +1,99 @@
+"""The steps of train.py without Lightning, for a clock to be put around them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from lit_humor.core.batch import Batch
+from lit_humor.data.datamodule import HumorDataModule
+from lit_humor.engine import factory
+from lit_humor.engine.cli import compose
+from lit_humor.engine.hardware import Machine, Plan, look_at_machine
+from lit_humor.engine.learner import Learner
+
+_CEILING_SIZE = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # large enough that starting a product costs nothing beside it
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a training needs, on its device.
+
+    Attributes:
+        cfg: Configuration of ``train.py``.
+        plan: Hardware plan.
+        datamodule: Set up.
+        learner: In training mode.
+        device: The first device of the plan.
+    """
+
+    cfg: DictConfig
+    plan: Plan
+    datamodule: HumorDataModule
+    learner: Learner
+    device: torch.device
+
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer of the recipe, fused as in train.py."""
+        assert self.learner.optimizer is not None
+        return self.learner.optimizer.build(self.learner.parameter_groups(), fused=self.plan.precision != "16-mixed")
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The precision of the plan, as the Trainer applies it."""
+        if self.plan.precision == "32-true":
+            return contextlib.nullcontext()
+        kind = torch.bfloat16 if self.plan.precision == "bf16-mixed" else torch.float16
+        return torch.autocast(self.device.type, dtype=kind)
+
+    def take(self, batch: Batch) -> Batch:
+        """Move a batch to the device."""
+        return {name: value.to(self.device) for name, value in batch.items()}  # type: ignore[return-value,attr-defined]
+
+    def step(self, optimizer: torch.optim.Optimizer, window: Sequence[Batch]) -> None:
+        """Take one optimizer step: forward, backward, clip, AdamW."""
+        for batch in window:
+            with self.autocast():
+                losses = self.learner.objective(self.learner.model, batch).losses
+            (sum(losses.values()).sum() / self.plan.window_size).backward()
+        self.learner.configure_gradient_clipping(optimizer, self.cfg.trainer.gradient_clip_val)
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def build(overrides: Sequence[str], machine: Machine | None = None) -> Setup:
+    """Build what ``train.py`` with these overrides would build."""
+    cfg = compose("train", overrides)
+    plan, pretrained = factory.build_plan(cfg, machine or look_at_machine()), factory.resolve_pretrained(cfg)
+    datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
+    datamodule.setup()
+    names = datamodule.class_names
+    learner = factory.build_learner(cfg, pretrained, datamodule, class_names=names, plan=plan)
+    device = torch.device("cuda" if plan.accelerator == "gpu" else plan.accelerator)
+    return Setup(cfg, plan, datamodule, learner.to(device).train(), device)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def matmul_ceiling(precision: str, device: torch.device) -> float:
+    """Floating-point operations a second of a large product on this machine, the best of ten."""
+    kind = torch.float32 if precision == "32-true" else torch.bfloat16
+    size = _CEILING_SIZE[device.type]
+    one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
+    seconds = []
+    for _ in range(10):
+        synchronise(device)
+        start = time.perf_counter()
+        torch.matmul(one, other)
+        synchronise(device)
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)
