@@ -162,6 +162,11 @@ def test_seed_reaches_the_initial_weights(logs: Path) -> None:
     assert not torch.allclose(first, other)
 
 
+def _training_losses(folder: Path) -> list[float]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+
+
 def test_two_processes_train_as_one(logs: Path) -> None:
     """The same windows, the same losses; every row counted once, though 48 rows do not divide by 2 x 32."""
     fixed = ("trainer=cpu", "baseline=false", "model.network.dropout=0", "model.network.attention_dropout=0")
@@ -173,6 +178,9 @@ def test_two_processes_train_as_one(logs: Path) -> None:
         assert first["rows"] == second["rows"] == 48
         assert second["loss"] == pytest.approx(first["loss"], rel=1e-5)
         assert second["slices"] == first["slices"]
+    losses = [_training_losses(folder) for folder in (one, two)]
+    assert len(losses[0]) == 2
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     assert sorted(p.name for p in logs.iterdir() if p.name.startswith("two")) == ["two"], "one folder for both"
 
 
@@ -214,6 +222,13 @@ def test_ctrl_c_saves_and_the_run_goes_on(logs: Path) -> None:
     assert json.loads(status.read_text())["state"] == "interrupted"
     stopped_at = torch.load(logs / "stopped" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert 0 < stopped_at < 80
+    report = logs / "stopped" / "data_report.json"
+    kept = report.read_text()
+    report.write_text(kept.replace(json.loads(kept)["fingerprint"], "of other files"))
+    refused = typed_here("train", f"resume={logs / 'stopped'}")
+    assert refused.returncode == 1
+    assert "other texts, labels or order" in refused.stderr
+    report.write_text(kept)
     done = typed("train", f"resume={logs / 'stopped'}")
     assert done.returncode == 0, done.stderr
     assert result_of(logs / "stopped")["steps"] == 80

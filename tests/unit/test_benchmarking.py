@@ -3,18 +3,23 @@
 from itertools import islice
 from pathlib import Path
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
-from lit_humor.benchmarking.ladder import BEYOND, RUNGS, pick_windows, recut
-from lit_humor.benchmarking.output import commit_line, mean_sd, median_range, table
-from lit_humor.benchmarking.peers import _overhead_ms, _ratios
+from lit_humor.benchmarking.ladder import BEYOND, PLAIN, RUNGS, climb, pick_windows, products, recut
+from lit_humor.benchmarking.output import commit_line, describe_here, mean_sd, median_range, table
+from lit_humor.benchmarking.peers import _overheads_ms, _ratios
 from lit_humor.benchmarking.plots import bars
+from lit_humor.benchmarking.recipes import _check_same_run
 from lit_humor.benchmarking.stepping import build
+from lit_humor.core.errors import UserError
 from lit_humor.engine.cli import compose
 from lit_humor.engine.hardware import Machine, make_plan
-from tests.unit.building import make_store
+from lit_humor.runs import record
+from tests.unit.building import TRAINER, make_store
 
 WANTED = dict.fromkeys(
     ("accelerator", "devices", "precision", "micro_batch_size", "num_workers", "attention", "compile"), "auto"
@@ -41,7 +46,11 @@ def test_windows_are_whole_steps_from_short_to_long() -> None:
     tokens = [sum(lengths[rows].sum() for rows in window) for window in picked]
     assert tokens == sorted(tokens)
     assert tokens[0] < 40 < 120 < tokens[-1]
-    assert pick_windows(batches, lengths, plan, 1, longest=True) == [batches[18:20]]
+    ragged = lengths.copy()
+    ragged[5] = 900  # with its neighbour, padded: more than the rows with the most tokens
+    assert pick_windows(batches, ragged, plan, 1, longest=True) == [batches[2:4]]
+    with pytest.raises(UserError, match="whole optimizer step"):
+        pick_windows([[0, 1], [2]], lengths, plan, 1)
 
 
 def test_ratios_compare_within_a_repeat() -> None:
@@ -59,7 +68,7 @@ def test_overhead_is_the_difference_within_a_repeat() -> None:
         for pair in pairs
         for name, seconds in zip(("train.py", "raw_loop"), pair, strict=True)
     ]
-    assert _overhead_ms(runs) == pytest.approx(2.0)
+    assert _overheads_ms(runs) == pytest.approx([10.0, 1.0, 2.0])
 
 
 def test_bars_are_drawn(tmp_path: Path) -> None:
@@ -67,20 +76,52 @@ def test_bars_are_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_step_moves_the_weights() -> None:
-    setup = build(["debug=tiny"])
-    loader = setup.datamodule.train_dataloader()
-    window = [setup.take(batch) for batch in islice(loader, setup.plan.accumulation)]
-    before = setup.learner.model.head.out_proj.weight.clone()
-    setup.step(setup.build_optimizer(), window)
-    assert not torch.equal(before, setup.learner.model.head.out_proj.weight)
+def test_a_step_is_one_of_the_trainer() -> None:
+    overrides = ["debug=tiny", "trainer=cpu", "trainer.micro_batch_size=8", "optim.schedule.warmup_fraction=0"]
+    overrides += ["model.network.dropout=0", "model.network.attention_dropout=0", "trainer.gradient_clip_val=0.01"]
+    ours, theirs = build(overrides), build(overrides)
+    loader = ours.datamodule.train_dataloader()
+    ours.step(ours.build_optimizer(), [ours.take(batch) for batch in islice(loader, ours.plan.accumulation)])
+    trainer = pl.Trainer(**TRAINER, max_epochs=2, max_steps=1, accumulate_grad_batches=4, gradient_clip_val=0.01)
+    trainer.fit(theirs.learner, theirs.datamodule)
+    found = theirs.learner.state_dict()
+    for name, value in ours.learner.state_dict().items():
+        torch.testing.assert_close(value, found[name], msg=name)
+
+
+def test_products_count_a_short_last_layer_once_for_the_rest() -> None:
+    model = build(["debug=tiny"]).learner.model
+    a_layer = 4 * 16 * 16 + 2 * 16 * 64  # queries, keys, values, output; feed-forward
+    assert products(model, short_last_layer=False) == 2 * a_layer
+    assert products(model, short_last_layer=True) == a_layer + 2 * 16 * 16
+
+
+def test_rungs_that_change_nothing_are_left_out() -> None:
+    names = [name for name, _ in climb([], Machine())]
+    assert not any("precision" in name for name in names)
+    assert sum(name.endswith("= default") for name in names) == 1
+    on_gpu = [name for name, _ in climb([], Machine(gpu_names=("H200",), gpu_bf16=True, gpu_memory_bytes=139 * 2**30))]
+    assert "precision as the plan chooses = default" in on_gpu
+    assert not any("random bits" in name or "attention as" in name for name in on_gpu)
+
+
+def test_a_finished_recipe_run_of_other_code_or_network_is_refused(tmp_path: Path) -> None:
+    wanted = compose("train", ["data=csv", "data.train_path=a.csv", "data.val_path=b.csv"])
+    record.write_text(tmp_path / record.CONFIG, OmegaConf.to_yaml(wanted))
+    commit = describe_here()["commit"]
+    _check_same_run(tmp_path, wanted, commit)
+    with pytest.raises(UserError, match="other code"):
+        _check_same_run(tmp_path, wanted, "abc")
+    wanted.model.network.dropout = 0.3
+    with pytest.raises(UserError, match="other network"):
+        _check_same_run(tmp_path, wanted, commit)
 
 
 def test_rungs_end_at_the_default() -> None:
     everything = [change for _, changes in RUNGS for change in changes]
-    default, climbed = compose("train", []), compose("train", everything)
+    default, climbed = compose("train", []), compose("train", [*PLAIN, *everything])
     assert default == climbed
-    assert len(RUNGS) == 8
+    assert compose("train", list(PLAIN)) != default
     assert all(compose("train", [*everything, *changes]) != default for _, changes in BEYOND)
 
 

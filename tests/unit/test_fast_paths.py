@@ -95,10 +95,11 @@ def test_an_encoder_with_attention_of_its_own_does_not_see_padding(tmp_path: Pat
     MPNetModel(
         MPNetConfig(vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
     ).save_pretrained(tmp_path)
-    model = TextClassifier(str(tmp_path), 2, attention="matmul").eval()
     alone = {name: value[2:, :2] for name, value in _batch().items()}
     padded = {name: value[2:] for name, value in _batch().items()}
-    torch.testing.assert_close(model(alone)["logits"], model(padded)["logits"])
+    for attention in ("matmul", "sdpa"):
+        model = TextClassifier(str(tmp_path), 2, attention=attention).eval()
+        torch.testing.assert_close(model(alone)["logits"], model(padded)["logits"])
 
 
 def test_every_dropout_is_on_in_training_and_off_in_evaluation(tiny_model: str) -> None:
@@ -110,6 +111,30 @@ def test_every_dropout_is_on_in_training_and_off_in_evaluation(tiny_model: str) 
             assert not torch.allclose(first, second), (settings, rates)
             model.eval()
             assert torch.equal(model(_batch())["logits"], model(_batch())["logits"])
+
+
+@pytest.mark.parametrize("attention", ["matmul", "sdpa"])
+def test_dropout_of_attention_acts_in_the_short_last_layer_too(tiny_model: str, attention: str) -> None:
+    model = _model(tiny_model, attention=attention, attention_dropout=0.5, short_last_layer=True)
+    hidden, layer = torch.randn(3, 7, 16), model.layers()[-1]
+    assert not torch.equal(layer(hidden), layer(hidden))
+    model.eval()
+    assert torch.equal(layer(hidden), layer(hidden))
+
+
+@pytest.mark.parametrize("settings", [{}, {"pooling": "mean"}, {"gradient_checkpointing": True}])
+def test_fast_paths_together_agree_with_the_plain_model_in_bf16(tiny_model: str, settings: dict[str, Any]) -> None:
+    plain = _model(tiny_model, attention="eager", **{k: v for k, v in settings.items() if k == "pooling"})
+    fast = _model(
+        tiny_model, attention="matmul", fast_dropout=True, short_last_layer=True, embeddings="used", **settings
+    )
+    fast.prepare(USED)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (logits, gradients), (others, other_gradients) = _score(plain), _score(fast)
+    torch.testing.assert_close(logits, others, rtol=0.05, atol=0.02)
+    for name, gradient in gradients.items():
+        if "word_embeddings" not in name:
+            torch.testing.assert_close(gradient, other_gradients[name], rtol=0.1, atol=0.02, msg=name)
 
 
 def test_fast_dropout_drops_its_share_and_keeps_the_mean() -> None:
@@ -210,7 +235,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(tiny_model: str) -> N
     torch.testing.assert_close(scores[0][0], scores[1][0])
     for name, gradient in scores[0][1].items():
         torch.testing.assert_close(gradient, scores[1][1][name], msg=name)
-    assert checkpointed.backbone.is_gradient_checkpointing
+    assert checkpointed.backbone.is_activation_checkpointing
 
 
 def test_compiled_layers_agree_and_are_not_compiled_anew_for_every_width(tiny_model: str) -> None:
@@ -218,9 +243,16 @@ def test_compiled_layers_agree_and_are_not_compiled_anew_for_every_width(tiny_mo
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     compiled.compile_layers(backend="eager")  # traces and guards as any backend, without a C++ compiler
+    compiled.train()
     for width in (5, 9, 6, 12, 7, 3, 15, 8):
         ids = torch.randint(7, 40, (3, width))
         batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        torch.testing.assert_close(plain(batch)["logits"], compiled(batch)["logits"])
+        expected, found = plain(batch)["logits"], compiled(batch)["logits"]
+        torch.testing.assert_close(expected, found)
+        for logits in (expected, found):
+            logits.logsumexp(-1).sum().backward()
+    for (name, one), other in zip(plain.named_parameters(), compiled.parameters(), strict=True):
+        if one.grad is not None and other.grad is not None:
+            torch.testing.assert_close(one.grad, other.grad, msg=name)
     assert 1 <= torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
     assert list(compiled.state_dict()) == list(plain.state_dict())

@@ -48,6 +48,12 @@ def test_fixed_batches_follow_the_recipe() -> None:
         assert (plan.micro_batch_size, plan.accumulation, plan.window_size) == (8, accumulation, 32)
 
 
+def test_auto_bounds_the_rows_of_a_pass_where_a_step_is_large() -> None:
+    for machine in (Machine(), Machine(gpu_names=("H200",), gpu_bf16=True, gpu_memory_bytes=139 * GIB)):
+        plan = _plan(machine, accumulation=64)
+        assert (plan.micro_batch_size, plan.accumulation, plan.window_size) == (32, 16, 512)
+
+
 def test_auto_finds_a_micro_batch_that_divides() -> None:
     small = Machine(num_cores=8, gpu_names=("T4", "T4"), gpu_memory_bytes=16 * GIB)
     plan = make_plan(AUTO | {"accumulation": 3}, batch_size=8, num_workers=4, machine=small)

@@ -1,5 +1,6 @@
 """Whole trainings of the smallest model: determinism, checkpoints, resume, early stopping."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -145,8 +146,11 @@ def test_learns_what_is_there_to_learn(tiny_model: str, tmp_path: Path) -> None:
     assert float(trainer.callback_metrics["val/f1"]) > 0.9
 
 
-def test_resume_on_other_data_is_refused(tiny_model: str, tmp_path: Path) -> None:
-    datamodule = make_datamodule(tiny_model, tmp_path)
-    datamodule.load_state_dict({"epoch": 1, "num_batches_done": 2})
-    with pytest.raises(UserError, match="other tokens in the data"):
-        datamodule.load_state_dict({"epoch": 1, "num_batches_done": 2, "used": "of other files"})
+def test_fingerprint_changes_with_order_and_labels(tiny_model: str, tmp_path: Path) -> None:
+    examples, val = make_examples(20), make_examples(6, seed=1)
+    relabelled = replace(examples, labels=1 - examples.labels)
+    found = {
+        make_datamodule(tiny_model, tmp_path, splits={"train": train, "val": val}).report()["fingerprint"]
+        for train in (examples, examples, examples.take(range(19, -1, -1)), examples.take(range(19)), relabelled)
+    }
+    assert len(found) == 4

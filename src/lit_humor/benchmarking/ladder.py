@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,18 +24,17 @@ from lit_humor.benchmarking.stepping import Setup, build, matmul_ceiling, synchr
 from lit_humor.core.batch import TRAIN, Batch
 from lit_humor.core.errors import UserError
 from lit_humor.data.tokens import TokenStore
-from lit_humor.engine import screen
-from lit_humor.engine.cli import choice
-from lit_humor.engine.hardware import Plan
+from lit_humor.engine import factory, screen
+from lit_humor.engine.cli import choice, compose
+from lit_humor.engine.hardware import Machine, Plan, look_at_machine
 from lit_humor.engine.training import peak_memory_bytes
 
 PLAIN = (
     *("data.padding=max_length", "data.length_grouped=false", "trainer.precision=32-true", "trainer.attention=sdpa"),
     *("model.network.embeddings=all", "model.network.fast_dropout=false", "model.network.short_last_layer=false"),
 )
-SHORT_LAST_LAYER = "last layer for the pooled token"
-DEFAULT = "precision as the plan chooses = the default"
-# (what it is called, what it changes on top of all rungs before it)
+DEFAULT = "default"
+# (what it is called, what it changes on top of all rungs before it); all together are the default
 RUNGS = (
     ("padded to 128, fp32", ()),
     ("padded to the longest of a batch", ("data.padding=longest",)),
@@ -43,8 +42,8 @@ RUNGS = (
     ("only embeddings in use learn", ("model.network.embeddings=used",)),
     ("dropout from cheap random bits", ("model.network.fast_dropout=true",)),
     ("attention as the plan chooses", ("trainer.attention=auto",)),
-    (SHORT_LAST_LAYER, ("model.network.short_last_layer=true",)),
-    (DEFAULT, ("trainer.precision=auto",)),
+    ("last layer for the pooled token", ("model.network.short_last_layer=true",)),
+    ("precision as the plan chooses", ("trainer.precision=auto",)),
 )
 BEYOND = (
     ("without dropout of attention", ("model.network.attention_dropout=0",)),
@@ -89,33 +88,48 @@ def run_ladder(cfg: DictConfig) -> dict[str, Any]:
     if cfg.profile != "own" and cfg.profile not in PROFILES:
         expected = f"one of own, {', '.join(PROFILES)}"
         raise UserError("profile", found=cfg.profile, expected=expected, fix="set profile=own")
-    rungs = {name: [*model_overrides(), *data_overrides(cfg), *chosen] for name, chosen in _climb(cfg)}
+    rungs = dict(climb([*model_overrides(), *data_overrides(cfg)], look_at_machine()))
     found = {name: Measured(name) for name in rungs}
     screen.show(f"{len(rungs)} rungs x {cfg.repeats} repeats x {cfg.steps} optimizer steps, interleaved")
     for _ in track(range(cfg.repeats), description="repeats"):
         for name, overrides in rungs.items():
             _measure(overrides, cfg.profile, cfg.steps, found[name])
+            gc.collect()
+            torch.cuda.empty_cache()  # for the processes that measure memory; nothing without a GPU
     for name in track(list(rungs) if cfg.memory else [], description="memory"):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             found[name].peak_memory_mib = pool.submit(measure_peak, rungs[name], cfg.profile).result()
     content = _content(cfg, list(found.values()))
-    text = _markdown(cfg, content)
-    theme = output.file_name(f"ladder_{cfg.name or cfg.profile}_{choice('model')}", content["machine"])
-    output.write(cfg.output, theme, content, text)
+    suite = "ladder" if cfg.profile == "own" else f"ladder_{cfg.profile}"
+    path = output.publish(cfg, suite, content, _markdown(cfg, content))
     paces = {rung["name"]: rung["tokens_per_second"] for rung in content["rungs"]}
-    bars(Path(cfg.output) / f"{theme}.png", paces, "real tokens a second (median and range)", _title(cfg, content))
-    screen.show(text)
+    bars(path.with_suffix(".png"), paces, "real tokens a second (median and range)", _title(cfg))
     return content
 
 
-def _climb(cfg: DictConfig) -> list[tuple[str, list[str]]]:
-    """Each rung's name and its overrides of ``train.py``."""
-    chosen, rungs = list(PLAIN), []
+def climb(overrides: Sequence[str], machine: Machine) -> list[tuple[str, list[str]]]:
+    """Each rung's name and its overrides of ``train.py``, without rungs that change nothing on this machine."""
+    chosen, rungs, before = [*overrides, *PLAIN], [], None
     for name, changes in RUNGS:
         chosen = [*chosen, *changes]
-        if name != SHORT_LAST_LAYER or cfg.model.network.pooling == "first":  # else it changes nothing
+        effect = _effect(chosen, machine)
+        if effect != before:
             rungs.append((name, chosen))
-    return rungs + [(f"default {name}", [*chosen, *changes]) for name, changes in BEYOND]
+        before = effect
+    rungs[-1] = (f"{rungs[-1][0]} = {DEFAULT}", chosen)
+    return rungs + [(f"{DEFAULT} {name}", [*chosen, *changes]) for name, changes in BEYOND]
+
+
+def _effect(overrides: Sequence[str], machine: Machine) -> dict[str, Any]:
+    """What a rung sets that makes a difference on this machine."""
+    cfg = compose("train", overrides)
+    plan, network = factory.build_plan(cfg, machine), cfg.model.network
+    return {
+        **{"padding": cfg.data.padding, "grouped": cfg.data.length_grouped, "embeddings": network.embeddings},
+        **{"fast_dropout": network.fast_dropout and plan.accelerator == "cpu"},
+        **{"short_last_layer": network.short_last_layer and network.pooling == "first"},
+        **{"attention": plan.attention, "precision": plan.precision},
+    }
 
 
 def _measure(overrides: Sequence[str], profile: str, steps: int, into: Measured) -> None:
@@ -135,7 +149,7 @@ def _measure(overrides: Sequence[str], profile: str, steps: int, into: Measured)
     into.rows = sum(len(batch["rows"]) for batch in everything)
     into.real_tokens = sum(int(batch["attention_mask"].sum()) for batch in everything)
     into.computed_tokens = sum(batch["input_ids"].numel() for batch in everything)
-    into.flops = 6.0 * into.real_tokens * _products(setup.learner.model, setup.cfg.model.network.short_last_layer)
+    into.flops = 6.0 * into.real_tokens * products(setup.learner.model, setup.cfg.model.network.short_last_layer)
     into.epoch_rows = len(setup.datamodule.tokens[TRAIN].lengths)
     into.precision = setup.plan.precision
 
@@ -159,7 +173,7 @@ def _windows(setup: Setup, profile: str, count: int, longest: bool = False) -> l
     return [[setup.take(loader.collate_fn(rows)) for rows in window] for window in windows]
 
 
-def _products(model: Any, short_last_layer: bool) -> int:
+def products(model: Any, short_last_layer: bool) -> int:
     """Weights of the encoder's linear layers that every token meets; of a short last layer keys and values only."""
     whole = [m.weight.numel() for m in model.layers().modules() if isinstance(m, nn.Linear)]
     last = [m.weight.numel() for m in model.layers()[-1].modules() if isinstance(m, nn.Linear)]
@@ -184,18 +198,21 @@ def pick_windows(
     per_step = plan.accumulation
     windows = [list(batches[i : i + per_step]) for i in range(0, len(batches), per_step)]
     windows = [window for window in windows if sum(map(len, window)) == plan.window_size]
+    if not windows:
+        found, expected = f"fewer than {plan.window_size} training rows", "rows for a whole optimizer step"
+        raise UserError("train_path or rows", found=found, expected=expected, fix="take more rows")
+    if longest:  # the one that computes most, padding included
+        return sorted(windows, key=lambda window: max(len(rows) * int(lengths[rows].max()) for rows in window))[-count:]
     windows.sort(key=lambda window: sum(int(lengths[rows].sum()) for rows in window))
-    if longest:
-        return windows[-count:]
     return [windows[int((index + 0.5) * len(windows) / count)] for index in range(count)]
 
 
 def _content(cfg: DictConfig, found: Sequence[Measured]) -> dict[str, Any]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     ceilings = {kind: matmul_ceiling(kind, device) for kind in {one.precision for one in found}}
-    base = statistics.median(found[0].seconds) / found[0].real_tokens
+    default = next(index for index, one in enumerate(found) if one.name.endswith(f"= {DEFAULT}"))
     rungs: list[dict[str, Any]] = []
-    for one in found:
+    for index, one in enumerate(found):
         seconds = statistics.median(one.seconds)
         rungs.append(
             {
@@ -207,46 +224,52 @@ def _content(cfg: DictConfig, found: Sequence[Measured]) -> dict[str, Any]:
                 "epoch_seconds": one.epoch_rows * seconds / one.rows,
                 "cores_busy": sum(one.cpu_seconds) / sum(one.seconds) / torch.get_num_threads(),
                 "peak_memory_mib": one.peak_memory_mib,
-                "ratio": base / (seconds / one.real_tokens),
+                "ratio": _times_faster(one, found[0]),
+                "ratio_before": _times_faster(one, found[max(min(index - 1, default), 0)]),
                 "padding_waste": 1 - one.real_tokens / one.computed_tokens,
                 "flop_utilisation": one.flops / seconds / ceilings[one.precision],
             }
         )
     asked = {"model": choice("model"), **{key: cfg[key] for key in ("profile", "repeats", "steps")}}
-    data = Path(cfg.train_path).name if cfg.train_path else "embedded corpus, English"
     ceiling = {kind: value / 1e9 for kind, value in ceilings.items()}
-    return {**output.describe_here(), "asked": asked, "data": data, "ceiling_gflops": ceiling, "rungs": rungs}
+    rest = {"asked": asked, "data": output.data_name(cfg), "ceiling_gflops": ceiling, "default": default}
+    return {**output.describe_here(), **rest, "rungs": rungs}
+
+
+def _times_faster(one: Measured, other: Measured) -> float:
+    """Real tokens a second of one against another: the median of the ratios within a repeat."""
+    share = one.real_tokens / other.real_tokens
+    return statistics.median(theirs / ours * share for ours, theirs in zip(one.seconds, other.seconds, strict=True))
 
 
 def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
     ceilings = ", ".join(f"{value:.0f} GFLOPS in {kind}" for kind, value in content["ceiling_gflops"].items())
-    data = "train_path=<train> " if cfg.train_path else ""
-    default = next(index for index, rung in enumerate(content["rungs"]) if rung["name"] == DEFAULT)
     lines = [
-        f"# {_title(cfg, content)}",
+        f"# {_title(cfg)}",
         "",
-        f"- Command: `python src/lit_humor/bench.py suite=ladder model={choice('model')} {data}profile={cfg.profile} "
-        f"repeats={cfg.repeats} steps={cfg.steps}`",
-        f"- {cfg.steps} optimizer steps of 32 rows, evenly spaced from the shortest to the longest of an epoch; "
-        "forward, backward, clip, fused AdamW; interleaved; median of the repeats, range in brackets.",
-        "- Ratios compare real tokens a second, padding not counted. FLOP use: the encoder's linear products for real "
-        f"tokens against a measured product of large square matrices ({ceilings}).",
-        "- Cores busy: share of the CPU's threads. Peak: memory of the GPU, or of the process on a CPU, at the longest "
-        "step of an epoch, each rung in a process of its own; empty where memory=false.",
-        output.machine_line(content["machine"], content["rungs"][default]["precision"]),
+        output.command_line(),
+        f"- {cfg.steps} optimizer steps, evenly spaced from the shortest to the longest of an epoch: forward, "
+        "backward, clip, fused AdamW; batches made beforehand; interleaved; median of the repeats, range in brackets.",
+        "- Ratios compare real tokens a second within a repeat, padding not counted; rungs below the default stand "
+        "against the default. Rungs that change nothing on this machine are left out. s / epoch: of such steps alone.",
+        "- FLOP use: the encoder's linear products for real tokens against a measured product of large square "
+        f"matrices ({ceilings}). Cores busy: share of the CPU's threads.",
+        "- Peak: memory of the GPU, or of the process on a CPU, at the step that computes most, each rung in a process "
+        "of its own; empty where memory=false.",
+        output.machine_line(content["machine"]),
         output.commit_line([content]),
         "",
     ]
-    header = ["rung", "real tokens/s", "rows/s", "s / epoch", "x baseline", "x rung before", "padding"]
-    rows, before = [], content["rungs"][0]["ratio"]
-    for index, rung in enumerate(content["rungs"]):
-        cells = [rung["name"], output.median_range(rung["tokens_per_second"], 0), f"{rung['rows_per_second']:.1f}"]
-        cells += [f"{rung['epoch_seconds']:.0f}", f"{rung['ratio']:.2f}", f"{rung['ratio'] / before:.2f}"]
+    header = ["rung", "precision", "real tokens/s", "rows/s", "s / epoch", "x baseline", "x rung before", "padding"]
+    rows = []
+    for rung in content["rungs"]:
+        cells = [rung["name"], rung["precision"], output.median_range(rung["tokens_per_second"], 0)]
+        cells += [f"{rung['rows_per_second']:.1f}", f"{rung['epoch_seconds']:.0f}"]
+        cells += [f"{rung['ratio']:.2f}", f"{rung['ratio_before']:.2f}"]
         cells += [f"{rung['padding_waste']:.1%}", f"{rung['cores_busy']:.0%}", f"{rung['flop_utilisation']:.0%}"]
         rows.append([*cells, "" if rung["peak_memory_mib"] is None else f"{rung['peak_memory_mib']:.0f}"])
-        before = content["rungs"][min(index, default)]["ratio"]
     return "\n".join(lines + output.table([*header, "cores busy", "FLOP use", "peak MiB"], rows)) + "\n"
 
 
-def _title(cfg: DictConfig, content: Mapping[str, Any]) -> str:
-    return f"Ladder: {choice('model')}, {content['data']}, length profile {cfg.profile}"
+def _title(cfg: DictConfig) -> str:
+    return output.title("Ladder", cfg) + ("" if cfg.profile == "own" else f", length profile {cfg.profile}")

@@ -19,8 +19,8 @@ from rich.progress import track
 from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides
 from lit_humor.core.batch import TRAIN
-from lit_humor.engine import factory, screen
-from lit_humor.engine.cli import choice, compose
+from lit_humor.engine import factory
+from lit_humor.engine.cli import compose
 from lit_humor.engine.hardware import look_at_machine
 from lit_humor.engine.training import peak_memory_bytes
 
@@ -38,10 +38,7 @@ def run_loader(cfg: DictConfig) -> dict[str, Any]:
             overrides = [*model_overrides(), *data_overrides(cfg)]
             runs.append(pool.submit(measure_size, size, overrides, folder).result())
     content = {**output.describe_here(), "runs": runs}
-    text = _markdown(cfg, content)
-    theme = f"loader_{cfg.name or 'corpus'}_{choice('model')}"
-    output.write(cfg.output, output.file_name(theme, content["machine"]), content, text)
-    screen.show(text)
+    output.publish(cfg, "loader", content, _markdown(cfg, content))
     return content
 
 
@@ -97,14 +94,13 @@ def _resident_bytes() -> int:
 
 def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
     lines = [
-        f"# From a file to the first batch: {choice('model')}",
+        f"# {output.title('From a file to the first batch', cfg)}",
         "",
-        f"- Command: `python src/lit_humor/bench.py suite=loader model={choice('model')} "
-        f"'sizes=[{','.join(map(str, cfg.sizes))}]'`",
+        output.command_line(),
         "- A CSV of texts of the data set, each with a number behind it. Microseconds a row: read = read and check the "
         "file, split off 10 %; tokenize = with an empty cache; cached = the same again; report = counts.",
         "- First batch: milliseconds from the loader to the first batch. Memory: of the process after all of it.",
-        output.machine_line(content["machine"], "none"),
+        output.machine_line(content["machine"]),
         output.commit_line([content]),
         "",
     ]

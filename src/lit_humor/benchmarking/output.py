@@ -1,21 +1,39 @@
-"""Where benchmarks write, and the lines that every table carries: machine, versions, commit, date."""
+"""Where benchmarks write, and the lines that every table carries: command, machine, commit, date."""
 
 from __future__ import annotations
 
+import shlex
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
+from lit_humor.engine import screen
+from lit_humor.engine.cli import choice, typed_overrides
 from lit_humor.engine.rundir import describe_environment
 from lit_humor.runs import record
 
 
-def file_name(theme: str, machine: Mapping[str, Any]) -> str:
-    """``<theme>_<hardware>_<yyyymm>``, without an ending."""
-    hardware = machine["gpus"][0].replace(" ", "-").lower() if machine["gpus"] else "cpu"
-    return f"{theme}_{hardware}_{time.strftime('%Y%m')}"
+def data_name(cfg: DictConfig) -> str:
+    """Of the data that is measured on: ``name``, else the folder of ``train_path``, else ``corpus``."""
+    return cfg.name or (Path(cfg.train_path).absolute().parent.name if cfg.train_path else "corpus")
+
+
+def title(what: str, cfg: DictConfig) -> str:
+    """``<what>: <model>, <data>``."""
+    return f"{what}: {choice('model')}, {data_name(cfg)}"
+
+
+def command_line() -> str:
+    """What was typed, as a line of Markdown; absolute paths by the name of their key."""
+    typed = []
+    for override in typed_overrides():
+        key, _, value = override.partition("=")
+        typed.append(f"{key}=<{key}>" if value.startswith("/") else shlex.quote(override))
+    return f"- Command: `{' '.join(['python src/lit_humor/bench.py', *typed])}`"
 
 
 def describe_here() -> dict[str, Any]:
@@ -29,10 +47,10 @@ def describe_here() -> dict[str, Any]:
     }
 
 
-def machine_line(machine: Mapping[str, Any], precision: str) -> str:
+def machine_line(machine: Mapping[str, Any]) -> str:
     """The machine as a line of Markdown."""
     gpus = ", ".join(machine["gpus"]) or "none"
-    return f"- Machine: {machine['processor']}, {machine['threads']} threads, GPUs: {gpus}; precision {precision}."
+    return f"- Machine: {machine['processor']}, {machine['threads']} threads, GPUs: {gpus}."
 
 
 def commit_line(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -41,10 +59,20 @@ def commit_line(runs: Sequence[Mapping[str, Any]]) -> str:
     return f"- Commit: {', '.join(commits)}; {time.strftime('%Y-%m-%d')}."
 
 
-def write(folder: str | Path, name: str, content: Any, markdown: str) -> None:
-    """Write ``<name>.json`` and ``<name>.md``."""
-    record.write_json(Path(folder) / f"{name}.json", content)
-    record.write_text(Path(folder) / f"{name}.md", markdown)
+def write(cfg: DictConfig, suite: str, machine: Mapping[str, Any], content: Any, markdown: str) -> Path:
+    """Write ``<suite>_<data>_<model>_<hardware>_<yyyymm>`` .json and .md; return that name in its folder."""
+    hardware = machine["gpus"][0].replace(" ", "-").lower() if machine["gpus"] else "cpu"
+    name = f"{suite}_{data_name(cfg)}_{choice('model')}_{hardware}_{time.strftime('%Y%m')}"
+    record.write_json(Path(cfg.output) / f"{name}.json", content)
+    record.write_text(Path(cfg.output) / f"{name}.md", markdown)
+    return Path(cfg.output) / name
+
+
+def publish(cfg: DictConfig, suite: str, content: Mapping[str, Any], markdown: str) -> Path:
+    """Write, as ``write`` does, and show the table."""
+    path = write(cfg, suite, content["machine"], content, markdown)
+    screen.show(markdown, f"Written: {path}.md, {path}.json")
+    return path
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

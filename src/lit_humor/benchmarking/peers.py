@@ -21,9 +21,9 @@ from lit_humor.benchmarking.peer_trainers import PEERS, RAW, train_peer
 from lit_humor.benchmarking.plots import bars
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.engine import screen
-from lit_humor.engine.cli import choice
 from lit_humor.runs import record
 
+_TO_THE_END = ("callbacks.early_stopping=null", "callbacks.best_checkpoint=null")
 OURS, HF_DEFAULT, HF_BEST, HF_FIXED = "train.py", "hf_default", "hf_best", "hf_fixed_padding"
 
 
@@ -45,40 +45,31 @@ def run_peers(cfg: DictConfig) -> dict[str, Any]:
         raise UserError("seeds", found="none", expected="one or more", fix="set seeds=[1,2,3]")
     for repeat in track(range(cfg.repeats), description="repeats"):
         seed = cfg.seeds[repeat % len(cfg.seeds)]
-        runs.append(_ours(cfg, epochs, seed))
-        for name in PEERS:
-            overrides = [*model_overrides(), *data_overrides(cfg), f"seed={seed}"]
+        # To the end of every epoch, the schedule too, and the weights of the last step: as the others do.
+        whole = (f"trainer.max_epochs={epochs}", f"trainer.schedule_epochs={epochs}", *_TO_THE_END)
+        overrides = [*model_overrides(), *data_overrides(cfg), f"seed={seed}", *whole]
+        for name in names if repeat % 2 == 0 else reversed(names):  # a machine that slows down slows none alone
+            if name == OURS:
+                runs.append(_ours(cfg, overrides))
+                continue
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                runs.append(pool.submit(train_peer, name, overrides, epochs).result())
+                runs.append(pool.submit(train_peer, name, overrides).result())
     content = {
         **{**output.describe_here(), "epochs": epochs, "runs": runs, "ratios": _ratios(runs)},
-        "overhead_ms_per_step": _overhead_ms(runs),
+        "overhead_ms_per_step": _overheads_ms(runs),
     }
-    text = _markdown(cfg, content)
-    theme = output.file_name(f"peers_{cfg.name or _data_name(cfg)}_{choice('model')}", content["machine"])
-    output.write(cfg.output, theme, content, text)
+    path = output.publish(cfg, "peers", content, _markdown(cfg, content))
     seconds = {name: _seconds(runs, name) for name in names}
-    bars(Path(cfg.output) / f"{theme}.png", seconds, "seconds of training (median and range)", _title(cfg))
-    screen.show(text)
+    bars(path.with_suffix(".png"), seconds, "seconds of training (median and range)", output.title("Trainers", cfg))
     return content
 
 
-def _title(cfg: DictConfig) -> str:
-    data = Path(cfg.train_path).name if cfg.train_path else "embedded corpus, English"
-    return f"Trainers: {choice('model')}, {data}"
-
-
-def _data_name(cfg: DictConfig) -> str:
-    return Path(cfg.train_path).absolute().parent.name if cfg.train_path else "corpus"
-
-
-def _ours(cfg: DictConfig, epochs: int, seed: int) -> dict[str, Any]:
-    """Train with train.py and its defaults, but for the number of epochs."""
+def _ours(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """Train with train.py and its defaults, but for what the comparison needs."""
     run_id = f"bench-peers-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = Path(cfg.paths.logs_dir) / run_id
-    chosen = [f"seed={seed}", f"trainer.max_epochs={epochs}", "baseline=false", f"paths.logs_dir={cfg.paths.logs_dir}"]
     start = time.perf_counter()
-    train(run_id, [*chosen, *model_overrides(), *data_overrides(cfg)])
+    train(run_id, [*overrides, "baseline=false", f"paths.logs_dir={cfg.paths.logs_dir}"])
     wall = time.perf_counter() - start
     result = record.read_json(folder / record.RESULT)
     with (folder / record.METRICS).open(newline="") as file:
@@ -87,7 +78,7 @@ def _ours(cfg: DictConfig, epochs: int, seed: int) -> dict[str, Any]:
     plan = record.read_json(folder / record.ENVIRONMENT)["plan"]
     shutil.rmtree(folder)
     return {
-        **{"name": OURS, "seed": seed, "seconds": seconds, "wall_seconds": wall, "steps": result["steps"]},
+        **{"name": OURS, "seconds": seconds, "wall_seconds": wall, "steps": result["steps"]},
         **{"f1": found["f1"], "accuracy": found["accuracy"], "precision": plan["precision"]},
         "peak_memory_mib": result["peak_memory_bytes"] / 2**20,
     }
@@ -108,39 +99,51 @@ def _ratios(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {key: ratio(name) for key, name in names.items()}
 
 
-def _overhead_ms(runs: Sequence[Mapping[str, Any]]) -> float:
-    """What a step of train.py takes longer than one of the raw loop: median of the differences within a repeat."""
+def _overheads_ms(runs: Sequence[Mapping[str, Any]]) -> list[float]:
+    """What a step of train.py takes longer than one of the raw loop, in each repeat."""
     pairs = zip(_seconds(runs, OURS), _seconds(runs, RAW), strict=True)
-    return 1e3 * statistics.median(ours - raw for ours, raw in pairs) / runs[0]["steps"]
+    return [1e3 * (ours - raw) / runs[0]["steps"] for ours, raw in pairs]
 
 
 def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
     runs = content["runs"]
-    typed = "train_path=<train> val_path=<val> " if cfg.train_path else ""
     ours = statistics.median(_seconds(runs, OURS))
     lines = [
-        f"# {_title(cfg)}",
+        f"# {output.title('Trainers', cfg)}",
         "",
-        f"- Command: `python src/lit_humor/bench.py suite=peers model={choice('model')} {typed}repeats={cfg.repeats} "
-        f"max_epochs={content['epochs']}`",
+        output.command_line(),
         f"- Epochs: {content['epochs']}; batches of 32 rows, the same rows, learning rate, number of steps; "
         "seconds are those of the training steps, without start, validation and saving; median of the repeats, range "
-        "in brackets; every training in a process of its own.",
+        "in brackets; every training in a process of its own, in turns forwards and backwards.",
         "- hf_default: Hugging Face Trainer as it comes (fp32, padded per batch, fused AdamW). hf_best: "
         "with rows of like length, and bf16 where the machine has it. hf_fixed_padding: hf_default with every row "
         "padded to 128. pytorch: a loop of twenty lines. These four without class weights, smoothing and layer decay.",
         "- raw_loop: the steps of train.py without Lightning, callbacks and logging; train.py takes "
-        f"{content['overhead_ms_per_step']:.2f} ms a step more (median over the repeats).",
-        output.machine_line(content["machine"], runs[0]["precision"]),
+        f"{output.median_range(content['overhead_ms_per_step'], 2)} ms a step more.",
+        output.machine_line(content["machine"]),
         output.commit_line([content]),
         "",
     ]
-    header = ["trainer", "train seconds", "train.py is x faster", "steps", "F1 of humor", "accuracy", "peak MiB"]
+    header = [
+        "trainer",
+        "precision",
+        "train seconds",
+        "train.py is x faster",
+        "steps",
+        "F1 of humor",
+        "accuracy",
+        "peak MiB",
+    ]
     rows = []
-    for name in dict.fromkeys(run["name"] for run in runs):
+    for name in (OURS, *PEERS):
         mine = [run for run in runs if run["name"] == name]
         seconds = [run["seconds"] for run in mine]
-        cells = [name, output.median_range(seconds, 1), f"{statistics.median(seconds) / ours:.2f}"]
+        cells = [
+            name,
+            mine[0]["precision"],
+            output.median_range(seconds, 1),
+            f"{statistics.median(seconds) / ours:.2f}",
+        ]
         cells += [str(mine[0]["steps"])]
         cells += [output.mean_sd([run[key] for run in mine], 3) for key in ("f1", "accuracy")]
         rows.append([*cells, f"{statistics.median(run['peak_memory_mib'] for run in mine):.0f}"])

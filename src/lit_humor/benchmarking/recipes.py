@@ -16,7 +16,7 @@ from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides, train
 from lit_humor.core.errors import UserError
 from lit_humor.engine import screen
-from lit_humor.engine.cli import choice
+from lit_humor.engine.cli import choice, compose
 from lit_humor.runs import record
 
 METRICS = ("accuracy", "f1", "f1_macro", "f1_weighted", "mcc", "auroc", "calibration_error")
@@ -31,38 +31,33 @@ def run_recipes(cfg: DictConfig) -> None:
     for key in ("train_path", "val_path"):
         if not cfg[key] or not Path(cfg[key]).is_file():
             raise UserError(key, found=str(cfg[key]), expected="a file", fix=f"set {key}=<csv>")
-    name = cfg.name or Path(cfg.train_path).absolute().parent.name
     todo = [(seed, experiment) for seed in cfg.seeds for experiment in cfg.experiments]
     screen.show(f"{len(todo)} trainings: " + ", ".join(f"{experiment} seed {seed}" for seed, experiment in todo))
     runs: list[dict[str, Any]] = []
     for seed, experiment in todo:
-        runs.append(_measure(cfg, name, experiment, seed))
-        text = _write(cfg, name, runs)  # after every run, so that nothing measured is lost
+        runs.append(_measure(cfg, experiment, seed))
+        text = markdown(cfg, runs)
+        output.write(cfg, "recipes", runs[0]["machine"], runs, text)  # after every run: nothing measured is lost
     screen.show(text)
 
 
-def _measure(cfg: DictConfig, name: str, experiment: str, seed: int) -> dict[str, Any]:
-    run_id = f"bench-{name}-{choice('model')}-{experiment}-{cfg.max_epochs or 'all'}-epochs-seed-{seed}"
+def _measure(cfg: DictConfig, experiment: str, seed: int) -> dict[str, Any]:
+    run_id = (
+        f"bench-{output.data_name(cfg)}-{choice('model')}-{experiment}-{cfg.max_epochs or 'all'}-epochs-seed-{seed}"
+    )
     folder = Path(cfg.paths.logs_dir) / run_id
+    epochs = [f"trainer.max_epochs={cfg.max_epochs}"] if cfg.max_epochs else []
+    chosen = [f"experiment={experiment}", f"seed={seed}", f"paths.logs_dir={cfg.paths.logs_dir}", *epochs]
+    chosen += [*model_overrides(), *data_overrides(cfg)]
     status = folder / record.STATUS
     if not status.is_file() or record.read_json(status)["state"] != record.DONE:
         if folder.exists():  # a run that did not finish
             folder.rename(folder.with_name(f"{run_id}-unfinished-{int(time.time())}"))
         screen.show(f"\n{experiment}, seed {seed}: {folder}")
-        epochs = [f"trainer.max_epochs={cfg.max_epochs}"] if cfg.max_epochs else []
-        chosen = [f"experiment={experiment}", f"seed={seed}", f"paths.logs_dir={cfg.paths.logs_dir}", *epochs]
-        train(run_id, [*chosen, *model_overrides(), *data_overrides(cfg)])
-    saved = OmegaConf.load(folder / record.CONFIG)
-    asked = [os.path.abspath(path) for path in (cfg.train_path, cfg.val_path)]
-    if [saved.data.train_path, saved.data.val_path] != asked:
-        raise UserError(
-            str(folder),
-            found=f"a run on other data ({saved.data.train_path})",
-            expected=f"one on {cfg.train_path}",
-            fix="set name=<another name of the data>",
-        )
-    result = record.read_json(folder / record.RESULT)
+        train(run_id, chosen)
     environment = record.read_json(folder / record.ENVIRONMENT)
+    _check_same_run(folder, compose("train", chosen), environment["commit"])
+    result = record.read_json(folder / record.RESULT)
     found = result["results"]["val"]
     return {
         "experiment": experiment,
@@ -87,28 +82,39 @@ def _epoch_seconds(metrics: Path) -> list[float]:
         return [float(row["time/epoch_seconds"]) for row in csv.DictReader(file) if row["time/epoch_seconds"]]
 
 
-def _write(cfg: DictConfig, name: str, runs: list[dict[str, Any]]) -> str:
-    """Write the table; return it."""
-    text = markdown(cfg, name, runs)
-    theme = f"recipes_{name}_{choice('model')}"
-    output.write(cfg.output, output.file_name(theme, runs[0]["machine"]), runs, text)
-    return text
+def _check_same_run(folder: Path, wanted: DictConfig, commit: str) -> None:
+    """Refuse a finished run of the same name that is not what is asked for now."""
+    saved, here = OmegaConf.load(folder / record.CONFIG), output.describe_here()["commit"]
+    pairs = {
+        "code": (commit, here),
+        "data": tuple(
+            [os.path.abspath(config.data[key]) for key in ("train_path", "val_path")] for config in (saved, wanted)
+        ),
+        "network": tuple(OmegaConf.to_container(config.model.network, resolve=True) for config in (saved, wanted)),
+    }
+    for what, (found, expected) in pairs.items():
+        if found != expected:
+            raise UserError(
+                str(folder),
+                found=f"a run of other {what} ({found})",
+                expected=str(expected),
+                fix="set name=<another name of the data>, or move the folder away",
+            )
 
 
-def markdown(cfg: DictConfig, name: str, runs: Sequence[dict[str, Any]]) -> str:
+def markdown(cfg: DictConfig, runs: Sequence[dict[str, Any]]) -> str:
     """The table with everything that is needed to measure it again."""
     first = runs[0]
     seeds = " ".join(str(seed) for seed in cfg.seeds)
     epochs = f"{cfg.max_epochs} epochs" if cfg.max_epochs else "the recipe's own epochs"
     lines = [
-        f"# Recipes on {name} with {choice('model')}",
+        f"# {output.title('Recipes', cfg)}",
         "",
-        f"- Command: `python src/lit_humor/bench.py suite=recipes model={choice('model')} train_path=<train> "
-        "val_path=<val>" + (f" max_epochs={cfg.max_epochs}`" if cfg.max_epochs else "`"),
+        output.command_line(),
         f"- Data: {Path(cfg.train_path).name} for training, {first['rows']} rows of {Path(cfg.val_path).name} "
         "for the numbers; these rows also choose the best epoch, so all numbers flatter a little.",
         f"- {epochs}; seeds {seeds}; mean ± standard deviation over the seeds that are there; f1 is that of humor.",
-        output.machine_line(first["machine"], first["precision"]),
+        output.machine_line(first["machine"]) + f" Precision {first['precision']}.",
         "- s / epoch: wall time of an epoch with its validation, median over all epochs of all seeds; CPU-s: CPU "
         "seconds of the fit over its epochs, median over the seeds: compare these where other work shared the machine.",
         output.commit_line(runs),

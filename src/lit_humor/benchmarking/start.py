@@ -16,8 +16,6 @@ from rich.progress import track
 from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides, train_command
 from lit_humor.core.errors import UserError
-from lit_humor.engine import screen
-from lit_humor.engine.cli import choice
 from lit_humor.runs import record
 
 _PEER = "import torch, lightning.pytorch, transformers"
@@ -35,10 +33,7 @@ def run_start(cfg: DictConfig) -> dict[str, Any]:
             for name in ("empty cache", "full cache"):
                 seconds[name].append(_seconds_to_training(cfg, Path(folder), name.replace(" ", "-")))
     content = {**output.describe_here(), "seconds": seconds}
-    text = _markdown(cfg, content)
-    theme = f"start_{cfg.name or 'corpus'}_{choice('model')}"
-    output.write(cfg.output, output.file_name(theme, content["machine"]), content, text)
-    screen.show(text)
+    output.publish(cfg, "start", content, _markdown(cfg, content))
     return content
 
 
@@ -66,12 +61,12 @@ def _seconds_to_training(cfg: DictConfig, folder: Path, run_id: str) -> float:
 
 def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
     lines = [
-        f"# From the command to the first step: {choice('model')}",
+        f"# {output.title('From the command to the first step', cfg)}",
         "",
-        f"- Command: `python src/lit_humor/bench.py suite=start model={choice('model')} repeats={cfg.repeats}`",
+        output.command_line(),
         f"- Imports alone: `python -c '{_PEER}'`. The others: until train.py is about to take its first step. "
         "Interleaved; median of the repeats, range in brackets.",
-        output.machine_line(content["machine"], "none"),
+        output.machine_line(content["machine"]),
         output.commit_line([content]),
         "",
     ]

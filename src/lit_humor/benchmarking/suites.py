@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from lit_humor.benchmarking.inference import run_inference
-from lit_humor.benchmarking.ladder import DEFAULT, run_ladder
+from lit_humor.benchmarking.ladder import run_ladder
 from lit_humor.benchmarking.loader import run_loader
 from lit_humor.benchmarking.peers import run_peers
 from lit_humor.benchmarking.recipes import run_recipes
@@ -30,7 +30,7 @@ def run_quick(cfg: DictConfig) -> dict[str, Any]:
     for_ladder.update(short)
     for_peers.update({**short, "repeats": 1, "rows": cfg.rows or _QUICK_ROWS})
     ladder, peers = run_ladder(for_ladder), run_peers(for_peers)
-    waste = next(rung["padding_waste"] for rung in ladder["rungs"] if rung["name"] == DEFAULT)
+    waste = ladder["rungs"][ladder["default"]]["padding_waste"]
     content = {"ratios": {**peers["ratios"], "padding_waste": waste}, "ladder": ladder, "peers": peers}
     record.write_json(Path(cfg.output) / QUICK_JSON, content)
     told = ", ".join(f"{name} {value:.3g}" for name, value in content["ratios"].items())

@@ -15,6 +15,7 @@ _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 ANYWHERE = ("sdpa", "eager", "matmul")  # attention backends that run on every device
 _ATTENTIONS = (*ANYWHERE, "flash_attention_2", "flex_attention")
 _ROOMY_GPU_BYTES = 40 * 2**30
+_ROOMY_FACTOR = 4  # batches of a recipe that are passed at once where there is room
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,10 +180,12 @@ def _best_attention(accelerator: str) -> tuple[str, str]:
 
 def _best_micro_batch(machine: Machine, accelerator: str, rows: int, batch_size: int) -> tuple[int, str]:
     """Rows of a micro-batch when one device has ``rows`` rows a step."""
-    if accelerator == "cpu" or machine.gpu_memory_bytes >= _ROOMY_GPU_BYTES:
-        return rows, "all rows of the step at once: same gradient, fewer passes"
-    size = max(n for n in range(1, min(rows, batch_size) + 1) if rows % n == 0)
-    return size, "as in the recipe, or fewer to divide the step"
+    is_roomy = accelerator == "cpu" or machine.gpu_memory_bytes >= _ROOMY_GPU_BYTES
+    most = batch_size * (_ROOMY_FACTOR if is_roomy else 1)
+    size = max(n for n in range(1, min(rows, most) + 1) if rows % n == 0)
+    if size == rows:
+        return size, "all rows of the step at once: same gradient, fewer passes"
+    return size, f"at most {most} rows a pass for the sake of memory, in equal parts of the step"
 
 
 def _accumulation(window: int, micro: int, devices: int) -> int:

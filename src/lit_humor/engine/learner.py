@@ -35,7 +35,6 @@ class Learner(pl.LightningModule):
 
     metrics: Mapping[str, ClassificationMetrics]
     mean_losses: Mapping[str, MeanMetric]
-    train_totals: Tensor  # [2] float32
 
     def __init__(
         self,
@@ -51,7 +50,8 @@ class Learner(pl.LightningModule):
         self.metrics = nn.ModuleDict(metrics)  # type: ignore[assignment]
         self.mean_losses = nn.ModuleDict({stage: _mean_loss() for stage in metrics})  # type: ignore[assignment]
         # Sum of losses and rows since the last validation; a metric object would cost a host sync every step.
-        self.register_buffer("train_totals", torch.zeros(2), persistent=False)
+        # No buffer: DDP would overwrite it with that of the first process.
+        self.train_totals = torch.zeros(2)
         self.optimizer, self.window_size, self.schedule_epochs = optimizer, window_size, schedule_epochs
         self.num_warmup_steps = 0
         self.last_loss = torch.tensor(float("nan"))
@@ -63,7 +63,7 @@ class Learner(pl.LightningModule):
         num_rows = batch["row_weights"].sum()
         total = losses.detach().sum()
         self.last_loss = total / num_rows.clamp(min=1)
-        self.train_totals += torch.stack((total, num_rows))
+        self.train_totals = self.train_totals.to(total) + torch.stack((total, num_rows))
         return losses.sum() * (self.trainer.accumulate_grad_batches * self.trainer.world_size / self.window_size)
 
     def validation_step(self, batch: Batch, batch_index: int) -> Outcome:  # type: ignore[override]

@@ -22,9 +22,9 @@ def show_plan() -> None:
     ]
     if machine.gpu_names:
         kinds = {
-            "flash": torch.backends.cuda.is_flash_attention_available(),
+            "flash attention": torch.backends.cuda.is_flash_attention_available(),
             "cuDNN": torch.backends.cudnn.is_available(),
         }
-        rows.append(("attention kernels", ", ".join(name for name, there in kinds.items() if there) or "plain only"))
+        rows.append(("torch is built with", ", ".join(name for name, there in kinds.items() if there) or "neither"))
     screen.show(screen.table("Devices", ("what", "found"), rows))
     screen.show(screen.plan_table(factory.build_plan(compose("train", []), machine)))

@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +48,8 @@ def train(cfg: DictConfig) -> None:
     datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
     datamodule.check_fit_for_training()
     report = datamodule.report()
+    if resumed:
+        _check_same_data(resumed, report)
     screen.show(*screen.data_tables(report))
     learner = factory.build_learner(cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan)
     screen.show(screen.group_table(learner.parameter_groups(), cfg.optim.learning_rate, cfg.optim.lr_scale))
@@ -106,6 +108,18 @@ def score(
 def _prefix() -> str:
     """First part of a run's name: its experiment."""
     return choice("experiment") or "default"
+
+
+def _check_same_data(run_dir: Path, report: Mapping[str, Any]) -> None:
+    """Refuse to go on with other rows: order, class weights and embeddings belong to the old."""
+    before = record.read_json(run_dir / record.DATA_REPORT)
+    if report["fingerprint"] != before.get("fingerprint", report["fingerprint"]):
+        raise UserError(
+            f"resume={run_dir}",
+            found="other texts, labels or order in the data than when this run stopped",
+            expected="the same files",
+            fix="bring back the files that config.yaml names, or start a new run",
+        )
 
 
 def _config_to_resume(cfg: DictConfig) -> tuple[Path, DictConfig]:

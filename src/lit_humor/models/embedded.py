@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import importlib.util
-import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -104,7 +103,7 @@ def random_xlm_roberta(
             torch.manual_seed(0)
             XLMRobertaModel(config, add_pooling_layer=False).save_pretrained(unfinished)
         try:
-            shutil.move(unfinished, folder)
+            unfinished.rename(folder)
         except OSError:
             if not folder.is_dir():  # else another process made the same folder first
                 raise

@@ -51,6 +51,6 @@ class UsedRowsEmbedding(nn.Module):
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         whole = state_dict.get(f"{prefix}weight")
         if whole is not None and whole.shape == self.table.shape:
-            self.table = whole.detach().to(self.table)
+            self.table = whole.detach().to(self.table, copy=True)
             state_dict = {**state_dict, f"{prefix}weight": whole[self.rows]}
         super()._load_from_state_dict(state_dict, prefix, *args)

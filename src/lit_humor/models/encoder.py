@@ -82,7 +82,7 @@ class TextClassifier(nn.Module):
         if short_last_layer and pooling == "first" and attention in MASKED_BY_ROWS:
             keep_first_token_only(self.layers()[-1])
         if gradient_checkpointing:
-            self.backbone.gradient_checkpointing_enable({"use_reentrant": False})
+            self.backbone.activation_checkpointing_enable({"use_reentrant": False})
 
     def prepare(self, used_tokens: np.ndarray) -> None:
         """Make ready for training on data in which only these token ids occur [U]; before the optimizer is built."""
@@ -195,14 +195,15 @@ def max_positions(config: PretrainedConfig) -> int:
 
 
 def _load_backbone(pretrained: str, config: PretrainedConfig, attention: str, with_weights: bool) -> PreTrainedModel:
+    backend = None if attention == "sdpa" else attention  # None: sdpa, or eager where an encoder has none
     if not with_weights:
-        backbone = AutoModel.from_config(config, attn_implementation=attention)
+        backbone = AutoModel.from_config(config, attn_implementation=backend)
     else:
         try:
             backbone = AutoModel.from_pretrained(
                 pretrained,
                 config=config,
-                attn_implementation=attention,
+                attn_implementation=backend,
                 dtype=torch.float32,
                 trust_remote_code=False,
             )
