@@ -90,16 +90,20 @@ def run_ladder(cfg: DictConfig) -> dict[str, Any]:
         raise UserError("profile", found=cfg.profile, expected=expected, fix="set profile=own")
     rungs = dict(climb([*model_overrides(), *data_overrides(cfg)], look_at_machine()))
     found = {name: Measured(name) for name in rungs}
+    ceilings: dict[str, float] = {}
     screen.show(f"{len(rungs)} rungs x {cfg.repeats} repeats x {cfg.steps} optimizer steps, interleaved")
     for _ in track(range(cfg.repeats), description="repeats"):
         for name, overrides in rungs.items():
-            _measure(overrides, cfg.profile, cfg.steps, found[name])
+            setup = _measure(overrides, cfg.profile, cfg.steps, found[name])
+            ceiling = matmul_ceiling(setup.plan.precision, setup.device)  # each time: the machine may slow down
+            ceilings[setup.plan.precision] = max(ceilings.get(setup.plan.precision, 0.0), ceiling)
+            del setup
             gc.collect()
             torch.cuda.empty_cache()  # for the processes that measure memory; nothing without a GPU
     for name in track(list(rungs) if cfg.memory else [], description="memory"):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             found[name].peak_memory_mib = pool.submit(measure_peak, rungs[name], cfg.profile).result()
-    content = _content(cfg, list(found.values()))
+    content = _content(cfg, list(found.values()), ceilings)
     suite = "ladder" if cfg.profile == "own" else f"ladder_{cfg.profile}"
     path = output.publish(cfg, suite, content, _markdown(cfg, content))
     paces = {rung["name"]: rung["tokens_per_second"] for rung in content["rungs"]}
@@ -132,8 +136,8 @@ def _effect(overrides: Sequence[str], machine: Machine) -> dict[str, Any]:
     }
 
 
-def _measure(overrides: Sequence[str], profile: str, steps: int, into: Measured) -> None:
-    """Build everything anew, warm up, time ``steps`` optimizer steps, and add what was seen."""
+def _measure(overrides: Sequence[str], profile: str, steps: int, into: Measured) -> Setup:
+    """Build everything anew, warm up, time ``steps`` optimizer steps, and add what was seen; return what was built."""
     setup = build(overrides)
     windows = _windows(setup, profile, steps)
     optimizer = setup.build_optimizer()
@@ -152,6 +156,7 @@ def _measure(overrides: Sequence[str], profile: str, steps: int, into: Measured)
     into.flops = 6.0 * into.real_tokens * products(setup.learner.model, setup.cfg.model.network.short_last_layer)
     into.epoch_rows = len(setup.datamodule.tokens[TRAIN].lengths)
     into.precision = setup.plan.precision
+    return setup
 
 
 def measure_peak(overrides: Sequence[str], profile: str) -> float:
@@ -207,9 +212,7 @@ def pick_windows(
     return [windows[int((index + 0.5) * len(windows) / count)] for index in range(count)]
 
 
-def _content(cfg: DictConfig, found: Sequence[Measured]) -> dict[str, Any]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    ceilings = {kind: matmul_ceiling(kind, device) for kind in {one.precision for one in found}}
+def _content(cfg: DictConfig, found: Sequence[Measured], ceilings: Mapping[str, float]) -> dict[str, Any]:
     default = next(index for index, one in enumerate(found) if one.name.endswith(f"= {DEFAULT}"))
     rungs: list[dict[str, Any]] = []
     for index, one in enumerate(found):

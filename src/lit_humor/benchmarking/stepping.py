@@ -90,11 +90,11 @@ def synchronise(device: torch.device) -> None:
 
 
 def matmul_ceiling(precision: str, device: torch.device) -> float:
-    """Floating-point operations a second of a large product on this machine, the best of ten."""
+    """Floating-point operations a second of a large product on this machine, the best of three."""
     kind, size = _KINDS[precision], _CEILING_SIZE[device.type]
     one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     seconds = []
-    for _ in range(10):
+    for _ in range(3):
         synchronise(device)
         start = time.perf_counter()
         torch.matmul(one, other)
