@@ -16,6 +16,9 @@ from lit_humor.runs.diagnosis import BAD, diagnose  # noqa: E402
 def main() -> None:
     """Print what is there and what is missing; exit code 1 where a training could not start."""
     arguments = sys.argv[1:]
+    if arguments in (["--help"], ["-h"]):
+        print(__doc__)
+        return
     if arguments not in ([], ["full=true"]):
         sys.exit(f"Error: found {' '.join(arguments)}, expected nothing or full=true. Fix: doctor.py full=true")
     is_well = True

@@ -22,11 +22,26 @@ def test_audit_names_files_and_lines_and_writes_a_clean_copy(tmp_path: Path) -> 
     assert kinds["near_duplicates_across"]["count"] >= 190
     assert kinds["groups_across"]["cases"][0][0]["file"] == str(train)
     page = (tmp_path / "audit" / "audit.html").read_text()
-    for told in ("#lol", "near_duplicates_across", "Cleaned copy"):
+    for told in ("#lol", "near_duplicates_across", "Cleaned copy", "Rows before and after"):
         assert told in done.stdout
     assert "#lol" in page
     assert "http" not in page.replace("RT HTTP", "")  # self-contained
     assert {path.name for path in (tmp_path / "clean").iterdir()} == {"train.csv", "test.csv", "changes.csv"}
+
+
+def test_a_class_that_a_clean_copy_loses_is_told(tmp_path: Path) -> None:
+    rows = [f"the {animal} went to the market and bought a hat,{label}" for label, animal in enumerate(("cat", "dog"))]
+    others = [f"{word} {word[::-1]} {n},{n % 2}" for n, word in enumerate(("tea", "rain", "sun", "book", "train"))]
+    (tmp_path / "train.csv").write_text("\n".join(["text,is_humor", *others, *rows]), encoding="utf-8")
+    (tmp_path / "test.csv").write_text(f"text,is_humor\n{rows[1]}\nquite another thing,0\n", encoding="utf-8")
+    done = typed_here(
+        *("audit", "data=csv", f"data.train_path={tmp_path / 'train.csv'}", f"data.test_path={tmp_path / 'test.csv'}"),
+        *("model=tiny", f"paths.logs_dir={tmp_path}", f"fix={tmp_path / 'clean'}"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no row of class 'humor' is left in 'test'" in done.stdout
+    assert "1 -> 0" in done.stdout
+    assert "Labels were not judged" in done.stdout
 
 
 def test_texts_are_escaped_and_few_rows_are_enough(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def test_doctor_shows_the_plan_and_knows_one_argument() -> None:
     done = typed("doctor", "full=true")
     assert done.returncode == 0, done.stdout
     assert "Hardware plan: 32 rows an optimizer step" in done.stdout
+    assert "full=true" in typed("doctor", "--help").stdout
     wrong = typed("doctor", "all")
     assert wrong.returncode == 1
     assert "expected nothing or full=true" in wrong.stderr

@@ -10,7 +10,7 @@ import pytest
 
 from lit_humor.auditing import duplicates, labels, texts
 from lit_humor.auditing.audit import related_rows
-from lit_humor.auditing.cleaning import decide, write_clean_copy
+from lit_humor.auditing.cleaning import class_counts, decide, write_clean_copy
 from lit_humor.auditing.rows import NOTE, Finding, Rows, join_splits
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.data.examples import Examples, Reading, tolerant_reading
@@ -93,10 +93,9 @@ def test_everything_else_by_name(data: Planted, findings: dict[str, Finding]) ->
     assert {name for case in findings["mojibake"].cases for name in _ids(data, case)} == data.mojibake
     (conflict,) = findings["label_conflicts"].cases
     assert _ids(data, conflict)[1] == "conflict"
-    told = [case[0]["text"] for case in findings["unusable_rows"].cases]
-    assert len(told) == 2
-    assert f"line {len(data.train)}," in told[0]
-    assert f"line {len(data.train) + 1}," in told[1]
+    unusable = [case[0] for case in findings["unusable_rows"].cases]
+    assert [row["line"] for row in unusable] == [len(data.train), len(data.train) + 1]
+    assert "an empty or blank text" in {row["text"].removeprefix("found ") for row in unusable}
 
 
 def test_clean_copy_has_no_faults_left_that_can_be_mended(data: Planted, loaded: Loaded, tmp_path: Path) -> None:
@@ -109,7 +108,12 @@ def test_clean_copy_has_no_faults_left_that_can_be_mended(data: Planted, loaded:
     assert done["kept"] + done["moved"] == len(again[2])
     assert sum(done.values()) == len(data.train) + len(data.test)
     with (tmp_path / "clean" / "changes.csv").open(encoding="utf-8", newline="") as file:
-        assert len(list(csv.DictReader(file))) == done["dropped"] + done["moved"]
+        changes = list(csv.DictReader(file))
+    assert len(changes) == done["dropped"] + done["moved"]
+    assert {change["split"] for change in changes if change["reason"].startswith("found")} == {"train"}
+    sizes = class_counts(rows, decisions)
+    assert sum(after for pairs in sizes.values() for _, after in pairs) == len(again[2])
+    assert sum(before for pairs in sizes.values() for before, _ in pairs) == len(rows)
     with (tmp_path / "clean" / "test.csv").open(encoding="utf-8", newline="") as file:
         assert next(csv.reader(file)) == ["id", "text", "is_humor", "talk"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from omegaconf import DictConfig
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lit_humor.auditing import duplicates, labels, texts
-from lit_humor.auditing.cleaning import CHANGES, check_is_new, decide, write_clean_copy
-from lit_humor.auditing.rows import NOTE, Rows, join_splits
+from lit_humor.auditing.cleaning import CHANGES, Decision, check_is_new, class_counts, decide, write_clean_copy
+from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Rows, join_splits
 from lit_humor.core.errors import UserError
 from lit_humor.data.examples import tolerant_reading
 from lit_humor.engine import factory, screen
@@ -62,13 +62,30 @@ def audit(cfg: DictConfig) -> None:
         probabilities = labels.out_of_fold_probabilities(rows, related)
         found["baselines"] = labels.baselines(rows, probabilities)
         findings += labels.label_error_findings(rows, probabilities)
+    findings.sort(key=lambda finding: (ERROR, WARNING, NOTE).index(finding.level))
     found["findings"] = [finding.to_dict() for finding in findings]
     _show(found)
     _save(cfg, found)
     if cfg.fix is not None:
-        done = write_clean_copy(Path(cfg.fix), rows, decide(rows, equal, related), splits, readings)
+        decisions = decide(rows, equal, related)
+        done = write_clean_copy(Path(cfg.fix), rows, decisions, splits, readings)
         counts = ", ".join(f"{count} rows {action}" for action, count in done.items())
         screen.show(f"Cleaned copy: {cfg.fix} ({counts}; each change in {CHANGES})")
+        _show_sizes(rows, decisions)
+
+
+def _show_sizes(rows: Rows, decisions: Sequence[Decision]) -> None:
+    """Rows of each class before and after; a class that is gone from a split is worth a warning."""
+    counts = class_counts(rows, decisions)
+    lines = [(split, *(f"{before} -> {after}" for before, after in pairs)) for split, pairs in counts.items()]
+    screen.show(screen.table("Rows before and after", ("split", *rows.class_names), lines))
+    for split, pairs in counts.items():
+        for name, (before, after) in zip(rows.class_names, pairs, strict=True):
+            if before and not after:
+                screen.show(
+                    f"Warning: no row of class '{name}' is left in '{split}': they were equal or related to rows of "
+                    "another split. similarity=0.8 relates fewer."
+                )
 
 
 @contextmanager
@@ -102,9 +119,11 @@ def _show(found: dict[str, Any]) -> None:
         screen.show(screen.table(f"What speaks for '{label}'", ("feature", "rows", "share of them"), told))
     summary = [(f["level"], f["kind"], f["count"], f["title"], f["remedy"]) for f in found["findings"]]
     screen.show(screen.table("Findings", ("level", "kind", "cases", "what", "remedy"), summary))
+    if values.get("tfidf_f1_macro", 0.0) < labels.LEAST_F1:
+        screen.show(f"Labels were not judged: TF-IDF's macro F1 is below {labels.LEAST_F1}.")
     for finding in found["findings"]:
-        if finding["level"] != NOTE:
-            screen.show(f"\n{finding['kind']}: {finding['title']}", *map(_told, finding["cases"][:_CASES_ON_SCREEN]))
+        shown = finding["cases"][: 1 if finding["level"] == NOTE else _CASES_ON_SCREEN]
+        screen.show(f"\n{finding['kind']}: {finding['title']}", *map(_told, shown))
 
 
 def _told(case: list[dict[str, Any]]) -> str:

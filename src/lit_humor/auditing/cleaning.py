@@ -69,6 +69,18 @@ def decide(rows: Rows, duplicates: Sequence[Sequence[int]], related: np.ndarray)
     return found
 
 
+def class_counts(rows: Rows, decisions: Sequence[Decision]) -> dict[str, list[tuple[int, int]]]:
+    """Rows of each class before and after, by split."""
+    found = {}
+    for split in SPLITS:
+        before = rows.labels[[name == split for name in rows.splits]]
+        after = rows.labels[[decision.split == split for decision in decisions]]
+        counts = [np.bincount(labels, minlength=len(rows.class_names)).tolist() for labels in (before, after)]
+        if len(before):
+            found[split] = list(zip(*counts, strict=True))
+    return found
+
+
 def check_is_new(folder: Path) -> None:
     """Refuse a folder that is there already: a clean copy never overwrites anything."""
     if folder.exists():
@@ -98,10 +110,17 @@ def write_clean_copy(
         for row in reading.kept()
     ]
     written: dict[str, list[dict[str, Any]]] = {}
+    homes = {examples.origin: split for split, examples in splits.items()}
     changes = [
-        dict(zip(_CHANGE_COLUMNS, ("dropped", str(problem), "", "", origin, reading.table[LINE][row], ""), strict=True))
+        dict(
+            zip(
+                _CHANGE_COLUMNS,
+                ("dropped", f"found {problem.found}", homes.get(origin, ""), "", *place, ""),
+                strict=True,
+            )
+        )
         for origin, reading in readings.items()
-        for row, problem in reading.rejected.items()
+        for place, problem in reading.rejected_places()
     ]
     done = Counter(dropped=len(changes), moved=0, kept=0)
     for row, (decision, (table, position)) in enumerate(zip(decisions, table_rows, strict=True)):

@@ -26,7 +26,7 @@ _FOLDS = 5
 _TELLING = 50  # features told for a class
 _MIN_SHARE = 0.02  # of all rows that have a feature
 _TOLD_FROM = 3.0  # z score
-_LEAST_F1 = 0.7  # of the model whose doubts are worth reading
+LEAST_F1 = 0.7  # of the model whose doubts are worth reading
 _GIVEN_AWAY = 0.9  # lower bound of the share of a class from which on a feature gives it away
 
 
@@ -152,7 +152,7 @@ def label_error_findings(rows: Rows, probabilities: np.ndarray | None) -> list[F
         from cleanlab.filter import find_label_issues
     except ImportError:
         raise MissingExtraError("label errors", package="cleanlab", extra="audit") from None
-    if probabilities is None or f1_score(rows.labels, probabilities.argmax(1), average="macro") < _LEAST_F1:
+    if probabilities is None or f1_score(rows.labels, probabilities.argmax(1), average="macro") < LEAST_F1:
         return []
     suspects = find_label_issues(
         rows.labels,

@@ -56,12 +56,12 @@ def _is_short(text: str) -> bool:
 def rejected_findings(readings: Mapping[str, Reading]) -> list[Finding]:
     """Tell rows that training would refuse: blank texts, missing or unknown labels."""
     cases = [
-        [{"file": origin, "text": str(problem)}]
-        for origin, reading in readings.items()
-        for problem in reading.rejected.values()
+        [place._asdict() | {"text": f"found {problem.found}"}]
+        for reading in readings.values()
+        for place, problem in reading.rejected_places()
     ]
     title = "rows without a usable text or label"
-    return [Finding("unusable_rows", ERROR, title, "fix=<folder> leaves them out", cases)] if cases else []
+    return [Finding("unusable_rows", ERROR, title, "leave them out with fix=<folder>", cases)] if cases else []
 
 
 def detect_languages(rows: Rows, split: str) -> dict[str, int]:

@@ -201,11 +201,12 @@ def pick_windows(
 ) -> list[list[list[int]]]:
     """Whole optimizer steps of an epoch, evenly spaced from short to long, or the longest, each a list of batches."""
     per_step = plan.accumulation
+    num_rows = sum(map(len, batches))
     windows = [list(batches[i : i + per_step]) for i in range(0, len(batches), per_step)]
     windows = [window for window in windows if sum(map(len, window)) == plan.window_size]
     if not windows:
-        found, expected = f"fewer than {plan.window_size} training rows", "rows for a whole optimizer step"
-        raise UserError("train_path or rows", found=found, expected=expected, fix="take more rows")
+        expected = f"at least {plan.window_size}, for a whole optimizer step"
+        raise UserError("rows", found=f"{num_rows} training rows", expected=expected, fix="take more rows")
     if longest:  # the one that computes most, padding included
         return sorted(windows, key=lambda window: max(len(rows) * int(lengths[rows].max()) for rows in window))[-count:]
     windows.sort(key=lambda window: sum(int(lengths[rows].sum()) for rows in window))

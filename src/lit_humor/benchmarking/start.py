@@ -25,6 +25,7 @@ _POLL_SECONDS = 0.01
 def run_start(cfg: DictConfig) -> dict[str, Any]:
     """Start ``repeats`` times with an empty cache, with a full one, and import only; interleaved."""
     seconds: dict[str, list[float]] = {"imports alone": [], "empty cache": [], "full cache": []}
+    subprocess.run([sys.executable, "-c", _PEER], check=True)  # warm-up: the first import reads the disk
     for _ in track(range(cfg.repeats), description="repeats"):
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
@@ -64,6 +65,7 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         f"# {output.title('From the command to the first step', cfg)}",
         "",
         output.command_line(),
+        "- Cache: the tokenized texts and what else an earlier run leaves in paths.cache_dir. After a warm-up.",
         f"- Imports alone: `python -c '{_PEER}'`. The others: until train.py is about to take its first step. "
         "Interleaved; median of the repeats, range in brackets.",
         output.machine_line(content["machine"]),

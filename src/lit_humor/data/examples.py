@@ -55,14 +55,21 @@ class Reading:
     Attributes:
         table: All columns as they stand in the file.
         rejected: What is wrong with a row, by its position in the table.
+        origin: File or data set.
     """
 
     table: Table
     rejected: dict[int, UserError]
+    origin: str
 
     def kept(self) -> list[int]:
         """Positions in the table of the rows that became examples, in order."""
         return [row for row in range(len(self.table[LINE])) if row not in self.rejected]
+
+    def rejected_places(self) -> list[tuple[Place, UserError]]:
+        """Where each rejected row stands, and what is wrong with it."""
+        places = _places(self.table, self.origin)
+        return [(places[row], problem) for row, problem in self.rejected.items()]
 
 
 _READINGS: ContextVar[dict[str, Reading] | None] = ContextVar("readings", default=None)
@@ -156,7 +163,7 @@ def build_examples(table: Table, columns: Columns, origin: str) -> Examples:
         pair = _find(table, columns.text_pair_column, (), "data.text_pair_column", origin)
     if columns.group_column is not None:
         group = _find(table, columns.group_column, (), "data.group_column", origin)
-    places = [Place(*place) for place in zip(table.get(FILE, [origin] * len(table[LINE])), table[LINE], strict=True)]
+    places = _places(table, origin)
     labels, problems = encode_labels(table[label], columns.label_names, places, label)
     pairs = None if pair is None else ["" if value is None else value for value in table[pair]]
     if pair is not None and pairs is not None:
@@ -166,7 +173,7 @@ def build_examples(table: Table, columns: Columns, origin: str) -> Examples:
     if problems and (readings is None or len(problems) == len(places)):
         raise problems[min(problems)]
     if readings is not None:
-        readings[origin] = Reading(table, dict(sorted(problems.items())))
+        readings[origin] = Reading(table, dict(sorted(problems.items())), origin)
     examples = Examples(
         ids=[str(value) for value in table["id"]] if "id" in table else [str(place.line) for place in places],
         texts=table[text],
@@ -180,6 +187,10 @@ def build_examples(table: Table, columns: Columns, origin: str) -> Examples:
         groups=None if group is None else [_known(v) or str(p) for v, p in zip(table[group], places, strict=True)],
     )
     return examples.take(readings[origin].kept()) if readings is not None and problems else examples
+
+
+def _places(table: Table, origin: str) -> list[Place]:
+    return [Place(*place) for place in zip(table.get(FILE, [origin] * len(table[LINE])), table[LINE], strict=True)]
 
 
 def _known(value: Any) -> str | None:
