@@ -9,7 +9,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from lit_humor.benchmarking.ladder import BEYOND, PLAIN, RUNGS, climb, pick_windows, products, recut
+from lit_humor.benchmarking.ladder import BEYOND, PLAIN, RUNGS, climb, padding_waste, pick_windows, products, recut
 from lit_humor.benchmarking.output import commit_line, describe_here, mean_sd, median_range, table
 from lit_humor.benchmarking.peers import _overheads_ms, _ratios
 from lit_humor.benchmarking.plots import bars
@@ -87,6 +87,16 @@ def test_a_step_is_one_of_the_trainer() -> None:
     found = theirs.learner.state_dict()
     for name, value in ours.learner.state_dict().items():
         torch.testing.assert_close(value, found[name], msg=name)
+
+
+def test_padding_waste_is_that_of_what_the_collator_makes() -> None:
+    for padding, least in (("longest", 0.0), ("max_length", 0.5)):
+        setup = build(["debug=tiny", f"data.padding={padding}"])
+        batches = list(setup.datamodule.train_dataloader())
+        real = sum(int(batch["attention_mask"].sum()) for batch in batches)
+        waste = padding_waste(setup)
+        assert waste == pytest.approx(1 - real / sum(batch["input_ids"].numel() for batch in batches))
+        assert waste > least
 
 
 def test_products_count_a_short_last_layer_once_for_the_rest() -> None:

@@ -64,7 +64,7 @@ class Measured:
         cpu_seconds: Seconds of all cores together in these.
         rows: Rows of these steps.
         real_tokens: Tokens of these rows.
-        computed_tokens: The same with padding.
+        padding_waste: Share of padding among the tokens that a whole epoch computes.
         flops: Multiplications and additions of the encoder's products for the real tokens, forward and backward.
         epoch_rows: Rows of an epoch.
         precision: Precision of the plan.
@@ -76,7 +76,7 @@ class Measured:
     cpu_seconds: list[float] = field(default_factory=list)
     rows: int = 0
     real_tokens: int = 0
-    computed_tokens: int = 0
+    padding_waste: float = 0.0
     flops: float = 0.0
     epoch_rows: int = 0
     precision: str = ""
@@ -152,11 +152,20 @@ def _measure(overrides: Sequence[str], profile: str, steps: int, into: Measured)
     everything = [batch for window in windows for batch in window]
     into.rows = sum(len(batch["rows"]) for batch in everything)
     into.real_tokens = sum(int(batch["attention_mask"].sum()) for batch in everything)
-    into.computed_tokens = sum(batch["input_ids"].numel() for batch in everything)
+    into.padding_waste = padding_waste(setup)
     into.flops = 6.0 * into.real_tokens * products(setup.learner.model, setup.cfg.model.network.short_last_layer)
     into.epoch_rows = len(setup.datamodule.tokens[TRAIN].lengths)
     into.precision = setup.plan.precision
     return setup
+
+
+def padding_waste(setup: Setup) -> float:
+    """Share of padding among the tokens that an epoch computes."""
+    loader: Any = setup.datamodule.train_dataloader()
+    lengths = setup.datamodule.tokens[TRAIN].lengths
+    batches = [lengths[rows] for rows in loader.batch_sampler]
+    computed = sum(len(batch) * loader.collate_fn.width(int(batch.max())) for batch in batches)
+    return 1 - int(lengths.sum()) / computed
 
 
 def measure_peak(overrides: Sequence[str], profile: str) -> float:
@@ -230,7 +239,7 @@ def _content(cfg: DictConfig, found: Sequence[Measured], ceilings: Mapping[str, 
                 "peak_memory_mib": one.peak_memory_mib,
                 "ratio": _times_faster(one, found[0]),
                 "ratio_before": _times_faster(one, found[max(min(index - 1, default), 0)]),
-                "padding_waste": 1 - one.real_tokens / one.computed_tokens,
+                "padding_waste": one.padding_waste,
                 "flop_utilisation": one.flops / seconds / ceilings[one.precision],
             }
         )
@@ -255,7 +264,8 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         f"- {cfg.steps} optimizer steps, evenly spaced from the shortest to the longest of an epoch: forward, "
         "backward, clip, fused AdamW; batches made beforehand; interleaved; median of the repeats, range in brackets.",
         "- Ratios compare real tokens a second within a repeat, padding not counted; rungs below the default stand "
-        "against the default. Rungs that change nothing on this machine are left out. s / epoch: of such steps alone.",
+        "against the default. Padding: of a whole epoch. s / epoch: of such steps alone. Rungs that change nothing on "
+        "this machine are left out.",
         "- FLOP use: the encoder's linear products for real tokens against a measured product of large square "
         f"matrices ({ceilings}). Cores busy: share of the CPU's threads.",
         "- Peak: memory of the GPU, or of the process on a CPU, at the step that computes most, each rung in a process "

@@ -156,7 +156,7 @@ class Collator:
         """Make one batch; ``~i`` gives row ``i`` with weight zero."""
         rows = np.asarray([index if index >= 0 else ~index for index in indices], dtype=np.int64)
         lengths = self.split.tokens.lengths[rows]
-        width = self._width(int(lengths.max()))
+        width = self.width(int(lengths.max()))
         input_ids = np.full((len(rows), width), self.pad_token_id, dtype=np.int64)
         for position, row in enumerate(rows):
             input_ids[position, : lengths[position]] = self.split.tokens.row(row)
@@ -175,7 +175,8 @@ class Collator:
             batch["token_type_ids"] = torch.from_numpy(types.astype(np.int64))
         return batch
 
-    def _width(self, longest: int) -> int:
+    def width(self, longest: int) -> int:
+        """Tokens that each row of a batch takes whose longest row has ``longest``."""
         width = self.max_length if self.padding == "max_length" else longest
         rounded = math.ceil(width / self.pad_to_multiple_of) * self.pad_to_multiple_of
         return min(rounded, self.max_length)
