@@ -22,7 +22,8 @@ from lit_humor.runs import record
 from tests.unit.building import TRAINER, make_store
 
 WANTED = dict.fromkeys(
-    ("accelerator", "devices", "precision", "micro_batch_size", "num_workers", "attention", "compile"), "auto"
+    ("accelerator", "devices", "precision", "micro_batch_size", "max_tokens", "num_workers", "attention", "compile"),
+    "auto",
 )
 
 
@@ -76,13 +77,17 @@ def test_bars_are_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_step_is_one_of_the_trainer() -> None:
-    overrides = ["debug=tiny", "trainer=cpu", "trainer.micro_batch_size=8", "optim.schedule.warmup_fraction=0"]
+def test_steps_are_those_of_the_trainer() -> None:
+    overrides = ["debug=tiny", "trainer=cpu", "trainer.micro_batch_size=8", "trainer.max_tokens=80"]
+    overrides += ["optim.schedule.warmup_fraction=0"]
     overrides += ["model.network.dropout=0", "model.network.attention_dropout=0", "trainer.gradient_clip_val=0.01"]
     ours, theirs = build(overrides), build(overrides)
-    loader = ours.datamodule.train_dataloader()
-    ours.step(ours.build_optimizer(), [ours.take(batch) for batch in islice(loader, ours.plan.accumulation)])
-    trainer = pl.Trainer(**TRAINER, max_epochs=2, max_steps=1, accumulate_grad_batches=4, gradient_clip_val=0.01)
+    batches, optimizer = iter(ours.datamodule.train_dataloader()), ours.build_optimizer()
+    schedule = ours.learner.optimizer.schedule.build(optimizer, 2)  # type: ignore[union-attr]
+    for _ in range(2):
+        ours.step(optimizer, [ours.take(batch) for batch in islice(batches, ours.plan.accumulation)])
+        schedule.step()
+    trainer = pl.Trainer(**TRAINER, max_epochs=2, max_steps=2, accumulate_grad_batches=4, gradient_clip_val=0.01)
     trainer.fit(theirs.learner, theirs.datamodule)
     found = theirs.learner.state_dict()
     for name, value in ours.learner.state_dict().items():

@@ -2,7 +2,10 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
+import torch
 
+from lit_humor.core.batch import passes
 from lit_humor.core.errors import UserError, UserErrors
 from lit_humor.core.seeds import derive_seed
 
@@ -25,3 +28,15 @@ def test_an_error_names_place_finding_expectation_and_remedy() -> None:
     error = UserError("data.max_length", found="513", expected="at most 512", fix="set data.max_length=512")
     assert str(error) == "data.max_length: found 513, expected at most 512. Fix: set data.max_length=512."
     assert str(UserErrors([error, error])).count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "sizes"),
+    [(None, [7]), (70, [7]), (69, [4, 3]), (40, [4, 3]), (39, [3, 3, 1]), (20, [2, 2, 2, 1]), (3, [1] * 7)],
+)
+def test_passes_are_the_batch_in_parts_of_bounded_size(max_tokens: int | None, sizes: list[int]) -> None:
+    batch = {"input_ids": torch.arange(70).view(7, 10), "labels": torch.arange(7)}
+    parts = passes(batch, max_tokens)  # type: ignore[arg-type]
+    assert [len(part["labels"]) for part in parts] == sizes
+    for name, value in batch.items():
+        assert torch.equal(torch.cat([part[name] for part in parts]), value)  # type: ignore[literal-required]

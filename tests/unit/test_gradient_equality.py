@@ -25,7 +25,9 @@ class KeepGradients(pl.Callback):
         self.steps.append(gradients(pl_module))  # type: ignore[arg-type]
 
 
-def _train(datamodule: HumorDataModule, accumulation: int, devices: int = 1) -> list[dict[str, Tensor]]:
+def _train(
+    datamodule: HumorDataModule, accumulation: int, devices: int = 1, max_tokens: int | None = None
+) -> list[dict[str, Tensor]]:
     keep = KeepGradients()
     trainer = pl.Trainer(
         **TRAINER,
@@ -35,7 +37,7 @@ def _train(datamodule: HumorDataModule, accumulation: int, devices: int = 1) -> 
         strategy="ddp_fork" if devices > 1 else "auto",
         callbacks=[keep, SaveOnRankZero()],
     )
-    trainer.fit(make_learner(datamodule), datamodule)
+    trainer.fit(make_learner(datamodule, max_tokens=max_tokens), datamodule)
     return keep.steps if devices == 1 else torch.load(os.environ["GRADIENTS"], weights_only=True)
 
 
@@ -49,21 +51,37 @@ class SaveOnRankZero(pl.Callback):
 
 
 @pytest.mark.parametrize(
-    ("micro_batch_size", "accumulation", "devices"),
-    [(8, 4, 1), (5, 7, 1), (8, 2, 2), (16, 1, 2)],
-    ids=["4x8", "unequal micro-batches", "2 processes x 2 x 8", "2 processes x 16"],
+    ("micro_batch_size", "accumulation", "devices", "max_tokens"),
+    [
+        (8, 4, 1, None),
+        (5, 7, 1, None),
+        (8, 2, 2, None),
+        (16, 1, 2, None),
+        (32, 1, 1, 100),
+        (8, 4, 1, 60),
+        (8, 2, 2, 60),
+    ],
+    ids=[
+        "4x8",
+        "unequal micro-batches",
+        "2 processes x 2 x 8",
+        "2 processes x 16",
+        "passes of 100 tokens",
+        "4x8 in passes of 60 tokens",
+        "2 processes x 2 x 8 in passes of 60 tokens",
+    ],
 )
 @pytest.mark.parametrize("grouped", [True, False], ids=["grouped", "shuffled"])
 def test_same_gradient_for_every_split(
-    tiny_model: str, tmp_path: Path, micro_batch_size: int, accumulation: int, devices: int, grouped: bool,
-    monkeypatch: pytest.MonkeyPatch,
+    tiny_model: str, tmp_path: Path, micro_batch_size: int, accumulation: int, devices: int, max_tokens: int | None,
+    grouped: bool, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("GRADIENTS", str(Path(tempfile.mkdtemp(dir=tmp_path)) / "steps.pt"))
     whole = make_datamodule(tiny_model, tmp_path, window_size=_WINDOW, micro_batch_size=_WINDOW, length_grouped=grouped)
     parts = make_datamodule(
         tiny_model, tmp_path, window_size=_WINDOW, micro_batch_size=micro_batch_size, length_grouped=grouped
     )
-    expected, found = _train(whole, 1), _train(parts, accumulation, devices)
+    expected, found = _train(whole, 1), _train(parts, accumulation, devices, max_tokens)
     assert len(expected) == len(found) == 2
     for one, other in zip(expected, found, strict=True):
         assert largest_difference(one, other) < 1e-5

@@ -7,7 +7,8 @@ from lit_humor.core.errors import UserError
 from lit_humor.engine.hardware import Machine, Plan, look_at_machine, make_plan
 
 AUTO = dict.fromkeys(
-    ("accelerator", "devices", "precision", "micro_batch_size", "num_workers", "attention", "compile"), "auto"
+    ("accelerator", "devices", "precision", "micro_batch_size", "max_tokens", "num_workers", "attention", "compile"),
+    "auto",
 ) | {"accumulation": 4}
 GIB = 2**30
 AMPERE = {"gpu_bf16": True, "gpu_memory_bytes": 80 * GIB}
@@ -38,7 +39,8 @@ def test_effective_batch_is_kept_on_any_number_of_devices(count: int, memory: in
     plan = _plan(Machine(num_cores=16, gpu_names=("A100",) * count, gpu_bf16=True, gpu_memory_bytes=memory))
     assert plan.window_size == 32
     assert plan.devices == (2 if count == 3 else count), "three devices cannot share 32 rows"
-    assert plan.micro_batch_size <= (32 // plan.devices if memory > 40 * GIB else 8)
+    assert plan.micro_batch_size == 32 // plan.devices
+    assert plan.max_tokens == 8 * 128 * (4 if memory > 40 * GIB else 1)
 
 
 def test_fixed_batches_follow_the_recipe() -> None:
@@ -48,10 +50,13 @@ def test_fixed_batches_follow_the_recipe() -> None:
         assert (plan.micro_batch_size, plan.accumulation, plan.window_size) == (8, accumulation, 32)
 
 
-def test_auto_bounds_the_rows_of_a_pass_where_a_step_is_large() -> None:
-    for machine in (Machine(), Machine(gpu_names=("H200",), gpu_bf16=True, gpu_memory_bytes=139 * GIB)):
+def test_auto_bounds_the_tokens_of_a_pass_however_large_a_step_is() -> None:
+    h200 = Machine(gpu_names=("H200",), gpu_bf16=True, gpu_memory_bytes=139 * GIB)
+    for machine, most in ((Machine(), 1024), (h200, 4096)):
         plan = _plan(machine, accumulation=64)
-        assert (plan.micro_batch_size, plan.accumulation, plan.window_size) == (32, 16, 512)
+        assert (plan.micro_batch_size, plan.accumulation, plan.window_size) == (512, 1, 512)
+        assert plan.max_tokens == most
+    assert _plan(Machine(), max_tokens=None).max_tokens is None
 
 
 def test_auto_finds_a_micro_batch_that_divides() -> None:
@@ -64,8 +69,8 @@ def test_auto_finds_a_micro_batch_that_divides() -> None:
 
 def test_every_choice_has_a_reason_and_can_be_set() -> None:
     wanted = {
-        "accelerator": "cpu", "devices": 2, "precision": "32-true", "micro_batch_size": 4, "num_workers": 3,
-        "attention": "eager", "compile": True,
+        "accelerator": "cpu", "devices": 2, "precision": "32-true", "micro_batch_size": 4, "max_tokens": 600,
+        "num_workers": 3, "attention": "eager", "compile": True,
     }  # fmt: skip
     automatic, fixed = _plan(Machine(num_cores=2)), _plan(Machine(num_cores=2), **wanted)
     values = fixed.to_dict()
@@ -80,6 +85,8 @@ def test_every_choice_has_a_reason_and_can_be_set() -> None:
     [
         ({"micro_batch_size": 5}, "trainer.micro_batch_size"),
         ({"micro_batch_size": 0}, "trainer.micro_batch_size"),
+        ({"max_tokens": 0}, "trainer.max_tokens"),
+        ({"max_tokens": "few"}, "trainer.max_tokens"),
         ({"devices": 3, "accelerator": "cpu"}, "trainer.micro_batch_size"),
         ({"accelerator": "gpu"}, "trainer.accelerator"),
         ({"accelerator": "tpu"}, "trainer.accelerator"),

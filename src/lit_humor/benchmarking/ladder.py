@@ -32,6 +32,7 @@ from lit_humor.engine.training import peak_memory_bytes
 PLAIN = (
     *("data.padding=max_length", "data.length_grouped=false", "trainer.precision=32-true", "trainer.attention=sdpa"),
     *("model.network.embeddings=all", "model.network.fast_dropout=false", "model.network.short_last_layer=false"),
+    "trainer.max_tokens=null",
 )
 DEFAULT = "default"
 # (what it is called, what it changes on top of all rungs before it); all together are the default
@@ -39,6 +40,7 @@ RUNGS = (
     ("padded to 128, fp32", ()),
     ("padded to the longest of a batch", ("data.padding=longest",)),
     ("rows of like length", ("data.length_grouped=true",)),
+    ("long rows in several passes", ("trainer.max_tokens=auto",)),
     ("only embeddings in use learn", ("model.network.embeddings=used",)),
     ("dropout from cheap random bits", ("model.network.fast_dropout=true",)),
     ("attention as the plan chooses", ("trainer.attention=auto",)),
@@ -132,7 +134,7 @@ def _effect(overrides: Sequence[str], machine: Machine) -> dict[str, Any]:
         **{"padding": cfg.data.padding, "grouped": cfg.data.length_grouped, "embeddings": network.embeddings},
         **{"fast_dropout": network.fast_dropout and plan.accelerator == "cpu"},
         **{"short_last_layer": network.short_last_layer and network.pooling == "first"},
-        **{"attention": plan.attention, "precision": plan.precision},
+        **{"attention": plan.attention, "precision": plan.precision, "max_tokens": plan.max_tokens},
     }
 
 

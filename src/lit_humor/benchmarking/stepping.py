@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from lit_humor.core.batch import Batch
+from lit_humor.core.batch import Batch, passes
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory
 from lit_humor.engine.cli import compose
@@ -59,9 +59,9 @@ class Setup:
 
     def step(self, optimizer: torch.optim.Optimizer, window: Sequence[Batch]) -> None:
         """Take one optimizer step: forward, backward, clip, AdamW."""
-        for batch in window:
+        for part in (part for batch in window for part in passes(batch, self.plan.max_tokens)):
             with self.autocast():
-                losses = self.learner.objective(self.learner.model, batch).losses
+                losses = self.learner.objective(self.learner.model, part).losses
             self.scaler.scale(sum(losses.values()).sum() / self.plan.window_size).backward()
         self.scaler.unscale_(optimizer)
         self.learner.configure_gradient_clipping(optimizer, self.cfg.trainer.gradient_clip_val)

@@ -5,7 +5,8 @@ Legend: B rows of the batch, T tokens of its longest row (rounded up), S slice c
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+import math
+from typing import Any, NotRequired, TypedDict
 
 from torch import Tensor
 
@@ -25,3 +26,20 @@ class Batch(TypedDict):
     row_weights: Tensor  # [B] float32, 1 for a row that counts and 0 for a filler
     rows: Tensor  # [B] int64, position of the row in its split
     slices: Tensor  # [B, S] int64, code of the row's language, genre, ...; -1 where unknown
+
+
+def passes(batch: Batch, max_tokens: int | None) -> list[Batch]:
+    """Cut a batch into parts that a model can take one after the other, in order, of rows as equal in number as can be.
+
+    Args:
+        batch: A micro-batch.
+        max_tokens: Tokens of a part at most, padding included, but never less than a row; None does not cut.
+
+    Returns:
+        Views of the batch, all of its width.
+    """
+    num_rows, width = batch["input_ids"].shape
+    num_parts = 1 if max_tokens is None else math.ceil(num_rows / max(max_tokens // width, 1))
+    size = math.ceil(num_rows / num_parts)
+    pieces: dict[str, Any] = {name: value.split(size) for name, value in batch.items()}  # type: ignore[attr-defined]
+    return [dict(zip(pieces, part, strict=True)) for part in zip(*pieces.values(), strict=True)]  # type: ignore[misc]

@@ -85,7 +85,7 @@ def pin_paths(cfg: DictConfig) -> None:
 def build_plan(cfg: DictConfig, machine: Machine) -> Plan:
     """Plan the training of ``cfg`` on a machine."""
     wanted: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
-    return make_plan(wanted, cfg.data.batch_size, cfg.data.num_workers, machine)
+    return make_plan(wanted, cfg.data.batch_size, cfg.data.num_workers, machine, cfg.data.max_length)
 
 
 def resolve_pretrained(cfg: DictConfig) -> str:
@@ -161,6 +161,7 @@ def build_learner(
         optimizer=instantiate(cfg.optim, _convert_="all"),
         window_size=plan.window_size if plan else 1,
         schedule_epochs=cfg.trainer.schedule_epochs,
+        max_tokens=plan.max_tokens if plan else None,
     )
     if plan is not None and plan.compile:
         network.compile_layers()

@@ -15,7 +15,7 @@ _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 ANYWHERE = ("sdpa", "eager", "matmul")  # attention backends that run on every device
 _ATTENTIONS = (*ANYWHERE, "flash_attention_2", "flex_attention")
 _ROOMY_GPU_BYTES = 40 * 2**30
-_ROOMY_FACTOR = 4  # batches of a recipe that are passed at once where there is room
+_ROOMY_FACTOR = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,8 @@ class Plan:
         accelerator: ``cpu``, ``gpu`` or ``mps``.
         devices: Number of devices, a process each.
         precision: Precision of the Trainer.
-        micro_batch_size: Rows of a forward pass on one device.
+        micro_batch_size: Rows of a batch on one device.
+        max_tokens: Tokens of a training pass at most, padding included; a batch of more is passed in parts.
         accumulation: Micro-batches of an optimizer step on one device.
         num_workers: Loader processes of each process.
         attention: Attention backend.
@@ -59,6 +60,7 @@ class Plan:
     devices: int
     precision: str
     micro_batch_size: int
+    max_tokens: int | None
     accumulation: int
     num_workers: int
     attention: str
@@ -101,7 +103,9 @@ def look_at_machine() -> Machine:
     )
 
 
-def make_plan(wanted: Mapping[str, Any], batch_size: int, num_workers: int, machine: Machine) -> Plan:
+def make_plan(
+    wanted: Mapping[str, Any], batch_size: int, num_workers: int, machine: Machine, max_length: int = 128
+) -> Plan:
     """Fill in every choice left at ``auto``, keeping the recipe's effective batch size.
 
     Args:
@@ -109,6 +113,7 @@ def make_plan(wanted: Mapping[str, Any], batch_size: int, num_workers: int, mach
         batch_size: Rows of a batch on one device, in the recipe.
         num_workers: Loader processes, in the recipe.
         machine: What is there.
+        max_length: Tokens of a row at most.
 
     Raises:
         UserError: The effective batch cannot be divided as asked, or a device that is not there is asked for.
@@ -127,8 +132,11 @@ def make_plan(wanted: Mapping[str, Any], batch_size: int, num_workers: int, mach
     devices = _whole_number("devices", choose("devices", *_best_devices(machine, accelerator, window)))
     _check_devices(accelerator, devices, machine)
     precision = _one_of("precision", choose("precision", *_best_precision(machine, accelerator)), _PRECISIONS)
-    best_micro_batch = _best_micro_batch(machine, accelerator, window // devices or 1, batch_size)
-    micro_batch_size = _whole_number("micro_batch_size", choose("micro_batch_size", *best_micro_batch))
+    all_at_once = (window // devices or 1, "all rows of the step at once")
+    micro_batch_size = _whole_number("micro_batch_size", choose("micro_batch_size", *all_at_once))
+    max_tokens = choose("max_tokens", *_best_max_tokens(machine, accelerator, batch_size * max_length))
+    if max_tokens is not None and _whole_number("max_tokens", max_tokens) < 1:
+        raise UserError("trainer.max_tokens", found="0", expected="1 or more, null or auto", fix="set auto")
     accumulation = _accumulation(window, micro_batch_size, devices)
     reasons["accumulation"] = f"{window} rows a step = {batch_size} x {wanted['accumulation']} of the recipe"
     workers = (0, "rows are pre-tokenized; a worker would take a core from training")
@@ -139,6 +147,7 @@ def make_plan(wanted: Mapping[str, Any], batch_size: int, num_workers: int, mach
         devices=devices,
         precision=precision,
         micro_batch_size=micro_batch_size,
+        max_tokens=max_tokens,
         accumulation=accumulation,
         num_workers=_whole_number("num_workers", choose("num_workers", *workers)),
         attention=_one_of("attention", choose("attention", *_best_attention(accelerator)), _ATTENTIONS),
@@ -178,14 +187,11 @@ def _best_attention(accelerator: str) -> tuple[str, str]:
     return "sdpa", "torch's fused attention"
 
 
-def _best_micro_batch(machine: Machine, accelerator: str, rows: int, batch_size: int) -> tuple[int, str]:
-    """Rows of a micro-batch when one device has ``rows`` rows a step."""
-    is_roomy = accelerator == "cpu" or machine.gpu_memory_bytes >= _ROOMY_GPU_BYTES
-    most = batch_size * (_ROOMY_FACTOR if is_roomy else 1)
-    size = max(n for n in range(1, min(rows, most) + 1) if rows % n == 0)
-    if size == rows:
-        return size, "all rows of the step at once: same gradient, fewer passes"
-    return size, f"at most {most} rows a pass for the sake of memory, in equal parts of the step"
+def _best_max_tokens(machine: Machine, accelerator: str, most_of_recipe: int) -> tuple[int, str]:
+    """Tokens of a pass: those of the recipe's longest batch, and more where memory is plenty."""
+    if accelerator == "gpu" and machine.gpu_memory_bytes >= _ROOMY_GPU_BYTES:
+        return _ROOMY_FACTOR * most_of_recipe, f"{_ROOMY_FACTOR} of the recipe's longest batches; there is room"
+    return most_of_recipe, "the recipe's longest batch: short rows pass together, long ones take no more memory"
 
 
 def _accumulation(window: int, micro: int, devices: int) -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from lit_humor.core.batch import Batch
+from lit_humor.core.batch import Batch, passes
 from lit_humor.core.errors import UserError
 from lit_humor.metrics.classification import ClassificationMetrics
 from lit_humor.objectives.objective import Objective, Outcome
@@ -31,6 +31,7 @@ class Learner(pl.LightningModule):
         optimizer: Makes the parameter groups, the optimizer and its schedule; None for evaluation only.
         window_size: Rows of an optimizer step over all processes and micro-batches.
         schedule_epochs: Epochs until the rate is back at zero; the trainer's epochs where these are fewer.
+        max_tokens: Tokens of a training pass at most, padding included; None passes every micro-batch whole.
     """
 
     metrics: Mapping[str, ClassificationMetrics]
@@ -44,6 +45,7 @@ class Learner(pl.LightningModule):
         optimizer: LayerwiseAdamW | None = None,
         window_size: int = 1,
         schedule_epochs: int | None = None,
+        max_tokens: int | None = None,
     ) -> None:
         super().__init__()
         self.model, self.objective = model, objective
@@ -53,18 +55,35 @@ class Learner(pl.LightningModule):
         # No buffer: DDP would overwrite it with that of the first process.
         self.train_totals = torch.zeros(2)
         self.optimizer, self.window_size, self.schedule_epochs = optimizer, window_size, schedule_epochs
+        self.max_tokens = max_tokens
         self.num_warmup_steps = 0
         self.last_loss = torch.tensor(float("nan"))
         self.results: dict[str, dict[str, Any]] = {}
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Return the loss such that Lightning's and DDP's own divisions leave sum / window_size."""
-        _, losses = self._losses(batch)
-        num_rows = batch["row_weights"].sum()
-        total = losses.detach().sum()
-        self.last_loss = total / num_rows.clamp(min=1)
-        self.train_totals = self.train_totals.to(total) + torch.stack((total, num_rows))
-        return losses.sum() * (self.trainer.accumulate_grad_batches * self.trainer.world_size / self.window_size)
+        """Return the loss such that Lightning's and DDP's own divisions leave sum / window_size.
+
+        A micro-batch of more than ``max_tokens`` is passed in parts; Lightning sees the last of them, the others have
+        added their gradients by then. DDP averages gradients after the last alone, as it does under accumulation.
+        """
+        *first, last = passes(batch, self.max_tokens)
+        scale = self.trainer.world_size / self.window_size
+        totals = batch["row_weights"].new_zeros(2)
+        for part in first:
+            loss = self._training_loss(part, totals)
+            self.trainer.strategy.backward(loss * scale, None)
+        loss = self._training_loss(last, totals)
+        self.last_loss = totals[0] / totals[1].clamp(min=1)
+        self.train_totals = self.train_totals.to(totals) + totals
+        return loss * (scale * self.trainer.accumulate_grad_batches)
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Take the step, and drop the gradients at once: the next pass may add its own before Lightning would."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        optimizer.zero_grad()
+
+    def optimizer_zero_grad(self, *args: Any) -> None:
+        """Keep the gradients: Lightning asks for this after the first passes of a step."""
 
     def validation_step(self, batch: Batch, batch_index: int) -> Outcome:  # type: ignore[override]
         """Score a validation batch with the training objective."""
@@ -93,6 +112,12 @@ class Learner(pl.LightningModule):
         outcome: Outcome = self.objective(self.model, batch)
         losses = torch.stack(tuple(outcome.losses.values())).sum(dim=0)
         return outcome, losses * batch["row_weights"]
+
+    def _training_loss(self, batch: Batch, totals: Tensor) -> Tensor:
+        """Sum of the losses of a pass; adds it, and the number of rows, to ``totals`` [2]."""
+        _, losses = self._losses(batch)
+        totals += torch.stack((losses.detach().sum(), batch["row_weights"].sum()))
+        return losses.sum()
 
     def _evaluate(self, stage: str, batch: Batch) -> Outcome:
         outcome, losses = self._losses(batch)

@@ -41,6 +41,7 @@ class TrainerConfig:
     devices: Union[int, str] = "auto"
     precision: str = "auto"
     micro_batch_size: Union[int, str] = "auto"
+    max_tokens: Optional[Union[int, str]] = "auto"
     num_workers: Union[int, str] = "auto"
     attention: str = "auto"
     compile: Union[bool, str] = "auto"
