@@ -41,6 +41,14 @@ def read_table(path: str | Path) -> Table:
             the message names file and line.
     """
     path = Path(path)
+    table = find_reader(path)(path)
+    if not table[LINE]:
+        raise UserError(str(path), found="no rows", expected="a header and rows", fix="fill the file")
+    return table
+
+
+def find_reader(path: Path) -> Callable[[Path], Table]:
+    """What reads a file of this ending; says at once, without reading, that there is no such file or reader."""
     if not path.is_file():
         raise UserError(str(path), found="no such file", expected="a data file", fix="check the path")
     reader = READERS.get(path.suffix.lower())
@@ -51,10 +59,7 @@ def read_table(path: str | Path) -> Table:
             expected=f"one of {', '.join(READERS)}",
             fix="convert the file, or rename it if only its ending is wrong",
         )
-    table = reader(path)
-    if not table[LINE]:
-        raise UserError(str(path), found="no rows", expected="a header and rows", fix="fill the file")
-    return table
+    return reader
 
 
 def _read_text(path: Path) -> str:

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -66,6 +67,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             @functools.wraps(function)
             def task(cfg: DictConfig) -> None:
                 try:
+                    _check_files(cfg)
                     function(cfg)
                 except UserError as error:
                     mistakes.append(error)  # past Hydra, which would print a line of its own
@@ -92,6 +94,15 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         return run
 
     return decorate
+
+
+def _check_files(cfg: DictConfig) -> None:
+    """Answer a wrong path before the seconds that torch and lightning take to import."""
+    from lit_humor.data.tables import find_reader
+
+    for key in ("data.train_path", "data.val_path", "data.test_path"):
+        if path := OmegaConf.select(cfg, key):
+            find_reader(Path(str(path)))
 
 
 def _explain(error: Exception, config_name: str) -> UserError:
