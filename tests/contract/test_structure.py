@@ -16,9 +16,11 @@ ARROWS = {
     "core": set(),
     **{name: {"core"} for name in SIBLINGS},
     "runs": set(),
+    "pages": {"core"},
+    "reporting": {"core", "metrics", "pages", "runs"},
     "callbacks": {"core", "data", "runs"},
-    "engine": {"core", "callbacks", "runs", *SIBLINGS},
-    "auditing": {"core", "data", "engine", "runs"},
+    "engine": {"core", "callbacks", "reporting", "runs", *SIBLINGS},
+    "auditing": {"core", "data", "engine", "metrics", "pages", "runs"},
     "benchmarking": {"core", "data", "engine", "runs"},
 }
 # Where a library may be imported: folders, or single files.
@@ -27,6 +29,8 @@ LIBRARIES = {
     "lightning": {"data/datamodule.py", "callbacks", "engine"},
     "transformers": {"data/tokens.py", "data/datamodule.py", "models", "benchmarking/peer_trainers.py"},
     "torch": {"core/batch.py", *SIBLINGS, "callbacks", "engine", "benchmarking"},
+    "matplotlib": {"reporting/figures.py", "benchmarking/plots.py"},
+    "jinja2": {"pages"},
 }
 
 
@@ -42,7 +46,7 @@ def _imports(path: Path) -> set[str]:
 
 def test_files_were_found() -> None:
     assert len(FILES) > 40
-    assert [path.stem for path in COMMANDS] == ["audit", "bench", "doctor", "eval", "train"]
+    assert [path.stem for path in COMMANDS] == ["audit", "bench", "doctor", "eval", "report", "train"]
 
 
 def test_arrows() -> None:

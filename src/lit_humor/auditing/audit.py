@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader
 from omegaconf import DictConfig
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -20,7 +18,9 @@ from lit_humor.core.errors import UserError
 from lit_humor.data.examples import tolerant_reading
 from lit_humor.engine import factory, screen
 from lit_humor.engine.cli import choice
-from lit_humor.engine.rundir import create_run_dir
+from lit_humor.engine.rundir import create_run_dir, typed_command
+from lit_humor.metrics.label_errors import LEAST_F1
+from lit_humor.pages.page import render
 from lit_humor.runs import record
 
 AUDIT_JSON, AUDIT_HTML = "audit.json", "audit.html"
@@ -119,8 +119,8 @@ def _show(found: dict[str, Any]) -> None:
         screen.show(screen.table(f"What speaks for '{label}'", ("feature", "rows", "share of them"), told))
     summary = [(f["level"], f["kind"], f["count"], f["title"], f["remedy"]) for f in found["findings"]]
     screen.show(screen.table("Findings", ("level", "kind", "cases", "what", "remedy"), summary))
-    if values.get("tfidf_f1_macro", 0.0) < labels.LEAST_F1:
-        screen.show(f"Labels were not judged: TF-IDF's macro F1 is below {labels.LEAST_F1}.")
+    if values.get("tfidf_f1_macro", 0.0) < LEAST_F1:
+        screen.show(f"Labels were not judged: TF-IDF's macro F1 is below {LEAST_F1}.")
     for finding in found["findings"]:
         shown = finding["cases"][: 1 if finding["level"] == NOTE else _CASES_ON_SCREEN]
         screen.show(f"\n{finding['kind']}: {finding['title']}", *map(_told, shown))
@@ -138,12 +138,8 @@ def _told(case: list[dict[str, Any]]) -> str:
 def _save(cfg: DictConfig, found: dict[str, Any]) -> None:
     folder = create_run_dir(cfg.paths.logs_dir, cfg.run_id, f"audit-{choice('data') or 'data'}")
     record.write_json(folder / AUDIT_JSON, found)
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     origins = ", ".join(split["origin"] for split in found["data"]["splits"].values())
-    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    page = environment.get_template("page.html.j2")
-    record.write_text(
-        folder / AUDIT_HTML, page.render(title=origins, command=command, audit=found, limit=_CASES_IN_HTML)
-    )
+    page = render("audit", title=f"Audit of {origins}", command=typed_command(), audit=found, limit=_CASES_IN_HTML)
+    record.write_text(folder / AUDIT_HTML, page)
     screen.write_log_to(folder / "log.txt")
     screen.show(f"\nAll cases: {folder / AUDIT_JSON}, to read: {folder / AUDIT_HTML}")

@@ -16,8 +16,8 @@ from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from lit_humor.auditing.rows import NOTE, WARNING, Finding, Rows
-from lit_humor.core.errors import MissingExtraError
 from lit_humor.data.baseline import tfidf_features
+from lit_humor.metrics.label_errors import suspect_labels
 
 _TOKENS = r"[#@]?\w+|[^\w\s]"  # words, hashtags, handles, single marks and emojis
 _MANY_ROWS = 20_000  # from here on words only, so that 200,000 rows take minutes
@@ -26,7 +26,6 @@ _FOLDS = 5
 _TELLING = 50  # features told for a class
 _MIN_SHARE = 0.02  # of all rows that have a feature
 _TOLD_FROM = 3.0  # z score
-LEAST_F1 = 0.7  # of the model whose doubts are worth reading
 _GIVEN_AWAY = 0.9  # lower bound of the share of a class from which on a feature gives it away
 
 
@@ -137,30 +136,14 @@ def _wilson_lower(share: float, num_rows: int, z: float = 1.96) -> float:
 
 
 def label_error_findings(rows: Rows, probabilities: np.ndarray | None) -> list[Finding]:
-    """Tell rows whose label is probably wrong, most suspect first, by confident learning.
-
-    A row is suspect if the model finds another class at least as likely as it does on average for rows of that class.
-    How many of the suspects are wrong depends on the model: where TF-IDF tells the classes well, most; where it does
-    badly, most are just hard, and below a macro F1 of 0.7 none are told.
-
-    Source: Northcutt, Jiang & Chuang 2021, Confident Learning, in cleanlab.
+    """Tell rows whose label is probably wrong, most suspect first; none where the model tells the classes badly.
 
     Raises:
         MissingExtraError: The ``audit`` extra is not installed.
     """
-    try:
-        from cleanlab.filter import find_label_issues
-    except ImportError:
-        raise MissingExtraError("label errors", package="cleanlab", extra="audit") from None
-    if probabilities is None or f1_score(rows.labels, probabilities.argmax(1), average="macro") < LEAST_F1:
+    suspects = None if probabilities is None else suspect_labels(rows.labels, probabilities)
+    if suspects is None or probabilities is None:
         return []
-    suspects = find_label_issues(
-        rows.labels,
-        probabilities,
-        filter_by="confident_learning",
-        return_indices_ranked_by="self_confidence",
-        n_jobs=1,
-    )
     cases = [
         [
             rows.describe(int(row))

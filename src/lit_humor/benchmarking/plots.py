@@ -24,7 +24,7 @@ def bars(path: Path, values: Mapping[str, Sequence[float]], label: str, title: s
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtraError("bench.py", package="matplotlib", extra="bench") from None
+        raise MissingExtraError("bench.py", package="matplotlib", extra="report") from None
     middles = [statistics.median(repeats) for repeats in values.values()]
     below = [middle - min(repeats) for middle, repeats in zip(middles, values.values(), strict=True)]
     above = [max(repeats) - middle for middle, repeats in zip(middles, values.values(), strict=True)]

@@ -17,8 +17,8 @@ from lit_humor.runs import record
 class PredictionWriter(pl.Callback):
     """Writes one row for each evaluated text, in the order of its file.
 
-    Columns: ``id``, ``text``, ``text_pair`` where the data has one, ``label``, ``prediction``,
-    ``p_<class>`` for each class, and the slice columns.
+    Columns: ``id``, ``text``, ``text_pair`` and ``group`` where the data has them, ``label``, ``prediction``,
+    ``p_<class>`` for each class, ``tokens`` (that the model read), and the slice columns.
 
     Args:
         run_dir: The folder to write to.
@@ -69,4 +69,7 @@ def _table(datamodule: HumorDataModule, probabilities: torch.Tensor) -> pa.Table
         "prediction": [names[index] for index in probabilities.argmax(dim=1).tolist()],
     }
     columns |= {f"p_{name}": probabilities[:, index].numpy() for index, name in enumerate(names)}
+    columns["tokens"] = datamodule.tokens[datamodule.test_split].lengths
+    if examples.groups is not None:
+        columns["group"] = examples.groups
     return pa.table(columns | dict(examples.slices))

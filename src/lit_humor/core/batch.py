@@ -6,9 +6,10 @@ Legend: B rows of the batch, T tokens of its longest row (rounded up), S slice c
 from __future__ import annotations
 
 import math
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
-from torch import Tensor
+if TYPE_CHECKING:  # what only reads run folders need not wait for torch
+    from torch import Tensor
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)

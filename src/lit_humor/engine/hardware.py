@@ -121,7 +121,7 @@ def make_plan(
     reasons: dict[str, str] = {}
 
     def choose(name: str, value: Any, reason: str) -> Any:
-        if wanted[name] == "auto":
+        if wanted.get(name, "auto") == "auto":  # a run of older code has no max_tokens
             reasons[name] = reason
             return value
         reasons[name] = f"set by trainer.{name}"

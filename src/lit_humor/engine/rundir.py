@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -110,6 +111,11 @@ def write_start(folder: Path, cfg: DictConfig, plan: Mapping[str, Any]) -> None:
     """Write ``config.yaml`` and ``environment.json``."""
     record.write_json(folder / record.ENVIRONMENT, describe_environment() | {"plan": dict(plan)})
     record.write_text(folder / record.CONFIG, OmegaConf.to_yaml(cfg, resolve=True))  # last: it makes the folder a run
+
+
+def typed_command() -> str:
+    """What was typed, without the folders before the command."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def describe_environment() -> dict[str, Any]:

@@ -61,6 +61,7 @@ class TrainConfig:
     run_id: Optional[str] = None
     resume: Optional[str] = None
     baseline: bool = True
+    report: bool = True
     data: dict[str, Any] = MISSING
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: dict[str, Any] = MISSING
@@ -81,6 +82,16 @@ class EvalConfig:
     output: Optional[str] = None
     seed: int = MISSING
     data: Optional[dict[str, Any]] = None
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass
+class ReportConfig:
+    """Everything of a report."""
+
+    run: Optional[str] = None
+    runs: Optional[list[str]] = None
+    output: Optional[str] = None
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
@@ -125,5 +136,6 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="eval_schema", node=EvalConfig)
+    store.store(name="report_schema", node=ReportConfig)
     store.store(name="audit_schema", node=AuditConfig)
     store.store(name="bench_schema", node=BenchConfig)

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from lit_humor.callbacks.interruption import InterruptedRun
 from lit_humor.core.batch import TEST, TRAIN, VAL
-from lit_humor.core.errors import UserError
+from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory, screen
@@ -28,6 +28,7 @@ from lit_humor.engine.hardware import look_at_machine
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.rundir import create_run_dir, is_main_process, open_run_dir, write_start
 from lit_humor.metrics.classification import DEFINITIONS, ClassificationMetrics
+from lit_humor.reporting.report import write_report
 from lit_humor.runs import record
 
 
@@ -80,6 +81,8 @@ def train(cfg: DictConfig) -> None:
             _set_state(run_dir, record.DONE)
             for split, found in results.items():
                 screen.show(*screen.result_tables(split, found, baseline.get(split)))
+            if cfg.report:
+                _write_report(run_dir)
             _show_end(run_dir, datamodule, cost["fit_seconds"])
 
 
@@ -233,6 +236,14 @@ def _write_result(
             **cost,
         },
     )
+
+
+def _write_report(run_dir: Path) -> None:
+    """Write the page; a run is no worse for lacking it."""
+    try:
+        screen.show(f"\nReport: {write_report(run_dir)}")
+    except MissingExtraError as error:
+        screen.show(f"\nNo report: {error}")
 
 
 def _show_end(run_dir: Path, datamodule: HumorDataModule, fit_seconds: float) -> None:

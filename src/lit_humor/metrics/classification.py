@@ -18,6 +18,8 @@ from torchmetrics.classification import (
     MulticlassRecall,
 )
 
+from lit_humor.metrics.confusion import scores_of
+
 DEFINITIONS = {
     "f1": "F1 of the last class (humor) with two classes, macro F1 with more; chosen by the highest probability",
     "accuracy": "share of rows whose most probable class is their label",
@@ -170,16 +172,8 @@ class SlicedConfusion(Metric):
     def results(self, values: Sequence[str]) -> dict[str, dict[str, float]]:
         """Rows, accuracy and F1 of each value that has rows."""
         results = {}
-        for value, matrix in zip(values, self.compute().cpu().double(), strict=True):
-            rows = matrix.sum().item()
-            if not rows:
-                continue
-            hits = matrix.diagonal()
-            seen = matrix.sum(0) + matrix.sum(1)
-            f1 = 2 * hits / seen.clamp(min=1)
-            results[value] = {
-                "rows": int(rows),
-                "accuracy": (hits.sum() / rows).item(),
-                "f1": (f1[-1] if len(f1) == 2 else f1[seen > 0].mean()).item(),
-            }
+        for value, matrix in zip(values, self.compute().cpu().numpy(), strict=True):
+            if rows := int(matrix.sum()):
+                scores = scores_of(matrix)
+                results[value] = {"rows": rows, "accuracy": float(scores["accuracy"]), "f1": float(scores["f1"])}
         return results

@@ -11,6 +11,7 @@ from typing import Any
 CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
 RESULT, DATA_REPORT, METRICS = "result.json", "data_report.json", "metrics.csv"
 CHECKPOINTS, PREDICTIONS, CONFUSION, BACKBONE = "checkpoints", "predictions", "confusion", "backbone"
+CALIBRATION = "calibration.json"
 BEST, LAST = "best.ckpt", "last.ckpt"
 
 RUNNING, DONE, INTERRUPTED, FAILED = "running", "done", "interrupted", "failed"

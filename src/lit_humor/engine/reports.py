@@ -1,0 +1,36 @@
+"""The command that turns run folders into pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from lit_humor.core.errors import UserError
+from lit_humor.engine import screen
+from lit_humor.engine.rundir import open_run_dir
+from lit_humor.reporting.comparison import write_comparison
+from lit_humor.reporting.report import PICTURES, write_report
+
+
+def report(cfg: DictConfig) -> None:
+    """Write the page of ``cfg.run``, or the one that compares ``cfg.runs``, and say where it is."""
+    if cfg.run and not cfg.runs:
+        folder, _ = open_run_dir(cfg.run)
+        screen.show(f"Report: {write_report(folder)}", f"Pictures: {folder / PICTURES}")
+        return
+    if cfg.run or len(cfg.runs or ()) != 2:
+        raise UserError(
+            "run, runs",
+            found=f"run={cfg.run}, runs={list(cfg.runs or ())}",
+            expected="one run, or two to compare",
+            fix="set run=logs/<run id>, or runs=[logs/<run id>,logs/<run id>]",
+        )
+    first, second = (open_run_dir(run)[0] for run in cfg.runs)
+    page = Path(cfg.output or first / f"versus-{second.name}.html")
+    found = write_comparison(first, second, page)
+    screen.show(
+        f"F1 {found['f1_difference']:+.4f}, accuracy {found['accuracy_difference']:+.4f} "
+        f"({second.name} less {first.name}); McNemar's p {found['mcnemar_p']:.4f}",
+        f"Comparison: {page}",
+    )

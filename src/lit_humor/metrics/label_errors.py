@@ -1,0 +1,45 @@
+"""Which labels are probably wrong. Legend: N rows, C classes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lit_humor.core.errors import MissingExtraError
+from lit_humor.metrics.confusion import count_confusion, scores_of
+
+LEAST_F1 = 0.7  # of a model whose doubts are worth reading
+
+
+def suspect_labels(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray | None:
+    """Rows whose label is probably wrong, most suspect first, by confident learning.
+
+    A row is suspect if the model finds another class at least as likely as it does on average for rows of that class.
+    How many of the suspects are wrong depends on the model: where it tells the classes well, most; where it does
+    badly, most are just hard.
+
+    Source: Northcutt, Jiang & Chuang 2021, Confident Learning, in cleanlab.
+
+    Args:
+        labels: [N] class indices.
+        probabilities: [N, C] of a model that did not train on these rows.
+
+    Returns:
+        Row indices; None where the model's macro F1 lies below ``LEAST_F1``.
+
+    Raises:
+        MissingExtraError: The ``audit`` extra is not installed.
+    """
+    try:
+        from cleanlab.filter import find_label_issues
+    except ImportError:
+        raise MissingExtraError("label errors", package="cleanlab", extra="audit") from None
+    counts = count_confusion(labels, probabilities.argmax(axis=1), probabilities.shape[1])
+    if scores_of(counts)["f1_macro"] < LEAST_F1:
+        return None
+    return find_label_issues(
+        labels,
+        probabilities,
+        filter_by="confident_learning",
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,
+    )

@@ -1,0 +1,93 @@
+"""Pages that open from disk: no network, light and dark, wide and narrow, on screen and on paper."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lit_humor.core.errors import MissingExtraError
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of a page.
+
+    Attributes:
+        caption: What it shows.
+        columns: Head of each column.
+        rows: Cells as text; columns of numbers stand at the right.
+        note: A sentence below.
+        searchable: Whether it gets a search field and heads to sort by.
+        texts: Indices of columns of long text.
+    """
+
+    caption: str
+    columns: list[str]
+    rows: list[list[str]]
+    note: str = ""
+    searchable: bool = False
+    texts: tuple[int, ...] = ()
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Whether each column holds nothing but numbers."""
+        return [
+            any(row[i] for row in self.rows) and all(row[i][:1] in "-+0123456789" for row in self.rows)
+            for i in range(len(self.columns))
+        ]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a page, in both themes.
+
+    Attributes:
+        caption: What it shows; what it tells stands in a table beside it.
+        light: PNG.
+        dark: PNG.
+    """
+
+    caption: str
+    light: bytes
+    dark: bytes
+
+    def source(self, theme: str) -> str:
+        """The picture of a theme as a data URI."""
+        return f"data:image/png;base64,{base64.b64encode(getattr(self, theme)).decode()}"
+
+
+@dataclass
+class Section:
+    """A part of a page.
+
+    Attributes:
+        title: Its heading.
+        parts: Paragraphs (text), grids and pictures, in order.
+    """
+
+    title: str
+    parts: list[str | Grid | Picture] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Where a link to the section leads."""
+        return self.title.lower().replace(" ", "-")
+
+
+def render(template: str, **content: Any) -> str:
+    """Fill ``<template>.html.j2`` of this folder; everything put in is escaped.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, FileSystemLoader
+    except ImportError:
+        raise MissingExtraError("a page", package="jinja2", extra="report") from None
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True)
+    environment.tests["grid"] = lambda part: isinstance(part, Grid)
+    environment.tests["picture"] = lambda part: isinstance(part, Picture)
+    return environment.get_template(f"{template}.html.j2").render(content)

@@ -1,0 +1,17 @@
+"""Show what a run learned and got wrong: python src/lit_humor/report.py run=<folder> | runs=[<folder>,<folder>]."""
+
+from omegaconf import DictConfig
+
+from lit_humor.engine.cli import command
+
+
+@command("report")
+def main(cfg: DictConfig) -> None:
+    """Write report.html into a run folder, or a page that compares two runs."""
+    from lit_humor.engine.reports import report  # imports torch (seconds): not for --help and --cfg
+
+    report(cfg)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Pages made from run folders that are written here by hand."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy.stats import binom
+from sklearn.metrics import f1_score
+
+from lit_humor.core.errors import UserError
+from lit_humor.metrics.classification import DEFINITIONS
+from lit_humor.pages.page import Grid
+from lit_humor.reporting.comparison import mcnemar, write_comparison
+from lit_humor.reporting.evidence import read_predictions, read_run
+from lit_humor.reporting.report import calibrate, write_report
+from lit_humor.reporting.rows import twin_pairs
+from lit_humor.runs import record
+
+NAMES = ("not humor", "humor")
+EVIL = "<script>alert('ha')</script> & co"
+
+
+def make_run(folder: Path, seed: int = 0, rows_seed: int = 0) -> Path:
+    """A finished run of 60 validation and 60 test rows, 20 of them twins, one text of HTML."""
+    results = {split: _write_split(folder, split, seed, rows_seed) for split in ("val", "test")}
+    baseline = {split: {"f1": 0.5, "accuracy": 0.5} for split in results}
+    best = {"monitor": "val/f1", "epoch": 1}
+    result = {
+        "results": results,
+        "baseline": {"results": baseline},
+        "definitions": DEFINITIONS,
+        "best": best,
+        "steps": 8,
+    }
+    split = {
+        "origin": "by hand",
+        "rows": 60,
+        "classes": {"humor": 30},
+        "tokens": {"p50": 9},
+        "truncated": 0,
+        "duplicates": 0,
+    }
+    report = {
+        "splits": dict.fromkeys(results, split),
+        "leaks": {"val/test": 0},
+        "label_conflicts": 0,
+        "groups_across": 0,
+    }
+    plan = {"window_size": 32, "devices": 1, "reasons": {"devices": "one"}}
+    environment = {
+        "command": ["train.py", f"seed={seed}"], "commit": "abc", "uncommitted": "", "python": "3.11", "plan": plan,
+        "packages": {"torch": "2"}, "machine": {"processor": "by hand", "threads": 2, "gpus": []},
+    }  # fmt: skip
+    for name, content in (
+        (record.RESULT, result), (record.DATA_REPORT, report), (record.ENVIRONMENT, environment),
+    ):  # fmt: skip
+        record.write_json(folder / name, content)
+    record.write_text(folder / record.CONFIG, f"seed: {seed}\n")
+    lines = ["epoch,lr-AdamW/head,step,time/epoch_seconds,train/loss,val/accuracy,val/f1,val/loss", ",0.1,1,,,,,"]
+    lines += ["0,,2,,0.7,0.5,0.4,0.8", "0,,2,9.5,,,,", "1,,4,,0.6,0.6,0.5,0.7", "1,,4,9.1,,,,", "2,,5,,,0.9,0.9,0.1"]
+    record.write_text(folder / record.METRICS, "\n".join(lines) + "\n")
+    return folder
+
+
+def _write_split(folder: Path, split: str, seed: int, rows_seed: int) -> dict[str, object]:
+    rows, judge = np.random.default_rng(rows_seed), np.random.default_rng(seed)
+    labels = np.arange(60) % 2
+    scores = np.clip(0.5 + (labels - 0.5) * 0.5 + judge.normal(scale=0.3, size=60), 0.01, 0.99)
+    predicted = (scores > 0.5).astype(int)
+    columns = {
+        "id": [f"{split}{row}" for row in range(60)],
+        "text": [EVIL, *(f"text {rows.integers(10**6)}" for _ in range(59))],
+        "label": [NAMES[label] for label in labels],
+        "prediction": [NAMES[label] for label in predicted],
+        "p_not humor": 1 - scores,
+        "p_humor": scores,
+        "tokens": rows.integers(3, 40, size=60),
+        "group": [f"pair{row // 2}" if row < 20 else f"alone{row}" for row in range(60)],
+        "language": ["en", "es", None] * 20,
+    }
+    (folder / record.PREDICTIONS).mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), folder / record.PREDICTIONS / f"{split}.parquet")
+    return {"f1": float(f1_score(labels, predicted)), "accuracy": float((labels == predicted).mean()), "rows": 60}
+
+
+def test_a_report_is_whole_and_stands_alone(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    html = write_report(run).read_text()
+    sections = re.findall(r'<section id="([^"]+)"', html)
+    assert sections == [
+        "results", "learning", "confusion", "slices", "probabilities", "mistakes", "close-calls", "doubtful-labels",
+        "twins", "data", "how-it-was-made",
+    ]  # fmt: skip
+    assert EVIL not in html
+    assert "&lt;script&gt;alert" in html
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", html)
+    assert html.count("<img ") == len(re.findall(r'<img src="data:image/png[^>]*alt="[^"]+"', html)) == 5
+    assert len(list((run / "report").glob("*.png"))) == 5
+    assert "train.py seed=0" in html
+    f1 = json.loads((run / record.RESULT).read_text())["results"]["test"]["f1"]
+    assert re.search(rf"{f1:.3f} \[0\.\d+, \d\.\d+\]", html)
+
+
+def test_calibration_is_fitted_on_validation_and_kept(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    write_report(run)
+    kept = json.loads((run / record.CALIBRATION).read_text())
+    assert kept == calibrate(read_run(run))
+    assert set(kept) == {"temperature", "threshold"}
+    (run / record.PREDICTIONS / "val.parquet").unlink()
+    assert calibrate(read_run(run)) == {}
+    assert "Temperature" not in write_report(run).read_text()
+
+
+def test_epochs_are_those_of_training(tmp_path: Path) -> None:
+    """The scores after training stand in metrics.csv too; a resumed run has two such files."""
+    run = make_run(tmp_path / "run")
+    found = read_run(run)
+    assert [row["val/f1"] for row in found.epochs] == [0.4, 0.5]
+    assert found.epochs[1]["time/epoch_seconds"] == 9.1
+    assert len(found.steps) == 1
+    before = (run / record.METRICS).read_text().splitlines()
+    (run / "metrics.before-resume-1.csv").write_text("\n".join(before[:4]) + "\n")
+    (run / record.METRICS).write_text("\n".join([before[0], *before[4:]]) + "\n")
+    assert [row["val/f1"] for row in read_run(run).epochs] == [0.4, 0.5]
+
+
+def test_slices_and_twins_hold_their_rows(tmp_path: Path) -> None:
+    found = read_predictions(make_run(tmp_path / "run") / record.PREDICTIONS / "test.parquet")
+    slices = found.slices()
+    assert set(slices["language"]) == {"en", "es"}
+    assert sorted(np.concatenate(list(slices["length"].values()))) == list(range(60))
+    assert 3 <= len(slices["length"]) <= 4
+    assert twin_pairs(found).tolist() == [[row, row + 1] for row in range(0, 20, 2)]
+
+
+def test_a_run_without_results_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a run that is done"):
+        write_report(tmp_path)
+
+
+def test_mcnemar_is_the_exact_binomial_test() -> None:
+    first, second = np.array([True] * 12 + [False] * 4 + [True] * 9), np.array([False] * 12 + [True] * 4 + [True] * 9)
+    assert mcnemar(first, second) == (12, 4, pytest.approx(2 * binom.cdf(4, 16, 0.5)))
+    assert mcnemar(first, first) == (0, 0, 1.0)
+
+
+def test_two_runs_are_compared_on_the_same_rows_only(tmp_path: Path) -> None:
+    one, other = make_run(tmp_path / "one"), make_run(tmp_path / "other", seed=1)
+    found = write_comparison(one, other, tmp_path / "page.html")
+    results = [json.loads((run / record.RESULT).read_text())["results"]["test"] for run in (one, other)]
+    assert found["accuracy_difference"] == pytest.approx(results[1]["accuracy"] - results[0]["accuracy"])
+    html = (tmp_path / "page.html").read_text()
+    assert "disagreements in test" in html
+    assert "seed: 1" in html
+    assert EVIL not in html
+    with pytest.raises(UserError, match="other rows in val"):
+        write_comparison(one, make_run(tmp_path / "third", rows_seed=5), tmp_path / "no.html")
+    assert not (tmp_path / "no.html").exists()
+
+
+def test_numbers_stand_at_the_right() -> None:
+    grid = Grid("", ["a", "b", "c"], [["1", "x", ""], ["-2.5", "1", "3"]])
+    assert grid.numeric == [True, False, True]
+
+
+def test_a_page_needs_no_torch() -> None:
+    code = "import sys, lit_humor.reporting.report, lit_humor.reporting.comparison; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
