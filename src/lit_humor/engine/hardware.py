@@ -189,7 +189,7 @@ def _best_attention(accelerator: str) -> tuple[str, str]:
 
 def _best_max_tokens(machine: Machine, accelerator: str, most_of_recipe: int) -> tuple[int, str]:
     """Tokens of a pass: those of the recipe's longest batch, and more where memory is plenty."""
-    if accelerator == "gpu" and machine.gpu_memory_bytes >= _ROOMY_GPU_BYTES:
+    if accelerator == "cpu" or machine.gpu_memory_bytes >= _ROOMY_GPU_BYTES:
         return _ROOMY_FACTOR * most_of_recipe, f"{_ROOMY_FACTOR} of the recipe's longest batches; there is room"
     return most_of_recipe, "the recipe's longest batch: short rows pass together, long ones take no more memory"
 
