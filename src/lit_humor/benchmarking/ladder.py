@@ -134,7 +134,8 @@ def _effect(overrides: Sequence[str], machine: Machine) -> dict[str, Any]:
         **{"padding": cfg.data.padding, "grouped": cfg.data.length_grouped, "embeddings": network.embeddings},
         **{"fast_dropout": network.fast_dropout and plan.accelerator == "cpu"},
         **{"short_last_layer": network.short_last_layer and network.pooling == "first"},
-        **{"attention": plan.attention, "precision": plan.precision, "max_tokens": plan.max_tokens},
+        **{"attention": plan.attention, "precision": plan.precision},
+        "passes": plan.max_tokens is not None and plan.max_tokens < plan.micro_batch_size * cfg.data.max_length,
     }
 
 
