@@ -46,7 +46,16 @@ def _imports(path: Path) -> set[str]:
 
 def test_files_were_found() -> None:
     assert len(FILES) > 40
-    assert [path.stem for path in COMMANDS] == ["audit", "bench", "doctor", "eval", "report", "train"]
+    assert [path.stem for path in COMMANDS] == [
+        "audit",
+        "bench",
+        "doctor",
+        "eval",
+        "monitor",
+        "report",
+        "stop",
+        "train",
+    ]
 
 
 def test_arrows() -> None:

@@ -12,6 +12,7 @@ from lit_humor.callbacks.early_stopping import EarlyStoppingAfterWarmup
 from lit_humor.callbacks.interruption import InterruptedRun, Interruption
 from lit_humor.core.errors import UserError
 from lit_humor.models.encoder import TextClassifier
+from lit_humor.runs import record
 from tests.unit.building import TRAINER, make_datamodule, make_examples, make_learner
 
 
@@ -91,6 +92,31 @@ def test_interrupted_and_resumed_equals_undisturbed(
     resumed = _train(tiny_model, tmp_path, ckpt_path=checkpoint, weights_only=True, num_workers=num_workers)
     assert resumed.global_step == 9
     assert torch.equal(_weights(resumed), undisturbed)
+
+
+class _AskAt(pl.Callback):
+    """Leaves the file that stop.py leaves, after a given number of batches."""
+
+    def __init__(self, request: Path, batch: int) -> None:
+        self.request, self.left = request, batch
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.request.touch()
+
+
+@pytest.mark.parametrize(("batch", "step"), [(4, 2), (18, None)])
+def test_a_request_in_the_folder_stops_the_run(tmp_path: Path, tiny_model: str, batch: int, step: int | None) -> None:
+    """At the end of that step; where it comes in the last one, the run is finished all the same."""
+    request = tmp_path / record.STOP_REQUEST
+    request.touch()  # of an earlier part of the run
+    with pytest.raises(InterruptedRun):
+        _train(tiny_model, tmp_path, _AskAt(request, batch), Interruption(str(tmp_path), look_every_seconds=0))
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    assert checkpoint.is_file() is (step is not None)
+    if step is not None:
+        assert torch.load(checkpoint, weights_only=True)["global_step"] == step
 
 
 class _Scores(pl.Callback):

@@ -52,6 +52,7 @@ class Heartbeat(pl.Callback):
         total = int(trainer.estimated_stepping_batches)
         done = trainer.global_step - self._first_step
         pace = (self._written_at - self._started_at) / done if done else None
+        window_size: int = trainer.lightning_module.window_size  # type: ignore[assignment]
         stopping = trainer.early_stopping_callback
         checkpoint = trainer.checkpoint_callback
         record.write_json(
@@ -68,6 +69,8 @@ class Heartbeat(pl.Callback):
                 "checks_since_best": getattr(stopping, "wait_count", None),
                 "patience": getattr(stopping, "patience", None),
                 "eta_seconds": None if pace is None else round(pace * (total - trainer.global_step), 1),
+                "rows_per_second": None if pace is None else round(window_size / pace, 2),
+                "learning_rate": max(group["lr"] for group in trainer.optimizers[0].param_groups),
                 "heartbeat": time.time(),
             },
         )

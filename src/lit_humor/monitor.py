@@ -1,0 +1,61 @@
+"""Watch runs live: python src/lit_humor/monitor.py [run=<folder>] [logs=<folder>] [--once]."""
+
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+
+from lit_humor.runs.board import detail, overview
+from lit_humor.runs.watch import find_runs, look
+
+ROOT = Path(__file__).resolve().parents[2]
+_LINES, _SECONDS = 12, 1.0
+
+
+def main() -> None:
+    """Draw one frame, or one a second until Ctrl-C; reads run folders and nothing else."""
+    settings = {"run": "", "logs": str(ROOT / "logs")}
+    once = False
+    for argument in sys.argv[1:]:
+        key, _, value = argument.partition("=")
+        if argument in ("--help", "-h"):
+            print(__doc__)
+            return
+        if argument == "--once":
+            once = True
+        elif key in settings and value:
+            settings[key] = value
+        else:
+            sys.exit(f"Error: found {argument}, expected run=<folder>, logs=<folder> or --once. Fix: monitor.py --help")
+    folder = Path(settings["run"])
+    if settings["run"] and not folder.is_dir():
+        folder = Path(settings["logs"]) / settings["run"]  # the run's name alone
+        if not folder.is_dir():
+            sys.exit(f"Error: run={settings['run']}: found no such folder, expected a run folder. Fix: ls logs")
+    console = Console(highlight=False)
+    if once:
+        console.print(_frame(folder if settings["run"] else None, Path(settings["logs"])))
+        return
+    try:
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                live.update(_frame(folder if settings["run"] else None, Path(settings["logs"])), refresh=True)
+                time.sleep(_SECONDS)
+    except KeyboardInterrupt:
+        pass
+
+
+def _frame(run: Path | None, logs_dir: Path) -> RenderableType:
+    """One run, or all of a folder with the one heard of last in full."""
+    if run is not None:
+        return detail(look(run, _LINES))
+    folders = find_runs(logs_dir)
+    if not folders:
+        return f"No runs in {logs_dir} yet."
+    return Group(overview([look(folder) for folder in folders[:_LINES]]), detail(look(folders[0], _LINES)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Runs on the terminal, drawn by rich."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from lit_humor.runs import record
+from lit_humor.runs.resources import gpu_use, process_use
+from lit_humor.runs.watch import CRASHED, STALE, STARTING, Watched
+
+_COLORS = {
+    record.RUNNING: "green", record.DONE: "blue", record.INTERRUPTED: "yellow", record.FAILED: "red",
+    STARTING: "cyan", STALE: "yellow", CRASHED: "red",
+}  # fmt: skip
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_WIDEST = 40
+
+
+def overview(runs: Sequence[Watched]) -> RenderableType:
+    """One line a run."""
+    grid = Table(title="Runs", title_justify="left", title_style="bold", header_style="bold", expand=True)
+    for name in ("run", "state", "epoch", "done", "left", "val/f1", "best", "val/f1 by epoch"):
+        grid.add_column(name, justify="left" if name in ("run", "state", "val/f1 by epoch") else "right")
+    for run in runs:
+        status, scores = run.status, run.series.get("val/f1", [])
+        grid.add_row(
+            run.folder.name,
+            _state(run),
+            f"{status.get('epoch', '')}/{status.get('max_epochs', '')}" if status else "",
+            f"{status['step'] / max(status['total_steps'], 1):.0%}" if status else "",
+            _duration(status.get("eta_seconds")) if run.is_alive else "",
+            f"{scores[-1]:.4f}" if scores else "",
+            _number(status.get("best")),
+            sparkline(scores, 16),
+        )
+    return grid
+
+
+def detail(run: Watched) -> RenderableType:
+    """Everything of one run."""
+    status = run.status
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold")
+    facts.add_column()
+    told = f"{_duration(run.silent_seconds)} since the last heartbeat" if run.state != record.DONE else ""
+    facts.add_row("state", Text.assemble(_state(run), f"  {told}"))
+    if status:
+        done, total = int(status["step"]), max(int(status["total_steps"]), 1)
+        facts.add_row("step", ProgressBar(total=total, completed=done, width=_WIDEST))
+        left = f", {_duration(status['eta_seconds'])} left" if run.is_alive else ""
+        facts.add_row("", f"{done:,} of {total:,}, epoch {status['epoch']} of {status['max_epochs']}{left}")
+        patience = status.get("patience")
+        since = status.get("checks_since_best")
+        waiting = f", {since} checks ago, patience {patience}" if patience is not None else ""
+        facts.add_row("best", f"{_number(status.get('best')) or 'none yet'}{waiting}")
+        facts.add_row("speed", f"{_number(status.get('rows_per_second'), 1)} samples/s")
+        facts.add_row("learning rate", f"{status['learning_rate']:.2e}" if status.get("learning_rate") else "")
+    for name in ("train/loss", "val/loss", "val/f1"):
+        if values := run.series.get(name):
+            facts.add_row(name, f"{sparkline(values, _WIDEST)}  {values[-1]:.4f}")
+    if run.is_alive and status:
+        facts.add_row("process", process_use(int(status["pid"]), str(status["host"])))
+        facts.add_row("GPU", gpu_use())
+    sizes = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in run.checkpoints.items())
+    facts.add_row("checkpoints", sizes or "none yet")
+    facts.add_row("curves", f"tensorboard --logdir {run.folder}")
+    log = Text("\n".join(run.log), no_wrap=True, overflow="ellipsis")
+    return Group(
+        Panel(facts, title=run.folder.name, title_align="left"), Panel(log, title="log.txt", title_align="left")
+    )
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The last values as blocks, the lowest of them low and the highest high."""
+    shown = [value for value in values[-width:] if value == value]
+    if not shown:
+        return ""
+    low, span = min(shown), (max(shown) - min(shown)) or 1.0
+    return "".join(_BLOCKS[round((value - low) / span * (len(_BLOCKS) - 1))] for value in shown)
+
+
+def _state(run: Watched) -> Text:
+    return Text(run.state, style=_COLORS.get(run.state, ""))
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -1,0 +1,59 @@
+"""What a run takes of the machine; says which package is missing where one is."""
+
+from __future__ import annotations
+
+import functools
+import socket
+import time
+from typing import Any
+
+_FIRST_SECONDS = 0.05
+_MISSING = "unknown: pip install -c constraints.txt -e '.[monitor]'"
+
+
+def process_use(pid: int, host: str) -> str:
+    """Cores and memory of a process and its children."""
+    if host != socket.gethostname():
+        return f"on {host}"
+    try:
+        import psutil
+    except ImportError:
+        return _MISSING
+    try:
+        family = [_process(pid), *(_process(child.pid) for child in _process(pid).children(recursive=True))]
+        cores = sum(one.cpu_percent() for one in family) / 100
+        memory = sum(one.memory_info().rss for one in family)
+    except psutil.Error:
+        return "gone"
+    return (
+        f"{cores:.1f} cores, {memory / 2**30:.1f} GiB; the machine: {psutil.virtual_memory().percent:.0f} % of memory"
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _process(pid: int) -> Any:
+    """The same object each time: its use is counted from one look to the next, at first from a moment ago."""
+    import psutil
+
+    process = psutil.Process(pid)
+    process.cpu_percent()
+    time.sleep(_FIRST_SECONDS)
+    return process
+
+
+def gpu_use() -> str:
+    """Load and memory of each NVIDIA GPU of this machine."""
+    try:
+        import pynvml
+    except ImportError:
+        return _MISSING
+    try:
+        pynvml.nvmlInit()
+        found = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            device = pynvml.nvmlDeviceGetHandleByIndex(index)
+            load, memory = pynvml.nvmlDeviceGetUtilizationRates(device).gpu, pynvml.nvmlDeviceGetMemoryInfo(device)
+            found.append(f"{index}: {load} %, {memory.used / 2**30:.1f} of {memory.total / 2**30:.0f} GiB")
+    except pynvml.NVMLError:
+        return "none"
+    return "; ".join(found) or "none"

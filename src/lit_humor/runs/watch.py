@@ -1,0 +1,122 @@
+"""What a run folder tells of a run that may be going, done or dead. Standard library only."""
+
+from __future__ import annotations
+
+import csv
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lit_humor.runs import record
+
+STARTING, STALE, CRASHED = "starting", "stale", "crashed"  # what a folder shows beside the states that a run writes
+_STALE_SECONDS = 60.0  # a heartbeat comes every few seconds, but for long validations and saves
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A run at one moment.
+
+    Attributes:
+        folder: The run folder.
+        state: ``starting``, ``running``, ``stale`` (no heartbeat for a minute), ``crashed`` (its process is gone),
+            ``done``, ``interrupted`` or ``failed``.
+        silent_seconds: Time since the last heartbeat.
+        status: ``status.json``.
+        series: Values of each epoch by column of ``metrics.csv``.
+        checkpoints: Size in bytes by file name.
+        log: Last lines of ``log.txt``.
+    """
+
+    folder: Path
+    state: str
+    silent_seconds: float
+    status: Mapping[str, Any] = field(default_factory=dict)
+    series: Mapping[str, list[float]] = field(default_factory=dict)
+    checkpoints: Mapping[str, int] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the run's process is there and may be asked to stop."""
+        return self.state in (record.RUNNING, STALE)
+
+
+def find_runs(logs_dir: Path) -> list[Path]:
+    """Run folders below a folder, the one heard of last first."""
+    found = [
+        path.parent for path in logs_dir.glob(f"*/{record.CONFIG}") if (path.parent / record.ENVIRONMENT).is_file()
+    ]
+    return sorted(found, key=_last_word, reverse=True)
+
+
+def look(folder: Path, num_log_lines: int = 0) -> Watched:
+    """Look at a run; a file that is missing or half written counts as not there yet."""
+    try:
+        status = record.read_json(folder / record.STATUS)
+    except (OSError, ValueError):
+        status = {}
+    silent = time.time() - float(status.get("heartbeat", _last_word(folder)))
+    return Watched(
+        folder=folder,
+        state=_state(status, silent),
+        silent_seconds=silent,
+        status=status,
+        series=_series(folder / record.METRICS),
+        checkpoints={path.name: path.stat().st_size for path in sorted((folder / record.CHECKPOINTS).glob("*.ckpt"))},
+        log=_tail(folder / "log.txt", num_log_lines) if num_log_lines else [],
+    )
+
+
+def _state(status: Mapping[str, Any], silent: float) -> str:
+    if not status:
+        return STARTING
+    state = str(status.get("state"))
+    if state != record.RUNNING:
+        return state
+    if status.get("host") == socket.gethostname() and not _is_process(int(status["pid"])):
+        return CRASHED
+    return STALE if silent > _STALE_SECONDS else record.RUNNING
+
+
+def _is_process(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # someone else's
+        return True
+    return True
+
+
+def _last_word(folder: Path) -> float:
+    for name in (record.STATUS, record.CONFIG):
+        if (folder / name).is_file():
+            return (folder / name).stat().st_mtime
+    return 0.0
+
+
+def _series(path: Path) -> dict[str, list[float]]:
+    """Columns of the rows that close an epoch; the scores after training are none of them."""
+    if not path.is_file():
+        return {}
+    found: dict[str, list[float]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row.get("train/loss"):
+                for name, value in row.items():
+                    if value and "/" in name:
+                        found.setdefault(name, []).append(float(value))
+    return found
+
+
+def _tail(path: Path, num_lines: int) -> list[str]:
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 200 * num_lines))
+        return file.read().decode("utf-8", "replace").splitlines()[-num_lines:]

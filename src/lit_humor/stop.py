@@ -1,0 +1,70 @@
+"""Ask runs to save and leave: python src/lit_humor/stop.py run=<folder> | --all [logs=<folder>] [--yes]."""
+
+import sys
+import time
+from pathlib import Path
+
+from lit_humor.runs import record
+from lit_humor.runs.watch import Watched, find_runs, look
+
+ROOT = Path(__file__).resolve().parents[2]
+_POLL_SECONDS, _WORD_SECONDS = 0.2, 10.0
+
+
+def main() -> None:
+    """Leave a request in the folder of one run, or of all that are alive; wait until they have gone."""
+    arguments = sys.argv[1:]
+    if arguments in (["--help"], ["-h"]):
+        print(__doc__)
+        return
+    settings = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    flags = {argument for argument in arguments if "=" not in argument}
+    if settings.keys() - {"run", "logs"} or flags - {"--all", "--yes"} or ("run" in settings) == ("--all" in flags):
+        told = " ".join(arguments) or "nothing"
+        sys.exit(f"Error: found {told}, expected run=<folder> or --all. Fix: stop.py run=logs/<run id>")
+    logs_dir = Path(settings.get("logs", ROOT / "logs"))
+    runs = [look(folder) for folder in find_runs(logs_dir)] if "--all" in flags else [_one(settings["run"], logs_dir)]
+    alive = [run for run in runs if run.is_alive]
+    if not alive:
+        print("No run is alive." if "--all" in flags else f"{runs[0].folder} is not alive: {runs[0].state}.")
+        sys.exit(0 if "--all" in flags else 1)
+    if "--all" in flags and "--yes" not in flags and not _agreed(alive):
+        print("Nothing was stopped.")
+        sys.exit(1)
+    for run in alive:
+        record.write_text(run.folder / record.STOP_REQUEST, "")
+    sys.exit(max([_wait(run) for run in alive]))
+
+
+def _one(name: str, logs_dir: Path) -> Watched:
+    folder = next((path for path in (Path(name), logs_dir / name) if (path / record.CONFIG).is_file()), None)
+    if folder is None:
+        sys.exit(f"Error: run={name}: found no such run, expected a run folder. Fix: ls {logs_dir}")
+    return look(folder)
+
+
+def _agreed(alive: list[Watched]) -> bool:
+    for run in alive:
+        print(f"{run.folder}  {run.state}  step {run.status.get('step')} of {run.status.get('total_steps')}")
+    return input(f"Stop these {len(alive)} runs? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _wait(run: Watched) -> int:
+    """Wait until a run has gone; 0 where it saved and can be resumed."""
+    print(f"{run.folder}: asked to save and leave ...", flush=True)
+    said = time.monotonic()
+    while (now := look(run.folder)).is_alive:
+        if time.monotonic() - said > _WORD_SECONDS:
+            said = time.monotonic()
+            print(f"  still there: {now.state}, last heartbeat {now.silent_seconds:.0f} s ago", flush=True)
+        time.sleep(_POLL_SECONDS)
+    (run.folder / record.STOP_REQUEST).unlink(missing_ok=True)
+    if now.state == record.INTERRUPTED:
+        print(f"  saved. To go on: python src/lit_humor/train.py resume={run.folder}")
+    else:
+        print(f"  {now.state}.")
+    return 0 if now.state in (record.INTERRUPTED, record.DONE) else 1
+
+
+if __name__ == "__main__":
+    main()

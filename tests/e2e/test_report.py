@@ -1,0 +1,113 @@
+"""The report as typed, and in a real browser."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sklearn.metrics import f1_score
+
+from lit_humor.reporting.evidence import read_predictions
+from tests.e2e.test_bad_input import assert_one_message
+from tests.e2e.typed import result_of, typed, typed_here
+from tests.unit.test_reporting import EVIL, make_run
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    logs = tmp_path_factory.mktemp("logs")
+    done = typed("train", "debug=tiny", f"paths.logs_dir={logs}", "run_id=run")
+    assert done.returncode == 0, done.stderr
+    assert f"Report: {logs / 'run' / 'report.html'}" in done.stdout
+    return logs / "run"
+
+
+def test_training_ends_with_a_report_of_its_own_numbers(run: Path) -> None:
+    html = (run / "report.html").read_text()
+    for split, results in result_of(run)["results"].items():
+        found = read_predictions(run / "predictions" / f"{split}.parquet")
+        assert results["f1"] == pytest.approx(f1_score(found.labels, found.predicted, zero_division=0))
+        assert re.search(rf"{results['f1']:.3f} \[", html), split
+        assert len(found.columns["tokens"]) == len(found.columns["group"]) == len(found.labels)
+
+
+def test_report_again_and_two_runs(run: Path) -> None:
+    (run / "report.html").unlink()
+    done = typed_here("report", f"run={run}")
+    assert done.returncode == 0, done.stderr
+    assert (run / "report.html").is_file()
+    copy = shutil.copytree(run, run.with_name("copy"))
+    done = typed_here("report", f"runs=[{run},{copy}]")
+    assert done.returncode == 0, done.stderr
+    assert "McNemar's p 1.0000" in done.stdout
+    assert (run / "versus-copy.html").is_file()
+
+
+def test_a_training_without_report_and_mistakes(tmp_path: Path) -> None:
+    done = typed_here(
+        "train", "debug=tiny", f"paths.logs_dir={tmp_path}", "run_id=bare", "report=false", "baseline=false"
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "bare" / "report.html").exists()
+    assert_one_message(typed_here("report"), "run, runs", "runs=[")
+    assert_one_message(typed_here("report", "run=nope"), "run=nope", "no such folder")
+    (tmp_path / "bare" / "result.json").unlink()
+    assert_one_message(typed_here("report", f"run={tmp_path / 'bare'}"), "no results")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_section_shows_in_a_browser(browser: Any, tmp_path: Path, width: int, theme: str) -> None:
+    from lit_humor.reporting.report import write_report
+
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=theme)
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda asked: faults.append(asked.url) if asked.url[:5] not in ("file:", "data:") else None)
+    page.on("dialog", lambda dialog: faults.append("a dialog: HTML in a text was run"))
+    page.goto(write_report(make_run(tmp_path / "run")).as_uri())
+    sections = page.locator("section").all()
+    assert len(sections) == 11
+    for section in sections:
+        assert section.is_visible()
+        assert section.bounding_box()["height"] > 40
+    for image in page.locator("img").all():
+        assert image.evaluate("image => image.complete && image.naturalWidth > 0")
+        shown = image.evaluate("image => image.currentSrc")
+        assert (shown == image.get_attribute("src")) == (theme == "light")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page itself must not scroll sideways"
+    rows = page.locator("#close-calls tbody tr")
+    assert rows.count() == 50
+    page.locator("#close-calls input").fill("test1")
+    assert 0 < sum(row.is_visible() for row in rows.all()) <= 11, "test1 and test10 to test19"
+    page.locator("#close-calls input").fill("")
+    page.locator("#close-calls th button").last.click()
+    page.locator("#close-calls th button").last.click()
+    values = [float(row.locator("td").last.inner_text()) for row in rows.all()]
+    assert values == sorted(values, reverse=True)
+    assert EVIL in page.locator("#mistakes tbody tr").first.inner_text(), "shown, not run"
+    assert faults == []
+    page.close()
+
+
+def test_calibration_is_left_for_predictions(run: Path) -> None:
+    assert set(json.loads((run / "calibration.json").read_text())) == {"temperature", "threshold"}
