@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -156,19 +156,19 @@ def build_examples(table: Table, columns: Columns, origin: str) -> Examples:
         UserError: A column is missing, or a row has an empty, blank or non-text text or a bad label; names
             the row.
     """
-    text = _find(table, columns.text_column, TEXT_COLUMNS, "data.text_column", origin)
-    label = _find(table, columns.label_column, LABEL_COLUMNS, "data.label_column", origin)
+    text = find_column(table, columns.text_column, TEXT_COLUMNS, "data.text_column", origin)
+    label = find_column(table, columns.label_column, LABEL_COLUMNS, "data.label_column", origin)
     pair = group = None
     if columns.text_pair_column is not None:
-        pair = _find(table, columns.text_pair_column, (), "data.text_pair_column", origin)
+        pair = find_column(table, columns.text_pair_column, (), "data.text_pair_column", origin)
     if columns.group_column is not None:
-        group = _find(table, columns.group_column, (), "data.group_column", origin)
+        group = find_column(table, columns.group_column, (), "data.group_column", origin)
     places = _places(table, origin)
     labels, problems = encode_labels(table[label], columns.label_names, places, label)
     pairs = None if pair is None else ["" if value is None else value for value in table[pair]]
     if pair is not None and pairs is not None:
-        problems |= _check_texts(pairs, places, pair, blank_is_fine=True)
-    problems |= _check_texts(table[text], places, text)
+        problems |= check_texts(pairs, places, pair, blank_is_fine=True)
+    problems |= check_texts(table[text], places, text)
     readings = _READINGS.get()
     if problems and (readings is None or len(problems) == len(places)):
         raise problems[min(problems)]
@@ -197,8 +197,13 @@ def _known(value: Any) -> str | None:
     return None if value in (None, "") else str(value)
 
 
-def _find(table: Table, wanted: str | None, candidates: Sequence[str], key: str, origin: str) -> str:
-    names = [name for name in table if name not in (LINE, FILE)]
+def find_column(names: Iterable[str], wanted: str | None, candidates: Sequence[str], key: str, origin: str) -> str:
+    """The column that is wanted, or the first of the candidates that is there.
+
+    Raises:
+        UserError: There is none; names ``key`` as what to set.
+    """
+    names = [name for name in names if name not in (LINE, FILE)]
     for name in (wanted,) if wanted is not None else candidates:
         if name in names:
             return name
@@ -210,10 +215,10 @@ def _find(table: Table, wanted: str | None, candidates: Sequence[str], key: str,
     )
 
 
-def _check_texts(
-    values: list, places: Sequence[Place], column: str, blank_is_fine: bool = False
+def check_texts(
+    values: list, places: Sequence[object], column: str, blank_is_fine: bool = False
 ) -> dict[int, UserError]:
-    """What is wrong with the texts of a column, by row."""
+    """What is wrong with the texts of a column, by row; ``places`` says where each row stands."""
     problems = {}
     for row, value in enumerate(values):
         if not isinstance(value, str) or not (value.strip() or blank_is_fine):

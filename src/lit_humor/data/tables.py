@@ -82,7 +82,7 @@ def _read_separated(path: Path, separator: str) -> Table:
     lines: list[int] = []
     try:
         header = next(reader, [])
-        _check_header(path, header, separator)
+        check_header(path, header, separator)
         start = reader.line_num + 1
         for row in reader:
             if row and len(row) != len(header):
@@ -106,7 +106,8 @@ def _read_separated(path: Path, separator: str) -> Table:
     return {name: [row[i] for row in rows] for i, name in enumerate(header)} | {LINE: lines}
 
 
-def _check_header(path: Path, header: list[str], separator: str) -> None:
+def check_header(path: Path, header: list[str], separator: str) -> None:
+    """Refuse a header that is empty, names a column twice, or was separated by something else."""
     if not header:
         raise UserError(str(path), found="an empty file", expected="a header and rows", fix="fill the file")
     twice = sorted({name for name in header if header.count(name) > 1})

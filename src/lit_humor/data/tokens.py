@@ -128,15 +128,29 @@ def _key(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int
     return digest.hexdigest()[:32]
 
 
+def encode(
+    texts: list[str], text_pairs: list[str] | None, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> TokenStore:
+    """Tokenize texts in memory; arguments and result as of ``tokenize``."""
+    parts = list(_chunks(texts, text_pairs, tokenizer, max_length))
+    rows = [row for ids, _, _ in parts for row in ids]
+    return TokenStore(
+        input_ids=np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]),
+        offsets=np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]),
+        second_starts=np.asarray([start for _, starts, _ in parts for start in starts], dtype=np.int32),
+        num_truncated=sum(cut for _, _, cut in parts),
+    )
+
+
 def _chunks(
-    examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int
+    texts: list[str], text_pairs: list[str] | None, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> Iterator[tuple[list[list[int]], list[int], int]]:
     """Token ids, starts of the second text and number of truncated rows, some thousand rows at a time."""
-    for start in range(0, len(examples), _CHUNK_ROWS):
+    for start in range(0, len(texts), _CHUNK_ROWS):
         stop = start + _CHUNK_ROWS
-        pairs = None if examples.text_pairs is None else examples.text_pairs[start:stop]
+        pairs = None if text_pairs is None else text_pairs[start:stop]
         encoded = tokenizer(
-            examples.texts[start:stop],
+            texts[start:stop],
             pairs,
             truncation=True,
             max_length=max_length,
@@ -160,7 +174,7 @@ def _write(folder: Path, examples: Examples, tokenizer: PreTrainedTokenizerBase,
     truncated = 0
     raw = folder / "input_ids.raw"
     with raw.open("wb") as file:
-        for ids, starts, cut in _chunks(examples, tokenizer, max_length):
+        for ids, starts, cut in _chunks(examples.texts, examples.text_pairs, tokenizer, max_length):
             lengths += map(len, ids)
             second += starts
             truncated += cut

@@ -129,7 +129,7 @@ def build_datamodule(data: DictConfig, pretrained: str, seed: int, plan: Plan | 
 def build_learner(
     cfg: DictConfig,
     pretrained: str,
-    datamodule: HumorDataModule,
+    datamodule: HumorDataModule | None,
     *,
     class_names: tuple[str, ...],
     plan: Plan | None,
@@ -150,14 +150,15 @@ def build_learner(
         with_weights=plan is not None,
     )
     objective = instantiate(cfg.objective, num_classes=num_classes, _convert_="all")
-    if plan is not None:
+    if plan is not None and datamodule is not None:
         objective.prepare(datamodule.class_counts)
         if hasattr(network, "prepare"):
             network.prepare(datamodule.used_tokens)
+    slice_values = datamodule.slice_values if datamodule else {}
     learner = Learner(
         network,
         objective,
-        {stage: ClassificationMetrics(class_names, datamodule.slice_values) for stage in ("val", "test")},
+        {stage: ClassificationMetrics(class_names, slice_values) for stage in ("val", "test")},
         optimizer=instantiate(cfg.optim, _convert_="all"),
         window_size=plan.window_size if plan else 1,
         schedule_epochs=cfg.trainer.schedule_epochs,
@@ -220,16 +221,38 @@ def load_run(folder: str, checkpoint: str | None = None, data: DictConfig | None
         cfg.data = data
     validate(cfg)
     backbone = str(path / record.BACKBONE)
-    class_names = tuple(name for _, name in sorted((load_config(backbone).id2label or {}).items()))
     _check_max_length(cfg.data.max_length, backbone)
     datamodule = build_datamodule(cfg.data, backbone, cfg.seed, plan=None)
     datamodule.load()
-    _check_classes(datamodule, class_names)
+    _check_classes(datamodule, class_names_of(path))
+    learner, precision = load_learner(path, cfg, checkpoint, datamodule)
+    return TrainedRun(learner, datamodule, precision, path)
+
+
+def class_names_of(path: Path) -> tuple[str, ...]:
+    """Class names of a run, in class order."""
+    return tuple(name for _, name in sorted((load_config(str(path / record.BACKBONE)).id2label or {}).items()))
+
+
+def load_learner(
+    path: Path, cfg: DictConfig, checkpoint: str | None = None, datamodule: HumorDataModule | None = None
+) -> tuple[Learner, str]:
+    """Load the weights of a run, and the precision it was trained in; without data it can score, but measures nothing.
+
+    Args:
+        path: The run folder.
+        cfg: The run's configuration.
+        checkpoint: Checkpoint file; None takes the best of the run.
+        datamodule: Tells the slices that metrics are counted by.
+    """
     plan = record.read_json(path / record.ENVIRONMENT)["plan"]
     attention = plan["attention"] if plan["attention"] in ANYWHERE else "sdpa"
-    learner = build_learner(cfg, backbone, datamodule, class_names=class_names, plan=None, attention=attention)
+    names = class_names_of(path)
+    learner = build_learner(
+        cfg, str(path / record.BACKBONE), datamodule, class_names=names, plan=None, attention=attention
+    )
     _load_weights(learner, Path(checkpoint) if checkpoint else path / record.CHECKPOINTS / record.BEST)
-    return TrainedRun(learner.eval(), datamodule, plan["precision"], path)
+    return learner.eval(), plan["precision"]
 
 
 def _check_classes(datamodule: HumorDataModule, class_names: tuple[str, ...]) -> None:

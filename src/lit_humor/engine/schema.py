@@ -86,6 +86,20 @@ class EvalConfig:
 
 
 @dataclass
+class PredictConfig:
+    """Everything of a prediction."""
+
+    run: Optional[str] = None
+    ckpt: Optional[str] = None
+    input: Optional[str] = None
+    output: Optional[str] = None
+    text_column: Optional[str] = None
+    text_pair_column: Optional[str] = None
+    threshold: Any = None  # a number or "tuned"
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass
 class ReportConfig:
     """Everything of a report."""
 
@@ -136,6 +150,7 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="eval_schema", node=EvalConfig)
+    store.store(name="predict_schema", node=PredictConfig)
     store.store(name="report_schema", node=ReportConfig)
     store.store(name="audit_schema", node=AuditConfig)
     store.store(name="bench_schema", node=BenchConfig)

@@ -58,13 +58,14 @@ def write_report(folder: Path) -> Path:
 
 
 def calibrate(run: Evidence) -> dict[str, float]:
-    """Temperature, and with two classes the threshold of the last one, both fitted on validation; empty without one."""
+    """Temperature, and with two classes the threshold of the scaled last one, both fitted on validation."""
     val = run.predictions.get(VAL)
     if val is None:
         return {}
-    found = {"temperature": fit_temperature(val.probabilities, val.labels)}
+    temperature = fit_temperature(val.probabilities, val.labels)
+    found = {"temperature": temperature}
     if len(val.class_names) == 2:
-        found["threshold"] = best_threshold(val.probabilities[:, 1], val.labels)
+        found["threshold"] = best_threshold(apply_temperature(val.probabilities, temperature)[:, 1], val.labels)
     return found
 
 
@@ -174,8 +175,8 @@ def _probabilities(run: Evidence, calibration: Mapping[str, float]) -> Section:
     if not calibration:
         return section
     temperature = calibration["temperature"]
-    before = reliability(found.probabilities, found.labels)
-    after = reliability(apply_temperature(found.probabilities, temperature), found.labels)
+    scaled = apply_temperature(found.probabilities, temperature)
+    before, after = reliability(found.probabilities, found.labels), reliability(scaled, found.labels)
     section.parts += [
         figures.reliability_curves(split, before, after),
         Grid(
@@ -188,7 +189,7 @@ def _probabilities(run: Evidence, calibration: Mapping[str, float]) -> Section:
     if "threshold" in calibration:
         rows = []
         for name, threshold in (("as it is", 0.5), ("best F1 of val", calibration["threshold"])):
-            called = (found.probabilities[:, 1] >= threshold).astype(np.int64)
+            called = (scaled[:, 1] >= threshold).astype(np.int64)
             scores = scores_of(count_confusion(found.labels, called, 2))
             values = [scores["precision"][1], scores["recall"][1], scores["f1"], scores["accuracy"]]
             rows.append([name, f"{threshold:.3f}", *(f"{float(value):.3f}" for value in values)])

@@ -41,3 +41,9 @@ def write_json(path: str | Path, content: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Read JSON."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_calibration(folder: str | Path) -> dict[str, float]:
+    """What ``report.py`` fitted on validation: ``temperature``, and ``threshold`` of two classes; empty before that."""
+    path = Path(folder) / CALIBRATION
+    return read_json(path) if path.is_file() else {}

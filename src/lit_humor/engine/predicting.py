@@ -1,0 +1,171 @@
+"""The command that uses a trained run: a text, lines of standard input, or a file of any size."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from lit_humor.core.errors import UserError
+from lit_humor.data.examples import TEXT_COLUMNS, check_texts, find_column
+from lit_humor.data.parts import Parts
+from lit_humor.data.streams import Chunk, Rejected, read_chunks
+from lit_humor.engine import screen
+from lit_humor.engine.cli import INTERRUPTED
+from lit_humor.engine.rundir import open_run_dir
+from lit_humor.engine.scoring import Scorer, load_scorer
+from lit_humor.engine.training import peak_memory_bytes, quiet_libraries
+from lit_humor.runs import record
+
+_CHUNK_ROWS = 8192
+_LINES = 256  # of standard input scored at once
+PREDICTION = "prediction"
+
+
+def predict(cfg: DictConfig, texts: Sequence[str]) -> None:
+    """Score ``texts``, ``cfg.input`` or standard input with ``cfg.run``."""
+    quiet_libraries()
+    if not cfg.run:
+        raise UserError("run", found="no run", expected="run=<folder>", fix="ls logs")
+    if not texts and not cfg.input and sys.stdin.isatty():
+        expected = 'text="...", input=<file>, or lines on standard input'
+        raise UserError("text, input", found="neither", expected=expected, fix='add text="..."')
+    threshold = _threshold(cfg)
+    if cfg.input:
+        target = Path(cfg.output or Path(cfg.input).with_suffix(".predictions.csv"))
+        _predict_file(cfg, Path(cfg.input), target, threshold)
+        return
+    scorer = load_scorer(cfg.run, cfg.ckpt)
+    lines = iter(texts) if texts else (line.rstrip("\r\n") for line in sys.stdin)
+    while some := list(islice(lines, _LINES)):
+        usable = [text for text in some if text.strip()]
+        scores = iter(scorer.score(usable)) if usable else iter(())
+        for text in some:
+            print(_line(scorer.class_names, next(scores), threshold, text) if text.strip() else "\t\t", flush=True)
+
+
+def _line(names: Sequence[str], scores: np.ndarray, threshold: float | None, text: str) -> str:
+    label = _choose(scores[None], threshold)[0]
+    return f"{names[label]}\t{scores[label]:.4f}\t{text}"
+
+
+def _choose(scores: np.ndarray, threshold: float | None) -> np.ndarray:
+    """[N] the class called: the most probable, or the last of two from a threshold on."""
+    return scores.argmax(axis=1) if threshold is None else (scores[:, 1] >= threshold).astype(int)
+
+
+def _threshold(cfg: DictConfig) -> float | None:
+    if cfg.threshold is None:
+        return None
+    folder, _ = open_run_dir(cfg.run)
+    tuned = record.read_calibration(folder).get("threshold")
+    if cfg.threshold == "tuned" and tuned is not None:
+        return tuned
+    if tuned is not None and isinstance(cfg.threshold, (int, float)) and 0 < cfg.threshold < 1:
+        return float(cfg.threshold)
+    raise UserError(
+        "threshold",
+        found=str(cfg.threshold),
+        expected="a number between 0 and 1, or tuned, and a run with two classes and calibration.json",
+        fix="leave it out, or run report.py first",
+    )
+
+
+def _predict_file(cfg: DictConfig, source: Path, target: Path, threshold: float | None) -> None:
+    """Score a file chunk by chunk; what is done stays done."""
+    first = next(read_chunks(source, _CHUNK_ROWS), None)
+    if first is None:
+        raise UserError(f"input={source}", found="no rows", expected="some", fix="fill the file")
+    folder, trained = open_run_dir(cfg.run)
+    columns = _columns(cfg, first, trained.data, str(source))
+    checkpoint = Path(cfg.ckpt or folder / record.CHECKPOINTS / record.BEST)
+    stamp = [checkpoint.stat().st_mtime_ns, source.stat().st_mtime_ns, source.stat().st_size]
+    origin = {"input": str(source.absolute()), "columns": columns, "threshold": threshold, "stamp": stamp}
+    parts = Parts(target, origin | {"checkpoint": str(checkpoint.absolute())})
+    scorer = load_scorer(cfg.run, cfg.ckpt)
+    start, scored, count = time.monotonic(), 0, 0
+    try:
+        with _progress() as show:
+            for count, chunk in enumerate(read_chunks(source, _CHUNK_ROWS), start=1):
+                if not parts.is_done(count - 1):
+                    rows, rejected = _score_chunk(scorer, chunk, columns, threshold)
+                    parts.add(count - 1, rows, rejected)
+                    scored += len(rows)
+                show(chunk.share, scored / (time.monotonic() - start))
+    except KeyboardInterrupt:
+        print(
+            f"\nInterrupted. {count - 1} parts are kept in {parts.folder}; the same command goes on.", file=sys.stderr
+        )
+        sys.exit(INTERRUPTED)
+    num_rows, num_rejected = parts.join(count)
+    seconds = time.monotonic() - start
+    told = [f"{num_rows:,} rows: {target}"]
+    if num_rejected:
+        told.append(f"{num_rejected:,} rows were left out, with the reason of each: {parts.rejected_path}")
+    told.append(
+        f"{seconds:.1f} s, {scored / seconds:,.0f} rows/s, peak memory {peak_memory_bytes('cpu') / 2**20:,.0f} MiB"
+    )
+    screen.show(*told)
+
+
+def _columns(cfg: DictConfig, first: Chunk, trained: Mapping[str, Any], origin: str) -> dict[str, str | None]:
+    """Columns of the text and, where the run was trained on pairs, of the second text."""
+    names = list(first.rows[0]) if first.rows else []
+    there = trained.get("text_column") in names
+    wanted = cfg.text_column or (trained.get("text_column") if there else None)
+    text = find_column(names, wanted, TEXT_COLUMNS, "text_column", origin)
+    pair = cfg.text_pair_column or trained.get("text_pair_column")
+    if pair is not None:
+        find_column(names, pair, (), "text_pair_column", origin)
+    if PREDICTION in names:
+        found = f"a column '{PREDICTION}' in {origin}"
+        raise UserError("input", found=found, expected="none of that name, which is added", fix="rename it")
+    return {"text": text, "pair": pair}
+
+
+def _score_chunk(
+    scorer: Scorer, chunk: Chunk, columns: Mapping[str, str | None], threshold: float | None
+) -> tuple[list[dict[str, Any]], list[Rejected]]:
+    """Rows with their prediction, in order, and those that cannot be scored."""
+    text, pair = str(columns["text"]), columns["pair"]
+    texts = [row.get(text) for row in chunk.rows]
+    problems = check_texts(texts, [f"line {line}" for line in chunk.lines], text)
+    pairs = None
+    if pair is not None:
+        pairs = [row.get(pair) or "" for row in chunk.rows]
+        problems |= check_texts(pairs, [f"line {line}" for line in chunk.lines], pair, blank_is_fine=True)
+    rejected = chunk.rejected + [
+        Rejected(chunk.lines[row], f"{error.found} in column '{text}'", json.dumps(chunk.rows[row], default=str))
+        for row, error in problems.items()
+    ]
+    kept = [row for row in range(len(chunk.rows)) if row not in problems]
+    if not kept:
+        return [], sorted(rejected)
+    scores = scorer.score([str(texts[row]) for row in kept], pairs and [pairs[row] for row in kept])
+    labels = _choose(scores, threshold)
+    rows = [
+        {
+            **chunk.rows[row],
+            PREDICTION: scorer.class_names[label],
+            **{f"p_{name}": round(float(value), 6) for name, value in zip(scorer.class_names, values, strict=True)},
+        }
+        for row, label, values in zip(kept, labels, scores, strict=True)
+    ]
+    return rows, sorted(rejected)
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    columns = TextColumn("predict"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, TextColumn("{task.fields[pace]}"), transient=True) as bar:
+        task = bar.add_task("", total=1.0, pace="")
+        yield lambda share, pace: bar.update(task, completed=share, pace=f"{pace:,.0f} rows/s", refresh=True)

@@ -1,0 +1,27 @@
+"""Judge texts with a trained run: python src/lit_humor/predict.py run=<folder> text="..." | input=<file> | < lines."""
+
+import sys
+
+from omegaconf import DictConfig
+
+from lit_humor.engine.cli import command
+
+_TEXTS: list[str] = []
+
+
+@command("predict")
+def _predict(cfg: DictConfig) -> None:
+    from lit_humor.engine.predicting import predict  # imports torch (seconds): not for --help and --cfg
+
+    predict(cfg, _TEXTS)
+
+
+def main() -> None:
+    """Take ``text=...`` as it stands, commas, quotes and all: it is no setting for Hydra to parse."""
+    _TEXTS[:] = [argument.removeprefix("text=") for argument in sys.argv[1:] if argument.startswith("text=")]
+    sys.argv[1:] = [argument for argument in sys.argv[1:] if not argument.startswith("text=")]
+    _predict()
+
+
+if __name__ == "__main__":
+    main()

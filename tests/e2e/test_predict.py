@@ -1,0 +1,135 @@
+"""Judging texts as typed."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from lit_humor.data.tables import read_table
+from lit_humor.engine import predicting
+from lit_humor.engine.scoring import Scorer, load_scorer
+from lit_humor.metrics.calibration import apply_temperature
+from lit_humor.runs import record
+from tests.e2e.test_bad_input import assert_one_message
+from tests.e2e.typed import ROOT, typed_here
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    logs = tmp_path_factory.mktemp("logs")
+    done = typed_here("train", "debug=tiny", f"paths.logs_dir={logs}", "run_id=run", "baseline=false")
+    assert done.returncode == 0, done.stderr
+    return logs / "run"
+
+
+@pytest.fixture
+def rows(run: Path, tmp_path: Path) -> tuple[Path, np.ndarray]:
+    """The validation texts as a CSV with a column of its own, and the calibrated probabilities evaluation gave."""
+    table = pq.read_table(run / "predictions" / "val.parquet").to_pydict()
+    lines = [f'{n},"{text.replace(chr(34), chr(34) * 2)}",extra {n}' for n, text in enumerate(table["text"])]
+    (tmp_path / "rows.csv").write_text("\n".join(["number,text,more", *lines]) + "\n", encoding="utf-8")
+    scores = np.stack([table["p_not humor"], table["p_humor"]], axis=1).astype(float)
+    return tmp_path / "rows.csv", apply_temperature(scores, record.read_calibration(run)["temperature"])
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_file_gets_the_probabilities_of_evaluation(run: Path, rows: tuple[Path, np.ndarray], ending: str) -> None:
+    path, expected = rows
+    target = path.with_name(f"out.{ending}")
+    done = typed_here("predict", f"run={run}", f"input={path}", f"output={target}")
+    assert done.returncode == 0, done.stderr
+    assert "rows/s, peak memory" in done.stdout
+    table = read_table(target)
+    assert [str(value) for value in table["more"]] == [f"extra {n}" for n in range(len(expected))]
+    found = np.stack([np.asarray(table[f"p_{name}"], dtype=float) for name in ("not humor", "humor")], axis=1)
+    assert found == pytest.approx(expected, abs=2e-6)
+    assert table["prediction"] == [("not humor", "humor")[index] for index in expected.argmax(axis=1)]
+
+
+def test_after_ctrl_c_the_same_command_goes_on(run: Path, rows: tuple[Path, np.ndarray]) -> None:
+    path, expected = rows
+    command = "predict", f"run={run}", f"input={path}", f"output={path.with_name('out.csv')}"
+    real, asked = Scorer.score, []
+
+    def interrupted(self: Scorer, texts: list[str], *rest: object) -> np.ndarray:
+        asked.append(len(texts))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return real(self, texts, *rest)  # type: ignore[arg-type]
+
+    with mock.patch.object(predicting, "_CHUNK_ROWS", 10), mock.patch.object(Scorer, "score", interrupted):
+        done = typed_here(*command)
+        assert done.returncode == 130
+        assert "2 parts are kept" in done.stderr
+        assert not path.with_name("out.csv").exists()
+        done = typed_here(*command)
+    assert done.returncode == 0, done.stderr
+    assert asked[:4] == [10, 10, 10, 10], "the first two parts were not scored again"
+    assert len(asked) == 1 + -(-len(expected) // 10)
+    table = read_table(path.with_name("out.csv"))
+    assert np.asarray(table["p_humor"], dtype=float) == pytest.approx(expected[:, 1], abs=2e-6)
+
+
+def test_rows_that_cannot_be_scored_are_named(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text('text,n\nfine,1\n"  ",2\na,b,c\nalso fine,3\n')
+    done = typed_here("predict", f"run={run}", f"input={tmp_path / 'in.csv'}")
+    assert done.returncode == 0, done.stderr
+    assert "2 rows were left out" in done.stdout
+    assert read_table(tmp_path / "in.predictions.csv")["n"] == ["1", "3"]
+    assert read_table(tmp_path / "in.predictions.rejected.csv")["line"] == ["3", "4"]
+
+
+def test_a_text_is_taken_as_it_stands_and_lines_keep_their_order(run: Path) -> None:
+    text = 'Why, "he" said, did {the} chicken=cross $the [road]?'
+    done = typed_here("predict", f"run={run}", f"text={text}")
+    assert done.returncode == 0, done.stderr
+    label, probability, told = done.stdout.rstrip("\n").split("\t")
+    scores = load_scorer(str(run)).score([text])[0]
+    assert (label, told) == (("not humor", "humor")[scores.argmax()], text)
+    assert float(probability) == pytest.approx(scores.max(), abs=1e-4)
+    with mock.patch.object(sys, "stdin", io.StringIO("one\n\nthree\n")):
+        lines = typed_here("predict", f"run={run}").stdout.splitlines()
+    assert [line.split("\t")[2] for line in lines] == ["one", "", "three"]
+
+
+def test_a_threshold_decides(run: Path) -> None:
+    for threshold, label in ((0.001, "humor"), (0.999, "not humor")):
+        assert typed_here("predict", f"run={run}", "text=x", f"threshold={threshold}").stdout.startswith(f"{label}\t")
+    tuned = record.read_calibration(run)["threshold"]
+    called = typed_here("predict", f"run={run}", "text=x", "threshold=tuned").stdout.split("\t")[0]
+    assert called == ("humor" if load_scorer(str(run)).score(["x"])[0, 1] >= tuned else "not humor")
+
+
+MISTAKES = {
+    "no run": (["text=x"], "run: found no run"),
+    "no such run": (["run=nope", "text=x"], "run=nope"),
+    "no such file": (["input=nope.csv"], "input=nope.csv: found no such file"),
+    "no text column": (["input={csv}", "text_column=body"], "a column 'body'"),
+    "output there": (["input={csv}", "output={csv}"], "a file there already"),
+    "threshold": (["text=x", "threshold=2"], "threshold: found 2"),
+    "threshold word": (["text=x", "threshold=low"], "threshold: found low"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes(run: Path, tmp_path: Path, case: str) -> None:
+    arguments, part = MISTAKES[case]
+    (tmp_path / "in.csv").write_text("text\nfine\n")
+    arguments = [argument.format(csv=tmp_path / "in.csv") for argument in arguments]
+    named = [] if "run" in case else [f"run={run}"]
+    assert_one_message(typed_here("predict", *named, *arguments), part)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['predict.py', '--cfg', 'job']; import lit_humor.predict as p; p.main(); "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout.strip().endswith("False"), done.stderr
