@@ -19,8 +19,9 @@ ARROWS = {
     "runs": set(),
     "pages": {"core"},
     "reporting": {"core", "metrics", "pages", "runs"},
+    "exporters": {"core", "models", "pages", "runs"},
     "callbacks": {"core", "data", "runs"},
-    "engine": {"core", "callbacks", "reporting", "runs", *SIBLINGS},
+    "engine": {"core", "callbacks", "exporters", "reporting", "runs", *SIBLINGS},
     "auditing": {"core", "data", "engine", "metrics", "pages", "runs"},
     "benchmarking": {"core", "data", "engine", "runs"},
 }
@@ -28,8 +29,8 @@ ARROWS = {
 LIBRARIES = {
     "hydra": {"engine", *(path.name for path in COMMANDS)},
     "lightning": {"data/datamodule.py", "callbacks", "engine"},
-    "transformers": {"data/tokens.py", "data/datamodule.py", "models", "benchmarking/peer_trainers.py"},
-    "torch": {"core/batch.py", *SIBLINGS, "callbacks", "engine", "benchmarking"},
+    "transformers": {"data/tokens.py", "data/datamodule.py", "models", "benchmarking/peer_trainers.py", "exporters"},
+    "torch": {"core/batch.py", *SIBLINGS, "callbacks", "engine", "benchmarking", "exporters"},
     "matplotlib": {"reporting/figures.py", "benchmarking/plots.py"},
     "jinja2": {"pages"},
 }
@@ -52,6 +53,7 @@ def test_files_were_found() -> None:
         "bench",
         "doctor",
         "eval",
+        "export",
         "monitor",
         "predict",
         "report",

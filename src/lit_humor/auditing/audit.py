@@ -139,7 +139,7 @@ def _save(cfg: DictConfig, found: dict[str, Any]) -> None:
     folder = create_run_dir(cfg.paths.logs_dir, cfg.run_id, f"audit-{choice('data') or 'data'}")
     record.write_json(folder / AUDIT_JSON, found)
     origins = ", ".join(split["origin"] for split in found["data"]["splits"].values())
-    page = render("audit", title=f"Audit of {origins}", command=typed_command(), audit=found, limit=_CASES_IN_HTML)
+    page = render("audit.html", title=f"Audit of {origins}", command=typed_command(), audit=found, limit=_CASES_IN_HTML)
     record.write_text(folder / AUDIT_HTML, page)
     screen.write_log_to(folder / "log.txt")
     screen.show(f"\nAll cases: {folder / AUDIT_JSON}, to read: {folder / AUDIT_HTML}")

@@ -100,6 +100,16 @@ class PredictConfig:
 
 
 @dataclass
+class ExportConfig:
+    """Everything of an export."""
+
+    run: Optional[str] = None
+    to: str = MISSING
+    output: Optional[str] = None
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass
 class ReportConfig:
     """Everything of a report."""
 
@@ -151,6 +161,7 @@ def register_schemas() -> None:
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="eval_schema", node=EvalConfig)
     store.store(name="predict_schema", node=PredictConfig)
+    store.store(name="export_schema", node=ExportConfig)
     store.store(name="report_schema", node=ReportConfig)
     store.store(name="audit_schema", node=AuditConfig)
     store.store(name="bench_schema", node=BenchConfig)

@@ -77,17 +77,18 @@ class Section:
 
 
 def render(template: str, **content: Any) -> str:
-    """Fill ``<template>.html.j2`` of this folder; everything put in is escaped.
+    """Fill ``<template>.j2`` of this folder; everything put into HTML is escaped.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
     try:
-        from jinja2 import Environment, FileSystemLoader
+        from jinja2 import Environment, FileSystemLoader, select_autoescape
     except ImportError:
         raise MissingExtraError("a page", package="jinja2", extra="report") from None
     loader = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(loader=loader, autoescape=True, trim_blocks=True)
+    escape = select_autoescape(enabled_extensions=("html.j2",))
+    environment = Environment(loader=loader, autoescape=escape, trim_blocks=True)
     environment.tests["grid"] = lambda part: isinstance(part, Grid)
     environment.tests["picture"] = lambda part: isinstance(part, Picture)
-    return environment.get_template(f"{template}.html.j2").render(content)
+    return environment.get_template(f"{template}.j2").render(content)

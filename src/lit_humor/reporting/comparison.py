@@ -43,7 +43,7 @@ def write_comparison(first: Path, second: Path, page: Path) -> dict[str, float]:
     sections += [Section("Learning", [*curves]), _settings(*runs)]
     lead = f"{'; '.join(names)}. Differences are B less A, on the same rows."
     page.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(page, render("report", title="Two runs", lead=lead, sections=sections))
+    record.write_text(page, render("report.html", title="Two runs", lead=lead, sections=sections))
     split = runs[0].headline if runs[0].headline in shared else shared[0]
     pair = [run.predictions[split] for run in runs]
     scores = [scores_of(found.counts) for found in pair]

@@ -53,7 +53,7 @@ def write_report(folder: Path) -> Path:
     if calibration:
         record.write_json(folder / record.CALIBRATION, calibration)
     page = folder / REPORT_HTML
-    record.write_text(page, render("report", title=f"Run {folder.name}", lead=_lead(run), sections=sections))
+    record.write_text(page, render("report.html", title=f"Run {folder.name}", lead=_lead(run), sections=sections))
     return page
 
 

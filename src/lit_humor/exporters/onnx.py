@@ -1,0 +1,180 @@
+"""A trained classifier as an ONNX graph, in fp32 or int8, that runs without torch."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from lit_humor.core.batch import MODEL_INPUTS
+from lit_humor.core.errors import MissingExtraError
+from lit_humor.models.encoder import TextClassifier
+from lit_humor.runs import record
+
+OPSET = 18
+_MODEL, _LABELS = "model.onnx", "labels.json"
+_BATCH_ROWS = 32
+_TOO_LARGE_BYTES = 2**31 - 2**20  # what fits into one protobuf
+
+
+class _Probabilities(nn.Module):
+    """Token ids to calibrated probabilities, by position as ONNX wants it."""
+
+    def __init__(self, model: TextClassifier, temperature: float) -> None:
+        super().__init__()
+        self.model, self.temperature = model, temperature
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        batch = dict(zip(MODEL_INPUTS, inputs, strict=False))
+        return torch.softmax(self.model(batch)["logits"] / self.temperature, dim=-1)
+
+
+def save_onnx(
+    model: TextClassifier,
+    tokenizer: PreTrainedTokenizerBase,
+    class_names: Sequence[str],
+    *,
+    temperature: float,
+    max_length: int,
+    with_token_types: bool,
+    folder: Path,
+) -> None:
+    """Write ``model.onnx`` (any number of rows and tokens), ``tokenizer.json`` and ``labels.json``.
+
+    Raises:
+        MissingExtraError: The ``export`` extra is not installed.
+    """
+    _need("onnxscript")
+    names = input_names(with_token_types)
+    ids = torch.full((2, 8), 5, dtype=torch.long)
+    example = (ids, torch.ones_like(ids), torch.zeros_like(ids))[: len(names)]
+    sizes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("tokens", max=max_length)}
+    model.backbone.set_attn_implementation("eager")  # plain operations
+    folder.mkdir(parents=True, exist_ok=True)
+    num_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    torch.onnx.export(
+        _Probabilities(model, temperature).eval(),
+        example,
+        str(folder / _MODEL),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=list(names),
+        output_names=["probabilities"],
+        dynamic_shapes=((sizes,) * len(names),),
+        external_data=num_bytes > _TOO_LARGE_BYTES,
+        verbose=False,
+    )
+    save_companions(tokenizer, class_names, max_length, folder)
+
+
+def input_names(with_token_types: bool) -> tuple[str, ...]:
+    """Inputs of the graph, in order."""
+    return MODEL_INPUTS if with_token_types else MODEL_INPUTS[:2]
+
+
+def save_companions(
+    tokenizer: PreTrainedTokenizerBase, class_names: Sequence[str], max_length: int, folder: Path
+) -> None:
+    """Write what a program needs beside the graph: ``tokenizer.json``, which cuts and pads, and ``labels.json``."""
+    backend = tokenizer.backend_tokenizer
+    backend.enable_truncation(max_length)
+    backend.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)
+    backend.save(str(folder / "tokenizer.json"))
+    backend.no_truncation()
+    backend.no_padding()
+    record.write_json(folder / _LABELS, list(class_names))
+
+
+def quantize(source: Path, folder: Path) -> None:
+    """Write an int8 copy of a folder made by ``save_onnx``: weights by tensor, activations as they come.
+
+    Raises:
+        MissingExtraError: The ``export`` extra is not installed.
+    """
+    _need("onnxruntime")
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    folder.mkdir(parents=True, exist_ok=True)
+    graph = onnx.load(source / _MODEL)
+    del graph.graph.value_info[:]  # shapes of torch's export that the quantizer takes for contradictions
+    with tempfile.TemporaryDirectory() as held:
+        plain = Path(held) / _MODEL
+        onnx.save(graph, plain, save_as_external_data=graph.ByteSize() > _TOO_LARGE_BYTES)
+        quantize_dynamic(plain, folder / _MODEL, weight_type=QuantType.QInt8)
+    for name in ("tokenizer.json", _LABELS):
+        (folder / name).write_bytes((source / name).read_bytes())
+
+
+class OnnxClassifier:
+    """Scores texts by a folder of ``save_onnx``; uses onnxruntime and tokenizers, not torch.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        MissingExtraError: The ``export`` extra is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        _need("onnxruntime")
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        self.session = onnxruntime.InferenceSession(str(folder / _MODEL), providers=["CPUExecutionProvider"])
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.class_names: list[str] = record.read_json(folder / _LABELS)
+
+    def score(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> np.ndarray:
+        """[N, C] calibrated probabilities, in the order of the texts."""
+        inputs: list[Any] = list(texts) if text_pairs is None else list(zip(texts, text_pairs, strict=True))
+        order = sorted(range(len(inputs)), key=lambda row: -len(texts[row]))
+        names = [one.name for one in self.session.get_inputs()]
+        found = np.zeros((len(inputs), len(self.class_names)))
+        for start in range(0, len(order), _BATCH_ROWS):
+            rows = order[start : start + _BATCH_ROWS]
+            encodings = self.tokenizer.encode_batch([inputs[row] for row in rows])
+            values = {
+                "input_ids": [encoding.ids for encoding in encodings],
+                "attention_mask": [encoding.attention_mask for encoding in encodings],
+                "token_type_ids": [encoding.type_ids for encoding in encodings],
+            }
+            fed = {name: np.asarray(values[name], dtype=np.int64) for name in names}
+            found[rows] = self.session.run(None, fed)[0]
+        return found
+
+
+def seconds_to_score(
+    classifiers: Sequence[OnnxClassifier],
+    texts: Sequence[str],
+    text_pairs: Sequence[str] | None,
+    repeats: int = 3,
+) -> list[float]:
+    """Median seconds that each takes for all texts, interleaved."""
+    seconds: list[list[float]] = [[] for _ in classifiers]
+    for _ in range(repeats):
+        for index, classifier in enumerate(classifiers):
+            start = time.perf_counter()
+            classifier.score(texts, text_pairs)
+            seconds[index].append(time.perf_counter() - start)
+    return [statistics.median(values) for values in seconds]
+
+
+def folder_bytes(folder: Path) -> int:
+    """Size of the graph with its weights."""
+    return sum(path.stat().st_size for path in folder.glob(f"{_MODEL}*"))
+
+
+def _need(package: str) -> None:
+    try:
+        __import__(package)
+    except ImportError:
+        raise MissingExtraError("to=onnx", package=package, extra="export") from None
