@@ -3,7 +3,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test check format bench clean
+.PHONY: help install train test check format notebooks bench clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1	\2/'
@@ -32,6 +32,9 @@ check: install ## lint, formatting, types
 format: install ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+notebooks: install ## make the notebooks from the text beside them
+	$(BIN)/jupytext --to ipynb notebooks/0*.py
 
 bench: install ## measure speed, in under 10 minutes: each trick, and whole trainings against other trainers
 	HF_HUB_OFFLINE=1 $(BIN)/python src/lit_humor/bench.py suite=quick $(ARGS)

@@ -1,0 +1,57 @@
+"""The notebooks run, and are what their text says."""
+
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.e2e.typed import ROOT, typed
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_there_are_three() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["01_evaluate", "02_your_own_data", "03_add_a_loss"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_its_text_without_outputs(path: Path) -> None:
+    notebook, text = nbformat.read(path, as_version=4), jupytext.read(path.with_suffix(".py"))
+    cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
+    assert cells == [(cell.cell_type, cell.source) for cell in text.cells], "make notebooks"
+    assert not [cell for cell in notebook.cells if cell.get("outputs") or cell.get("execution_count")]
+
+
+def _execute(name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    resources = {"metadata": {"path": str(ROOT / "notebooks")}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    return notebook.cells
+
+
+def test_evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = typed("train", "debug=tiny", f"paths.logs_dir={tmp_path}", "run_id=run", "baseline=false", "report=false")
+    assert done.returncode == 0, done.stderr
+    cells = _execute("01_evaluate", {"LIT_HUMOR_LOGS": str(tmp_path)}, monkeypatch)
+    shown = " ".join(str(output.get("data", {})) for cell in cells for output in cell.get("outputs", ()))
+    assert "f1_macro" in shown
+    assert "image/png" in shown
+    assert "language" in shown
+
+
+def test_your_own_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = _execute("02_your_own_data", {"LIT_HUMOR_MODEL": "tiny"}, monkeypatch)
+    printed = " ".join(output.get("text", "") for cell in cells for output in cell.get("outputs", ()))
+    assert "Findings" in printed
+    assert "Run folder" in printed
+    assert "Error" not in printed
+
+
+def test_add_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = _execute("03_add_a_loss", {}, monkeypatch)
+    assert any("val/f1" in str(output.get("data", {})) for cell in cells for output in cell.get("outputs", ()))
