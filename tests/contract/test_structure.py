@@ -57,6 +57,7 @@ def test_files_were_found() -> None:
         "monitor",
         "predict",
         "report",
+        "serve",
         "stop",
         "train",
     ]

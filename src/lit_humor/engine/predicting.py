@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from lit_humor.core.errors import UserError
@@ -21,6 +22,7 @@ from lit_humor.data.parts import Parts
 from lit_humor.data.streams import Chunk, Rejected, read_chunks
 from lit_humor.engine import screen
 from lit_humor.engine.cli import INTERRUPTED
+from lit_humor.engine.explaining import colored, explain, strongest
 from lit_humor.engine.rundir import open_run_dir
 from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import peak_memory_bytes, quiet_libraries
@@ -40,6 +42,8 @@ def predict(cfg: DictConfig, texts: Sequence[str]) -> None:
         expected = 'text="...", input=<file>, or lines on standard input'
         raise UserError("text, input", found="neither", expected=expected, fix='add text="..."')
     threshold = _threshold(cfg)
+    if cfg.input and cfg.explain:
+        raise UserError("explain", found="a file", expected="text=... or lines on standard input", fix="leave it out")
     if cfg.input:
         target = Path(cfg.output or Path(cfg.input).with_suffix(".predictions.csv"))
         _predict_file(cfg, Path(cfg.input), target, threshold)
@@ -50,12 +54,21 @@ def predict(cfg: DictConfig, texts: Sequence[str]) -> None:
         usable = [text for text in some if text.strip()]
         scores = iter(scorer.score(usable)) if usable else iter(())
         for text in some:
-            print(_line(scorer.class_names, next(scores), threshold, text) if text.strip() else "\t\t", flush=True)
+            values = next(scores) if text.strip() else None
+            print("\t\t" if values is None else _line(scorer.class_names, values, threshold, text), flush=True)
+            if cfg.explain and values is not None:
+                _explain(scorer, text, int(_choose(values[None], threshold)[0]))
 
 
 def _line(names: Sequence[str], scores: np.ndarray, threshold: float | None, text: str) -> str:
     label = _choose(scores[None], threshold)[0]
     return f"{names[label]}\t{scores[label]:.4f}\t{text}"
+
+
+def _explain(scorer: Scorer, text: str, label: int) -> None:
+    words = explain(scorer, text, label)
+    Console(highlight=False, soft_wrap=True).print(colored(text, words))
+    print(f"for {scorer.class_names[label]}: {strongest(text, words)}", flush=True)
 
 
 def _choose(scores: np.ndarray, threshold: float | None) -> np.ndarray:

@@ -96,6 +96,18 @@ class PredictConfig:
     text_column: Optional[str] = None
     text_pair_column: Optional[str] = None
     threshold: Any = None  # a number or "tuned"
+    explain: bool = False
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass
+class ServeConfig:
+    """Everything of a server."""
+
+    run: Optional[str] = None
+    ckpt: Optional[str] = None
+    host: str = MISSING
+    port: int = MISSING
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
@@ -162,6 +174,7 @@ def register_schemas() -> None:
     store.store(name="eval_schema", node=EvalConfig)
     store.store(name="predict_schema", node=PredictConfig)
     store.store(name="export_schema", node=ExportConfig)
+    store.store(name="serve_schema", node=ServeConfig)
     store.store(name="report_schema", node=ReportConfig)
     store.store(name="audit_schema", node=AuditConfig)
     store.store(name="bench_schema", node=BenchConfig)
