@@ -20,7 +20,7 @@ ARROWS = {
     "pages": {"core"},
     "reporting": {"core", "metrics", "pages", "runs"},
     "exporters": {"core", "models", "pages", "runs"},
-    "callbacks": {"core", "data", "runs"},
+    "callbacks": {"core", "data", "reporting", "runs"},
     "engine": {"core", "callbacks", "exporters", "reporting", "runs", *SIBLINGS},
     "auditing": {"core", "data", "engine", "metrics", "pages", "runs"},
     "benchmarking": {"core", "data", "engine", "runs"},
@@ -31,7 +31,7 @@ LIBRARIES = {
     "lightning": {"data/datamodule.py", "callbacks", "engine"},
     "transformers": {"data/tokens.py", "data/datamodule.py", "models", "benchmarking/peer_trainers.py", "exporters"},
     "torch": {"core/batch.py", *SIBLINGS, "callbacks", "engine", "benchmarking", "exporters"},
-    "matplotlib": {"reporting/figures.py", "benchmarking/plots.py"},
+    "matplotlib": {"reporting/figures.py", "callbacks/confusion.py", "benchmarking/plots.py"},
     "jinja2": {"pages"},
 }
 

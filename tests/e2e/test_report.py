@@ -37,6 +37,18 @@ def test_training_ends_with_a_report_of_its_own_numbers(run: Path) -> None:
         assert len(found.columns["tokens"]) == len(found.columns["group"]) == len(found.labels)
 
 
+def test_tensorboard_has_curves_confusion_and_hyperparameters(run: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(run))
+    found.Reload()
+    tags = found.Tags()
+    assert {"train/loss", "val/f1", "final/test/f1"} <= set(tags["scalars"])
+    assert tags["images"] == ["confusion/val"]
+    assert found.Scalars("final/test/f1")[-1].value == pytest.approx(result_of(run)["results"]["test"]["f1"])
+    assert len(list((run / "confusion").glob("val_epoch*.png"))) == result_of(run)["epochs"]
+
+
 def test_report_again_and_two_runs(run: Path) -> None:
     (run / "report.html").unlink()
     done = typed_here("report", f"run={run}")

@@ -1,16 +1,19 @@
-"""Keeps the confusion matrix of every validation: confusion/val_epoch<k>.json."""
+"""Keeps the confusion matrix of every validation: confusion/val_epoch<k>.json and .png, and in TensorBoard."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import lightning.pytorch as pl
+import numpy as np
+from lightning.pytorch.loggers import TensorBoardLogger
 
+from lit_humor.reporting.figures import CONFUSION_INCHES, paint_confusion
 from lit_humor.runs import record
 
 
 class ConfusionWriter(pl.Callback):
-    """Writes counts, a row for each true class.
+    """Writes counts, a row for each true class, and where matplotlib is installed a picture of them.
 
     Args:
         run_dir: The run folder.
@@ -24,7 +27,16 @@ class ConfusionWriter(pl.Callback):
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         results = pl_module.results["val"]  # type: ignore[index]
-        record.write_json(
-            self.folder / f"val_epoch{trainer.current_epoch}.json",
-            {"classes": list(results["classes"]), "counts": results["confusion"]},  # type: ignore[index]
-        )
+        names, counts = list(results["classes"]), results["confusion"]  # type: ignore[index]
+        path = self.folder / f"val_epoch{trainer.current_epoch}.json"
+        record.write_json(path, {"classes": names, "counts": counts})
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:
+            return
+        figure = Figure(figsize=CONFUSION_INCHES, layout="constrained")
+        paint_confusion(figure, np.asarray(counts), names)
+        figure.savefig(path.with_suffix(".png"), dpi=80)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_figure("confusion/val", figure, trainer.global_step)

@@ -12,7 +12,7 @@ from lit_humor.core.errors import MissingExtraError
 from lit_humor.engine.scoring import Scorer
 
 _STEPS = 32
-_FOR, _AGAINST = (46, 125, 50), (198, 40, 40)  # green and red that white letters can be read on
+_STRONG, _WEAK = 0.5, 0.15  # of the largest weight
 _TOLD = 6
 
 
@@ -72,14 +72,14 @@ def explain(scorer: Scorer, text: str, label: int) -> list[Word]:
 
 
 def colored(text: str, words: list[Word]) -> Text:
-    """The text for the terminal: words that spoke for the label on green, those against it on red."""
+    """The text for the terminal: words that spoke for the label green, those against it red, strong ones filled."""
     shown = Text(text)
     largest = max((abs(word.weight) for word in words), default=0.0) or 1.0
     for word in words:
         strength = abs(word.weight) / largest
-        color = [round(part * strength) for part in (_FOR if word.weight > 0 else _AGAINST)]
-        if strength > 0.15:
-            shown.stylize(f"white on rgb({color[0]},{color[1]},{color[2]})", word.start, word.end)
+        color = "green" if word.weight > 0 else "red"
+        if strength > _WEAK:
+            shown.stylize(f"bold white on {color}" if strength > _STRONG else color, word.start, word.end)
     return shown
 
 

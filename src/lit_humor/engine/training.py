@@ -15,7 +15,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from omegaconf import DictConfig
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.callbacks.interruption import InterruptedRun
 from lit_humor.core.batch import TEST, TRAIN, VAL
@@ -78,6 +79,7 @@ def train(cfg: DictConfig) -> None:
             _write_result(run_dir, trainer, results, {}, cost)  # before the baseline, which may take long or fail
             baseline = _baseline(datamodule) if cfg.baseline else {}
             _write_result(run_dir, trainer, results, baseline, cost)
+            _log_hyperparameters(trainer, cfg, results)
             _set_state(run_dir, record.DONE)
             for split, found in results.items():
                 screen.show(*screen.result_tables(split, found, baseline.get(split)))
@@ -236,6 +238,16 @@ def _write_result(
             **cost,
         },
     )
+
+
+def _log_hyperparameters(trainer: pl.Trainer, cfg: DictConfig, results: Mapping[str, Any]) -> None:
+    """The configuration beside the final scores, for loggers that compare runs by them."""
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    scores = {f"{split}/{name}": found[name] for split, found in results.items() for name in ("f1", "accuracy")}
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(settings, {f"final/{name}": value for name, value in scores.items()})
+            logger.finalize("success")
 
 
 def _write_report(run_dir: Path) -> None:

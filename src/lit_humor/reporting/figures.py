@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from lit_humor.pages.page import Picture
 from lit_humor.reporting.evidence import Evidence, Predictions
 
 _THEMES = {"light": "default", "dark": "dark_background"}
+CONFUSION_INCHES = (7.5, 3.4)
 _ONE, _OTHER = "#4c9be8", "#f28e2b"  # seen apart in both themes, and by people who see no red or no green
 
 
@@ -83,27 +84,27 @@ def _depth_colors(run: Evidence) -> list[tuple[str, Any]]:
     return [(name, colormaps["viridis"](index / max(len(names) - 1, 1))) for index, name in enumerate(names)]
 
 
+def paint_confusion(figure: Any, counts: np.ndarray, class_names: Sequence[str]) -> None:
+    """Fill a figure with counts [C, C], and with shares of each true class."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = len(class_names)
+    titles = "rows", "share of the true class"
+    for axes, values, title in zip(figure.subplots(1, 2), (counts, shares), titles, strict=True):
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for true, predicted in np.ndindex(size, size):
+            text = f"{values[true, predicted]:.2f}" if values is shares else f"{values[true, predicted]}"
+            color = "white" if shares[true, predicted] > 0.5 else "black"
+            axes.text(predicted, true, text, ha="center", va="center", color=color)
+        axes.set_xticks(range(size), class_names)
+        axes.set_yticks(range(size), class_names)
+        axes.set(xlabel="predicted", ylabel="true")
+        axes.set_title(title, fontsize="medium")
+
+
 def confusion(split: str, found: Predictions) -> Picture:
     """Counts, and shares of each true class."""
-
-    def paint(figure: Any) -> None:
-        shares = found.counts / np.maximum(found.counts.sum(axis=1, keepdims=True), 1)
-        size = len(found.class_names)
-        for axes, values, title in zip(
-            figure.subplots(1, 2), (found.counts, shares), ("rows", "share of the true class"), strict=True
-        ):
-            axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-            for true, predicted in np.ndindex(size, size):
-                text = f"{values[true, predicted]:.2f}" if values is shares else f"{values[true, predicted]}"
-                color = "white" if shares[true, predicted] > 0.5 else "black"
-                axes.text(predicted, true, text, ha="center", va="center", color=color)
-            axes.set_xticks(range(size), found.class_names)
-            axes.set_yticks(range(size), found.class_names)
-            axes.set_xlabel("predicted")
-            axes.set_ylabel("true")
-            axes.set_title(title, fontsize="medium")
-
-    return draw(f"Confusion matrix ({split})", paint, (7.5, 3.4))
+    caption = f"Confusion matrix ({split})"
+    return draw(caption, lambda figure: paint_confusion(figure, found.counts, found.class_names), CONFUSION_INCHES)
 
 
 def precision_recall(split: str, found: Predictions) -> Picture:
