@@ -21,7 +21,7 @@ ARROWS = {
     "reporting": {"core", "metrics", "pages", "runs"},
     "exporters": {"core", "models", "pages", "runs"},
     "callbacks": {"core", "data", "reporting", "runs"},
-    "engine": {"core", "callbacks", "exporters", "reporting", "runs", *SIBLINGS},
+    "engine": {"core", "callbacks", "exporters", "pages", "reporting", "runs", *SIBLINGS},
     "auditing": {"core", "data", "engine", "metrics", "pages", "runs"},
     "benchmarking": {"core", "data", "engine", "runs"},
 }
@@ -33,6 +33,7 @@ LIBRARIES = {
     "torch": {"core/batch.py", *SIBLINGS, "callbacks", "engine", "benchmarking", "exporters"},
     "matplotlib": {"reporting/figures.py", "callbacks/confusion.py", "benchmarking/plots.py"},
     "jinja2": {"pages"},
+    "fastapi": {"engine/serving.py"},
 }
 
 

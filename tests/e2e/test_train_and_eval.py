@@ -23,7 +23,8 @@ EXPERIMENTS = sorted(path.stem for path in (ROOT / "configs" / "experiment").glo
 
 
 def _train(logs: Path, run_id: str, *arguments: str) -> Path:
-    done = typed("train", "debug=tiny", f"paths.logs_dir={logs}", f"run_id={run_id}", *arguments)
+    bare = "report=false", "logger.tensorboard=null"  # seconds that test_report.py spends once
+    done = typed("train", "debug=tiny", f"paths.logs_dir={logs}", f"run_id={run_id}", *bare, *arguments)
     assert done.returncode == 0, done.stderr
     assert str(logs / run_id) in done.stdout
     return logs / run_id
@@ -208,7 +209,7 @@ def test_own_csv_with_contexts_and_groups(logs: Path, tmp_path: Path) -> None:
 
 def test_ctrl_c_saves_and_the_run_goes_on(logs: Path) -> None:
     command = [sys.executable, "src/lit_humor/train.py", "debug=tiny", f"paths.logs_dir={logs}", "run_id=stopped",
-               "trainer.max_epochs=40", "callbacks.early_stopping=null", "baseline=false"]  # fmt: skip
+               "trainer.max_epochs=40", "callbacks.early_stopping=null", "baseline=false", "report=false"]  # fmt: skip
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     status = logs / "stopped" / "status.json"
     for _ in range(2400):

@@ -25,11 +25,14 @@ def test_bounds(found: str | None, wanted: str, is_met: bool) -> None:
     assert Requirement("some", wanted, found, None).is_met is is_met
 
 
+EXTRAS = {"audit", "bench", "demo", "dev", "explain", "export", "hub", "monitor", "notebooks", "report", "serve"}
+
+
 def test_every_requirement_of_the_project_is_read_and_met() -> None:
     found = requirements(ROOT / "pyproject.toml")
     names = {one.name for one in found}
     assert {"torch", "lightning", "transformers", "torchmetrics", "hydra-core", "rich"} <= names
-    assert {one.extra for one in found} == {None, "demo", "hub", "audit", "bench", "dev"}
+    assert {one.extra for one in found} == {None, *EXTRAS}
     assert [one.name for one in found if not one.is_met] == []
 
 

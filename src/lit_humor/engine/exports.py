@@ -48,15 +48,15 @@ def export(cfg: DictConfig) -> None:
     unfinished = target.with_name(f".{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        found = _MAKERS[cfg.to](scorer, rows, unfinished)
-        record.write_text(unfinished / "README.md", _card(cfg.to, scorer, found))
-        record.write_json(unfinished / PARITY, found)
+        checked = _MAKERS[cfg.to](scorer, rows, unfinished)
+        record.write_text(unfinished / "README.md", _card(cfg.to, scorer, checked))
+        record.write_json(unfinished / PARITY, checked)
         unfinished.rename(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     told = [
         (name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value))
-        for name, value in found.items()
+        for name, value in checked.items()
     ]
     screen.show(screen.table("Checked on validation", ("what", "found"), told), f"Exported: {target}")
 

@@ -1,6 +1,6 @@
 """A local web page and JSON endpoint for one trained run."""
 
-# No postponed annotations here: FastAPI reads those of the functions inside build_app.
+# No postponed annotations here: FastAPI reads those of the endpoints.
 
 import tempfile
 import threading
@@ -19,7 +19,76 @@ from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import quiet_libraries
 from lit_humor.pages.page import render
 
+try:
+    import uvicorn
+    from fastapi import FastAPI, HTTPException, Request
+    from fastapi.responses import HTMLResponse, JSONResponse
+    from pydantic import BaseModel, Field, StringConstraints
+except ImportError as error:
+    raise MissingExtraError("serve.py", package=str(error.name), extra="serve") from None
+
 MAX_TEXTS, MAX_CHARACTERS, MAX_BYTES = 1000, 100_000, 10 * 2**20
+
+_Text = Annotated[str, StringConstraints(max_length=MAX_CHARACTERS)]
+
+
+class Texts(BaseModel):
+    """Some texts to judge."""
+
+    texts: list[_Text] = Field(min_length=1, max_length=MAX_TEXTS)
+
+
+class OneText(BaseModel):
+    """A text to explain."""
+
+    text: _Text
+
+
+class Endpoints:
+    """What the page asks for.
+
+    Args:
+        scorer: The run.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self.lock = threading.Lock()  # one batch at a time: two would only share the cores
+
+    def page(self) -> str:
+        """The page."""
+        limits = {"max_texts": MAX_TEXTS, "max_characters": MAX_CHARACTERS}
+        return render("serve.html", title="Is it humor?", run=self.scorer.folder.name, limits=limits)
+
+    def score(self, asked: Texts) -> list[dict[str, Any]]:
+        """Label and calibrated probabilities of each text; a blank one has no label."""
+        usable = [row for row, text in enumerate(asked.texts) if text.strip()]
+        answers: list[dict[str, Any]] = [{"label": None, "detail": "a blank text"} for _ in asked.texts]
+        if not usable:
+            return answers
+        with self.lock:
+            found = self.scorer.score([asked.texts[row] for row in usable])
+        for row, values in zip(usable, found, strict=True):
+            probabilities = dict(zip(self.scorer.class_names, map(float, values), strict=True))
+            label = max(probabilities, key=probabilities.__getitem__)
+            answers[row] = {"label": label, "probability": probabilities[label], "probabilities": probabilities}
+        return answers
+
+    def explain(self, asked: OneText) -> dict[str, Any]:
+        """The words of a text with what each added to the probability of its label."""
+        if not asked.text.strip():
+            return {"label": None, "words": []}
+        with self.lock:
+            label = int(self.scorer.score([asked.text])[0].argmax())
+            words = explain(self.scorer, asked.text, label)
+        return {"label": self.scorer.class_names[label], "words": [word._asdict() for word in words]}
+
+    async def table(self, request: Request, name: str) -> dict[str, Any]:
+        """The texts of an uploaded file."""
+        try:
+            return texts_of(name, await request.body())
+        except UserError as error:
+            raise HTTPException(422, str(error)) from None
 
 
 def serve(cfg: DictConfig) -> None:
@@ -27,10 +96,6 @@ def serve(cfg: DictConfig) -> None:
     quiet_libraries()
     if not cfg.run:
         raise UserError("run", found="no run", expected="run=<folder>", fix="ls logs")
-    try:
-        import uvicorn
-    except ImportError:
-        raise MissingExtraError("serve.py", package="uvicorn", extra="serve") from None
     app = build_app(load_scorer(cfg.run, cfg.ckpt))
     if cfg.host not in ("127.0.0.1", "localhost", "::1"):
         screen.show(f"Warning: whoever reaches {cfg.host} may use this; it knows no users.")
@@ -38,8 +103,26 @@ def serve(cfg: DictConfig) -> None:
     uvicorn.run(app, host=cfg.host, port=cfg.port, log_level="warning")
 
 
+def build_app(scorer: Scorer) -> FastAPI:
+    """The application: ``GET /`` the page; ``POST /score``, ``/explain`` and ``/table`` as in ``Endpoints``."""
+    endpoints = Endpoints(scorer)
+    app = FastAPI(title=f"lit_humor: {scorer.folder.name}")
+    app.get("/", response_class=HTMLResponse)(endpoints.page)
+    for name in ("score", "explain", "table"):
+        app.post(f"/{name}")(getattr(endpoints, name))
+
+    @app.middleware("http")
+    async def bound_body(request: Request, call_next: Any) -> Any:
+        length = request.headers.get("content-length", "0")
+        if "transfer-encoding" in request.headers or not length.isdigit() or int(length) > MAX_BYTES:
+            return JSONResponse({"detail": f"a body of more than {MAX_BYTES:,} bytes, or of unknown length"}, 413)
+        return await call_next(request)
+
+    return app
+
+
 def texts_of(name: str, content: bytes) -> dict[str, Any]:
-    """Texts of an uploaded file on one line each, and why rows were left out.
+    """Texts of an uploaded file, each on one line, and why rows were left out.
 
     Raises:
         UserError: Its ending is unknown, it has no column of texts, or too many rows.
@@ -48,77 +131,10 @@ def texts_of(name: str, content: bytes) -> dict[str, Any]:
         path = Path(folder) / f"file{Path(name).suffix.lower()}"
         path.write_bytes(content)
         chunks = list(islice(read_chunks(path, MAX_TEXTS), 2))
-    if not chunks or len(chunks) > 1:
+    if len(chunks) != 1:
         found = f"more than {MAX_TEXTS} rows" if chunks else "no rows"
         raise UserError(name, found=found, expected=f"1 to {MAX_TEXTS}", fix="use predict.py for large files")
     rows, rejected = chunks[0].rows, chunks[0].rejected
     column = find_column(list(rows[0]) if rows else [], None, TEXT_COLUMNS, "the column's name", name)
     texts = [" ".join(str(row[column]).split()) for row in rows if row.get(column)]
     return {"texts": texts, "rejected": [f"line {one.line}: {one.reason}" for one in rejected]}
-
-
-def build_app(scorer: Scorer) -> Any:
-    """The application: ``GET /`` the page, ``POST /score`` texts to probabilities, ``POST /explain`` one text to words.
-
-    Raises:
-        MissingExtraError: The ``serve`` extra is not installed.
-    """
-    try:
-        from fastapi import FastAPI, HTTPException, Request
-        from fastapi.responses import HTMLResponse, JSONResponse
-        from pydantic import BaseModel, Field, StringConstraints
-    except ImportError:
-        raise MissingExtraError("serve.py", package="fastapi", extra="serve") from None
-    text_type = Annotated[str, StringConstraints(max_length=MAX_CHARACTERS)]
-
-    class Texts(BaseModel):
-        texts: list[text_type] = Field(min_length=1, max_length=MAX_TEXTS)  # type: ignore[valid-type]
-
-    class OneText(BaseModel):
-        text: text_type  # type: ignore[valid-type]
-
-    app = FastAPI(title=f"lit_humor: {scorer.folder.name}")
-    lock = threading.Lock()  # one batch at a time: two would only share the cores
-
-    @app.middleware("http")
-    async def bound_body(request: Request, call_next: Any) -> Any:
-        length = request.headers.get("content-length", "0")
-        chunked = "transfer-encoding" in request.headers
-        if chunked or not length.isdigit() or int(length) > MAX_BYTES:
-            return JSONResponse({"detail": f"a body of more than {MAX_BYTES:,} bytes, or of unknown length"}, 413)
-        return await call_next(request)
-
-    @app.get("/", response_class=HTMLResponse)
-    def page() -> str:
-        limits = {"max_texts": MAX_TEXTS, "max_characters": MAX_CHARACTERS}
-        return render("serve.html", title="Is it humor?", run=scorer.folder.name, limits=limits)
-
-    @app.post("/score")
-    def score(asked: Texts) -> list[dict[str, Any]]:
-        usable = [row for row, text in enumerate(asked.texts) if text.strip()]
-        with lock:
-            found = scorer.score([asked.texts[row] for row in usable]) if usable else []
-        answers: list[dict[str, Any]] = [{"label": None, "detail": "a blank text"} for _ in asked.texts]
-        for row, values in zip(usable, found, strict=True):
-            probabilities = dict(zip(scorer.class_names, map(float, values), strict=True))
-            label = max(probabilities, key=probabilities.__getitem__)
-            answers[row] = {"label": label, "probability": probabilities[label], "probabilities": probabilities}
-        return answers
-
-    @app.post("/table")
-    async def read_table(request: Request, name: str) -> dict[str, Any]:
-        try:
-            return texts_of(name, await request.body())
-        except UserError as error:
-            raise HTTPException(422, str(error)) from None
-
-    @app.post("/explain")
-    def explain_text(asked: OneText) -> dict[str, Any]:
-        if not asked.text.strip():
-            return {"words": []}
-        with lock:
-            label = int(scorer.score([asked.text])[0].argmax())
-            words = explain(scorer, asked.text, label)
-        return {"label": scorer.class_names[label], "words": [word._asdict() for word in words]}
-
-    return app

@@ -242,7 +242,7 @@ def _write_result(
 
 def _log_hyperparameters(trainer: pl.Trainer, cfg: DictConfig, results: Mapping[str, Any]) -> None:
     """The configuration beside the final scores, for loggers that compare runs by them."""
-    settings = OmegaConf.to_container(cfg, resolve=True)
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
     scores = {f"{split}/{name}": found[name] for split, found in results.items() for name in ("f1", "accuracy")}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):

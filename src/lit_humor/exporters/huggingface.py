@@ -80,6 +80,6 @@ def pipeline_scores(
     inputs: list[Any] = list(texts)
     if text_pairs is not None:
         inputs = [{"text": text, "text_pair": pair} for text, pair in zip(texts, text_pairs, strict=True)]
-    found = judge(inputs, top_k=None, truncation=True, max_length=max_length, batch_size=32)
+    found: Any = judge(inputs, top_k=None, truncation=True, max_length=max_length, batch_size=32)
     by_name = [{one["label"]: one["score"] for one in row} for row in found]
     return np.asarray([[row[name] for name in class_names] for row in by_name])
