@@ -125,7 +125,7 @@ def describe_environment() -> dict[str, Any]:
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted": _git("diff", "HEAD"),
+        "uncommitted": _git("diff", "HEAD", "--", ".", ":(exclude)benchmarks"),  # tables change while they are measured
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "machine": {
