@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,18 +61,20 @@ def save_onnx(
     model.backbone.set_attn_implementation("eager")  # plain operations
     folder.mkdir(parents=True, exist_ok=True)
     num_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    torch.onnx.export(
-        _Probabilities(model, temperature).eval(),
-        example,
-        str(folder / _MODEL),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=list(names),
-        output_names=["probabilities"],
-        dynamic_shapes=((sizes,) * len(names),),
-        external_data=num_bytes > _TOO_LARGE_BYTES,
-        verbose=False,
-    )
+    with warnings.catch_warnings():  # about its own axis names
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Probabilities(model, temperature).eval(),
+            example,
+            str(folder / _MODEL),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(names),
+            output_names=["probabilities"],
+            dynamic_shapes=((sizes,) * len(names),),
+            external_data=num_bytes > _TOO_LARGE_BYTES,
+            verbose=False,
+        )
     save_companions(tokenizer, class_names, max_length, folder)
 
 
@@ -94,7 +97,7 @@ def save_companions(
 
 
 def quantize(source: Path, folder: Path) -> None:
-    """Write an int8 copy of a folder made by ``save_onnx``: weights by tensor, activations as they come.
+    """Write an int8 copy of a folder made by ``save_onnx``: weights by channel, activations as they come.
 
     Raises:
         MissingExtraError: The ``export`` extra is not installed.
@@ -109,7 +112,7 @@ def quantize(source: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as held:
         plain = Path(held) / _MODEL
         onnx.save(graph, plain, save_as_external_data=graph.ByteSize() > _TOO_LARGE_BYTES)
-        quantize_dynamic(plain, folder / _MODEL, weight_type=QuantType.QInt8)
+        quantize_dynamic(plain, folder / _MODEL, weight_type=QuantType.QInt8, per_channel=True)
     for name in ("tokenizer.json", _LABELS):
         (folder / name).write_bytes((source / name).read_bytes())
 
