@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.e2e.typed import ROOT, typed
+from tests.e2e.typed import ROOT, result_of, typed
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -39,7 +39,8 @@ def test_evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.returncode == 0, done.stderr
     cells = _execute("01_evaluate", {"LIT_HUMOR_LOGS": str(tmp_path)}, monkeypatch)
     shown = " ".join(str(output.get("data", {})) for cell in cells for output in cell.get("outputs", ()))
-    assert "f1_macro" in shown
+    told = next(line for line in shown.replace("\\n", "\n").splitlines() if line.startswith("accuracy"))
+    assert float(told.split()[1]) == pytest.approx(result_of(tmp_path / "run")["results"]["test"]["accuracy"], abs=1e-5)
     assert "image/png" in shown
     assert "language" in shown
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binom
-from sklearn.metrics import f1_score
+from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from lit_humor.core.errors import UserError
 from lit_humor.metrics.classification import DEFINITIONS
@@ -106,6 +106,20 @@ def test_a_report_is_whole_and_stands_alone(tmp_path: Path) -> None:
     assert "train.py seed=0" in html
     f1 = json.loads((run / record.RESULT).read_text())["results"]["test"]["f1"]
     assert re.search(rf"{f1:.3f} \[0\.\d+, \d\.\d+\]", html)
+
+
+def test_the_tables_hold_the_scores_of_scikit_learn(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    found = read_predictions(run / record.PREDICTIONS / "test.parquet")
+    html = write_report(run).read_text()
+    test = html[html.index("test: classes") :]
+    for name, *scores in zip(NAMES, *precision_recall_fscore_support(found.labels, found.predicted), strict=True):
+        row = test[test.index(f"<td>{name}</td>") :].split("</tr>")[0]
+        assert re.findall(r">(\d\.\d{3}) \[", row) == [f"{score:.3f}" for score in scores[:3]]
+        assert row.endswith(f">{scores[3]}</td>")
+    counts = confusion_matrix(found.labels, found.predicted)
+    for count, share in zip(counts.ravel(), (counts / counts.sum(axis=1, keepdims=True)).ravel(), strict=True):
+        assert f"{count} ({share:.1%})" in html
 
 
 def test_calibration_is_fitted_on_validation_and_kept(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def _table(datamodule: HumorDataModule, probabilities: torch.Tensor) -> pa.Table
         "label": [names[index] for index in examples.labels],
         "prediction": [names[index] for index in probabilities.argmax(dim=1).tolist()],
     }
-    columns |= {f"p_{name}": probabilities[:, index].numpy() for index, name in enumerate(names)}
+    columns |= {f"{record.PROBABILITY}{name}": probabilities[:, index].numpy() for index, name in enumerate(names)}
     columns["tokens"] = datamodule.tokens[datamodule.test_split].lengths
     if examples.groups is not None:
         columns["group"] = examples.groups

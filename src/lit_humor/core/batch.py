@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # what only reads run folders need not wait for torch
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
+SLICE_COLUMNS = ("language", "genre", "part")  # results are told by each of their values
 
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lit_humor.core.batch import SLICE_COLUMNS
 from lit_humor.core.errors import UserError, shorten
 from lit_humor.data.labels import DEFAULT_CLASS_NAMES, encode_labels
 from lit_humor.data.tables import FILE, LINE, Table
 
 TEXT_COLUMNS = ("text", "transcript")
 LABEL_COLUMNS = ("is_humor", "label")
-SLICE_COLUMNS = ("language", "genre", "part")
 
 
 @dataclass(kw_only=True)

@@ -71,7 +71,8 @@ class Learner(pl.LightningModule):
         totals = batch["row_weights"].new_zeros(2)
         for part in first:
             loss = self._training_loss(part, totals)
-            self.trainer.strategy.backward(loss * scale, None)
+            with torch.autocast(self.device.type, enabled=False):  # Lightning's own backward pass is outside, too
+                self.trainer.strategy.backward(loss * scale, None)
         loss = self._training_loss(last, totals)
         self.last_loss = totals[0] / totals[1].clamp(min=1)
         self.train_totals = self.train_totals.to(totals) + totals

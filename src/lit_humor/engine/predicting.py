@@ -100,11 +100,11 @@ def _predict_file(cfg: DictConfig, source: Path, target: Path, threshold: float 
         raise UserError(f"input={source}", found="no rows", expected="some", fix="fill the file")
     folder, trained = open_run_dir(cfg.run)
     columns = _columns(cfg, first, trained.data, str(source))
+    scorer = load_scorer(cfg.run, cfg.ckpt)
     checkpoint = Path(cfg.ckpt or folder / record.CHECKPOINTS / record.BEST)
     stamp = [checkpoint.stat().st_mtime_ns, source.stat().st_mtime_ns, source.stat().st_size]
     origin = {"input": str(source.absolute()), "columns": columns, "threshold": threshold, "stamp": stamp}
-    parts = Parts(target, origin | {"checkpoint": str(checkpoint.absolute())})
-    scorer = load_scorer(cfg.run, cfg.ckpt)
+    parts = Parts(target, origin | {"checkpoint": str(checkpoint.absolute()), "temperature": scorer.temperature})
     start, scored, count = time.monotonic(), 0, 0
     try:
         with _progress() as show:
@@ -169,7 +169,10 @@ def _score_chunk(
         {
             **chunk.rows[row],
             PREDICTION: scorer.class_names[label],
-            **{f"p_{name}": round(float(value), 6) for name, value in zip(scorer.class_names, values, strict=True)},
+            **{
+                f"{record.PROBABILITY}{name}": round(float(value), 6)
+                for name, value in zip(scorer.class_names, values, strict=True)
+            },
         }
         for row, label, values in zip(kept, labels, scores, strict=True)
     ]

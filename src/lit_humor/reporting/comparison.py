@@ -11,11 +11,9 @@ from lit_humor.core.errors import UserError
 from lit_humor.metrics.confusion import bootstrap_difference, count_confusion, scores_of
 from lit_humor.pages.page import Grid, Section, render
 from lit_humor.reporting import figures
-from lit_humor.reporting.evidence import Evidence, Predictions, read_run
+from lit_humor.reporting.evidence import SCORES, Evidence, Predictions, read_run
+from lit_humor.reporting.rows import SHOWN
 from lit_humor.runs import record
-
-_SHOWN = 50
-_SCALARS = {"f1": "F1", "accuracy": "accuracy", "f1_macro": "macro F1"}
 
 
 def write_comparison(first: Path, second: Path, page: Path) -> dict[str, float]:
@@ -87,7 +85,7 @@ def _differences(split: str, one: Predictions, other: Predictions) -> Section:
     counts = count_confusion(one.labels, pairs, size * size)[:size].reshape(size, size, size)
     ends, scores = bootstrap_difference(counts), (scores_of(one.counts), scores_of(other.counts))
     rows = []
-    for key, name in _SCALARS.items():
+    for key, name in SCORES.items():
         first, second = float(scores[0][key]), float(scores[1][key])
         rows.append(
             [name, f"{first:.3f}", f"{second:.3f}", f"{second - first:+.3f} [{ends[key][0]:+.3f}, {ends[key][1]:+.3f}]"]
@@ -115,7 +113,7 @@ def _differences(split: str, one: Predictions, other: Predictions) -> Section:
 def _disagreements(split: str, one: Predictions, other: Predictions) -> Section:
     differ = np.flatnonzero(one.predicted != other.predicted)
     gap = np.abs(one.probabilities - other.probabilities).max(axis=1)
-    shown = differ[np.argsort(-gap[differ], kind="stable")][:_SHOWN]
+    shown = differ[np.argsort(-gap[differ], kind="stable")][:SHOWN]
     rows = [
         [
             str(one.columns["id"][row]),

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from lit_humor.core.batch import SPLITS, TEST, VAL
+from lit_humor.core.batch import SLICE_COLUMNS, SPLITS, TEST, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.metrics.confusion import count_confusion
 from lit_humor.runs import record
 
-_SLICES = ("language", "genre", "part")
-_PROBABILITY = "p_"
+SCORES = {"f1": "F1", "accuracy": "accuracy", "f1_macro": "macro F1"}  # of scores_of, as pages call them
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Predictions:
 
     def slices(self) -> dict[str, dict[str, np.ndarray]]:
         """Rows by language, genre, part and length (in quarters), as far as the data tells them."""
-        found = {name: _rows_by_value(self.columns[name]) for name in _SLICES if name in self.columns}
+        found = {name: _rows_by_value(self.columns[name]) for name in SLICE_COLUMNS if name in self.columns}
         if "tokens" in self.columns and len(self.labels) >= 4:
             found["length"] = _rows_by_length(np.asarray(self.columns["tokens"]))
         return {name: values for name, values in found.items() if values}
@@ -128,13 +127,13 @@ def read_run(folder: Path) -> Evidence:
 def read_predictions(path: Path) -> Predictions:
     """Read ``predictions/<split>.parquet``."""
     columns = pq.read_table(path).to_pydict()
-    names = tuple(name.removeprefix(_PROBABILITY) for name in columns if name.startswith(_PROBABILITY))
+    names = tuple(name.removeprefix(record.PROBABILITY) for name in columns if name.startswith(record.PROBABILITY))
     code = {name: index for index, name in enumerate(names)}
     return Predictions(
         class_names=names,
         labels=np.asarray([code[label] for label in columns["label"]], dtype=np.int64),
-        probabilities=np.asarray([columns[_PROBABILITY + name] for name in names], dtype=np.float64).T,
-        columns={name: values for name, values in columns.items() if not name.startswith(_PROBABILITY)},
+        probabilities=np.asarray([columns[record.PROBABILITY + name] for name in names], dtype=np.float64).T,
+        columns={name: values for name, values in columns.items() if not name.startswith(record.PROBABILITY)},
     )
 
 

@@ -13,13 +13,12 @@ from lit_humor.metrics.calibration import apply_temperature, best_threshold, fit
 from lit_humor.metrics.confusion import bootstrap_intervals, count_confusion, scores_of
 from lit_humor.pages.page import Grid, Picture, Section, render
 from lit_humor.reporting import figures
-from lit_humor.reporting.evidence import Evidence, read_run
+from lit_humor.reporting.evidence import SCORES, Evidence, read_run
 from lit_humor.reporting.rows import row_sections
 from lit_humor.runs import record
 
 REPORT_HTML, PICTURES = "report.html", "report"
 _FEW_ROWS = 30
-_SCALARS = {"f1": "F1", "accuracy": "accuracy", "f1_macro": "macro F1"}
 _INTERVALS = "95 % intervals in brackets: bootstrap over rows, which it takes for independent."
 
 
@@ -73,7 +72,7 @@ def _lead(run: Evidence) -> str:
     found = run.predictions[run.headline]
     ends = bootstrap_intervals(found.counts)
     scores = scores_of(found.counts)
-    told = ", ".join(f"{name} {_with_interval(scores[key], ends[key])}" for key, name in _SCALARS.items())
+    told = ", ".join(f"{name} {_with_interval(scores[key], ends[key])}" for key, name in SCORES.items())
     names = " / ".join(found.class_names)
     return (
         f"{len(found.labels):,} rows of {run.headline}: {told}. Classes: {names}; F1 alone is that of the last of two."
@@ -161,10 +160,10 @@ def _slices(run: Evidence) -> Section:
         for value, members in values.items():
             counts = found.counts_of(members)
             scores, ends = scores_of(counts), bootstrap_intervals(counts)
-            rows.append([value, *(_with_interval(scores[key], ends[key]) for key in _SCALARS), str(len(members))])
+            rows.append([value, *(_with_interval(scores[key], ends[key]) for key in SCORES), str(len(members))])
         few = any(len(members) < _FEW_ROWS for members in values.values())
         note = f"Slices of fewer than {_FEW_ROWS} rows tell little; their intervals are too narrow." if few else ""
-        section.parts.append(Grid(f"{run.headline}: by {name}", [name, *_SCALARS.values(), "rows"], rows, note))
+        section.parts.append(Grid(f"{run.headline}: by {name}", [name, *SCORES.values(), "rows"], rows, note))
     section.parts = section.parts or ["The data has no language, genre or part, and no lengths were kept."]
     return section
 

@@ -12,7 +12,7 @@ from lit_humor.metrics.label_errors import LEAST_F1, suspect_labels
 from lit_humor.pages.page import Grid, Section
 from lit_humor.reporting.evidence import Predictions
 
-_SHOWN = 50
+SHOWN = 50
 
 
 def row_sections(split: str, found: Predictions) -> list[Section]:
@@ -56,7 +56,7 @@ def _doubtful(split: str, found: Predictions) -> Grid | str:
     )
 
 
-def row_grid(caption: str, found: Predictions, rows: Sequence[int] | np.ndarray, limit: int | None = _SHOWN) -> Grid:
+def row_grid(caption: str, found: Predictions, rows: Sequence[int] | np.ndarray, limit: int | None = SHOWN) -> Grid:
     """A table of rows in the given order, the first fifty if not told otherwise."""
     shown = list(rows)[:limit]
     cells = [

@@ -12,6 +12,7 @@ CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
 RESULT, DATA_REPORT, METRICS = "result.json", "data_report.json", "metrics.csv"
 CHECKPOINTS, PREDICTIONS, CONFUSION, BACKBONE = "checkpoints", "predictions", "confusion", "backbone"
 CALIBRATION = "calibration.json"
+PROBABILITY = "p_"  # columns of predictions: this and the name of a class
 STOP_REQUEST = "stop-request"  # a file that asks the run to save and leave
 BEST, LAST = "best.ckpt", "last.ckpt"
 
