@@ -3,7 +3,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test check format notebooks bench clean
+.PHONY: help install train test torture check audit format notebooks bench clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1	\2/'
@@ -24,10 +24,17 @@ train: install ## train the v3 recipe on the embedded model and corpus; more set
 test: install ## run the tests, offline
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
+torture: install ## kill it, starve it, feed it poison, forty times over; about an hour
+	HF_HUB_OFFLINE=1 TORTURE=40 $(BIN)/python -m pytest tests/torture -rP --tb=short $(ARGS)
+
 check: install ## lint, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: install ## look up known holes of the packages that are installed; needs a network
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --skip-editable
 
 format: install ## format the code
 	$(BIN)/ruff check --fix .

@@ -113,7 +113,7 @@ def test_eval(runs: Path, tmp_path: Path) -> None:
         (["run=logs/none"], "no such folder"),
         ([f"run={tmp_path}"], "config.yaml"),
         ([f"run={runs / 'narrow'}", f"ckpt={wide}"], "weights that do not fit"),
-        ([f"run={runs / 'narrow'}", f"ckpt={tmp_path / 'noise.ckpt'}"], "weights that do not fit"),
+        ([f"run={runs / 'narrow'}", f"ckpt={tmp_path / 'noise.ckpt'}"], "noise.ckpt: found no checkpoint"),
         ([f"run={runs / 'narrow'}", "ckpt=https://example.org/a.ckpt"], "a checkpoint on this disk"),
         ([f"run={runs / 'narrow'}", "split=dev"], "split: found dev"),
         ([f"run={runs / 'narrow'}", "data.test_path=x.csv"], "add data=csv"),

@@ -111,7 +111,7 @@ MISTAKES = {
     "no such file": (["input=nope.csv"], "input=nope.csv: found no such file"),
     "no text column": (["input={csv}", "text_column=body"], "a column 'body'"),
     "output there": (["input={csv}", "output={csv}"], "a file there already"),
-    "no such checkpoint": (["input={csv}", "ckpt=nope.ckpt"], "ckpt=nope.ckpt: found no such file"),
+    "no such checkpoint": (["input={csv}", "ckpt=nope.ckpt"], "checkpoint nope.ckpt: found no such file"),
     "threshold": (["text=x", "threshold=2"], "threshold: found 2"),
     "threshold word": (["text=x", "threshold=low"], "threshold: found low"),
 }

@@ -234,7 +234,9 @@ def test_ctrl_c_saves_and_the_run_goes_on(logs: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert result_of(logs / "stopped")["steps"] == 80
     assert json.loads(status.read_text())["state"] == "done"
-    assert (logs / "stopped" / "metrics.before-resume-1.csv").is_file()
+    steps = [int(row["step"]) for row in csv.DictReader((logs / "stopped" / "metrics.csv").open()) if row["train/loss"]]
+    assert steps == sorted(set(steps)), "metrics.csv goes on where it was"
+    assert len(steps) == 40
     again = typed_here("train", f"resume={logs / 'stopped'}")
     assert again.returncode == 1
     assert "a run that is done" in again.stderr

@@ -82,15 +82,16 @@ def make_datamodule(tiny_model: str, cache_dir: Path, **options: object) -> Humo
 class BagOfTokens(nn.Module):
     """The smallest model that honours the contract: the mean of token vectors, and a projection."""
 
-    def __init__(self, vocab_size: int = 700, num_classes: int = 2) -> None:
+    def __init__(self, vocab_size: int = 700, num_classes: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
         self.embeddings = nn.Embedding(vocab_size, 8)
         self.head = nn.Linear(8, num_classes)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         mask = batch["attention_mask"].unsqueeze(-1).float()
         pooled = (self.embeddings(batch["input_ids"]) * mask).sum(1) / mask.sum(1)
-        return {"logits": self.head(pooled), "embeddings": pooled}
+        return {"logits": self.head(self.dropout(pooled)), "embeddings": pooled}
 
     def parameter_depths(self) -> dict[str, int]:
         return {name: 1 if name.startswith("head") else 0 for name, _ in self.named_parameters()}
@@ -103,7 +104,7 @@ def make_learner(datamodule: HumorDataModule, model: nn.Module | None = None, **
     schedule = WarmupDecay("cosine", 0.1)
     optimizer = LayerwiseAdamW(options.pop("learning_rate", 0.05), schedule, layer_decay=0.95)  # type: ignore[arg-type]
     return Learner(
-        model or BagOfTokens(),
+        model or BagOfTokens(dropout=options.pop("dropout", 0.0)),  # type: ignore[arg-type]
         objective,
         {stage: ClassificationMetrics(NAMES, datamodule.slice_values) for stage in ("val", "test")},
         optimizer=optimizer,

@@ -1,5 +1,7 @@
 """Whole trainings of the smallest model: determinism, checkpoints, resume, early stopping."""
 
+import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_humor.callbacks.early_stopping import EarlyStoppingAfterWarmup
-from lit_humor.callbacks.interruption import InterruptedRun, Interruption
-from lit_humor.core.errors import UserError
+from lit_humor.callbacks.interruption import Interruption, signals
+from lit_humor.callbacks.step_seeds import StepSeeds
+from lit_humor.core.errors import InterruptedRun, NonFiniteStepError
 from lit_humor.models.encoder import TextClassifier
 from lit_humor.runs import record
 from tests.unit.building import TRAINER, make_datamodule, make_examples, make_learner
@@ -19,7 +22,7 @@ from tests.unit.building import TRAINER, make_datamodule, make_examples, make_le
 def _train(tiny_model: str, folder: Path, *callbacks: pl.Callback, **options: object) -> pl.Trainer:
     loading = {"seed": options.pop("seed", 1), "num_workers": options.pop("num_workers", 0)}
     datamodule = make_datamodule(tiny_model, folder, window_size=16, micro_batch_size=8, **loading)
-    learner = options.pop("learner", None) or make_learner(datamodule)
+    learner = options.pop("learner", None) or make_learner(datamodule, dropout=options.pop("dropout", 0.0))
     trainer = pl.Trainer(
         **(TRAINER | {"enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks)}),
         max_epochs=options.pop("max_epochs", 3),
@@ -74,8 +77,15 @@ class _StopAt(Interruption):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: object) -> None:
         self.left -= 1
-        self.asked = self.left <= 0
+        if self.left <= 0:
+            signals.number = signal.SIGINT
         super().on_train_batch_end(trainer, *args)
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    with signals.heard():
+        yield
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -84,12 +94,20 @@ def test_interrupted_and_resumed_equals_undisturbed(
     tiny_model: str, tmp_path: Path, batch: int, step: int, num_workers: int
 ) -> None:
     """44 rows are 6 batches of 3 steps; a stop asked for at the end of an epoch comes a step later."""
-    undisturbed = _weights(_train(tiny_model, tmp_path))
+    undisturbed = _weights(_train(tiny_model, tmp_path, StepSeeds(1), dropout=0.3))
     with pytest.raises(InterruptedRun):
-        _train(tiny_model, tmp_path, _StopAt(tmp_path, batch), num_workers=num_workers)
+        _train(tiny_model, tmp_path, StepSeeds(1), _StopAt(tmp_path, batch), num_workers=num_workers, dropout=0.3)
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
     assert torch.load(checkpoint, weights_only=True)["global_step"] == step
-    resumed = _train(tiny_model, tmp_path, ckpt_path=checkpoint, weights_only=True, num_workers=num_workers)
+    resumed = _train(
+        tiny_model,
+        tmp_path,
+        StepSeeds(1),
+        ckpt_path=checkpoint,
+        weights_only=True,
+        num_workers=num_workers,
+        dropout=0.3,
+    )
     assert resumed.global_step == 9
     assert torch.equal(_weights(resumed), undisturbed)
 
@@ -145,7 +163,7 @@ def test_loss_that_is_not_finite_ends_the_run(tiny_model: str, tmp_path: Path) -
     learner = make_learner(make_datamodule(tiny_model, tmp_path))
     with torch.no_grad():
         learner.model.head.weight.fill_(float("nan"))
-    with pytest.raises(UserError, match="train/loss: found"):
+    with pytest.raises(NonFiniteStepError, match="in epoch 0, step 0"):
         _train(tiny_model, tmp_path, learner=learner)
 
 
@@ -158,8 +176,8 @@ class _Poison(pl.Callback):
                 pl_module.model.head.weight.fill_(float("nan"))
 
 
-def test_loss_that_is_not_finite_once_ends_the_run_in_that_epoch(tiny_model: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="in epoch 0"):
+def test_loss_that_is_not_finite_once_ends_the_run_in_that_step(tiny_model: str, tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteStepError, match="in epoch 0, step 2"):
         _train(tiny_model, tmp_path, _Poison())
 
 

@@ -79,7 +79,7 @@ def test_parts_of_other_types_are_joined(tmp_path: Path, ending: str) -> None:
     assert [value or None for value in table["text"]] == ["eins, zwei", "x\ny", None, "z"]
     assert [str(value) for value in table["n"]] == ["1", "2", "2.5", "four"]
     with parts.rejected_path.open(newline="") as file:
-        assert list(csv.reader(file)) == [["line", "reason", "content"], ["1", "=no", "é"], ["2", "=no", "é"]]
+        assert list(csv.reader(file)) == [["line", "reason", "content"], ["1", "'=no", "é"], ["2", "'=no", "é"]]
     assert {path.name for path in tmp_path.iterdir()} == {f"out{ending}", "out.rejected.csv"}
 
 

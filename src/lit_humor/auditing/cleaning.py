@@ -19,7 +19,7 @@ from lit_humor.auditing.rows import Rows
 from lit_humor.core.batch import SPLITS
 from lit_humor.core.errors import UserError
 from lit_humor.data.examples import Examples, Reading
-from lit_humor.data.tables import FILE, LINE
+from lit_humor.data.tables import FILE, LINE, safe_cell
 from lit_humor.runs import record
 
 CHANGES = "changes.csv"
@@ -132,7 +132,7 @@ def write_clean_copy(
         if action != "kept":
             place, text = rows.places[row], rows.texts[row]
             change = (action, decision.reason, rows.splits[row], decision.split or "", place.file, place.line, text)
-            changes.append(dict(zip(_CHANGE_COLUMNS, change, strict=True)))
+            changes.append(dict(zip(_CHANGE_COLUMNS, map(safe_cell, change), strict=True)))
     _write_folder(folder, {f"{split}.csv": content for split, content in written.items()} | {CHANGES: changes})
     return done
 

@@ -13,12 +13,14 @@ from omegaconf import DictConfig
 
 from lit_humor.engine import screen
 from lit_humor.engine.cli import choice, typed_overrides
-from lit_humor.engine.rundir import describe_environment
+from lit_humor.engine.rundir import check_name, describe_environment
 from lit_humor.runs import record
 
 
 def data_name(cfg: DictConfig) -> str:
     """Of the data that is measured on: ``name``, else the folder of ``train_path``, else ``corpus``."""
+    if cfg.name:
+        check_name("name", cfg.name)
     return cfg.name or (Path(cfg.train_path).absolute().parent.name if cfg.train_path else "corpus")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import multiprocessing
 import shutil
 import statistics
@@ -72,8 +71,7 @@ def _ours(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     train(run_id, [*overrides, "baseline=false", f"paths.logs_dir={cfg.paths.logs_dir}"])
     wall = time.perf_counter() - start
     result = record.read_json(folder / record.RESULT)
-    with (folder / record.METRICS).open(newline="") as file:
-        seconds = sum(float(row["time/train_seconds"] or 0) for row in csv.DictReader(file))
+    seconds = sum(float(row["time/train_seconds"] or 0) for row in record.read_metrics(folder))
     found = result["results"]["val"]
     plan = record.read_json(folder / record.ENVIRONMENT)["plan"]
     shutil.rmtree(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import statistics
 import time
@@ -65,7 +64,7 @@ def _measure(cfg: DictConfig, experiment: str, seed: int) -> dict[str, Any]:
         **{metric: found[metric] for metric in METRICS},
         "epochs": result["epochs"],
         "epochs_to_best": result["best"]["epoch"] + 1,
-        "epoch_seconds": _epoch_seconds(folder / record.METRICS),
+        "epoch_seconds": _epoch_seconds(folder),
         "cpu_seconds_per_epoch": result["fit_cpu_seconds"] / result["epochs"],
         "peak_memory_mib": result["peak_memory_bytes"] / 2**20,
         "baseline": {metric: result["baseline"]["results"]["val"][metric] for metric in METRICS},
@@ -77,9 +76,8 @@ def _measure(cfg: DictConfig, experiment: str, seed: int) -> dict[str, Any]:
     }
 
 
-def _epoch_seconds(metrics: Path) -> list[float]:
-    with metrics.open(newline="") as file:
-        return [float(row["time/epoch_seconds"]) for row in csv.DictReader(file) if row["time/epoch_seconds"]]
+def _epoch_seconds(folder: Path) -> list[float]:
+    return [float(row["time/epoch_seconds"]) for row in record.read_metrics(folder) if row["time/epoch_seconds"]]
 
 
 def _check_same_run(folder: Path, wanted: DictConfig, commit: str) -> None:

@@ -64,7 +64,7 @@ class Setup:
                 losses = self.learner.objective(self.learner.model, part).losses
             self.scaler.scale(sum(losses.values()).sum() / self.plan.window_size).backward()
         self.scaler.unscale_(optimizer)
-        self.learner.configure_gradient_clipping(optimizer, self.cfg.trainer.gradient_clip_val)
+        self.learner.clip_gradients_to(self.cfg.trainer.gradient_clip_val)
         self.scaler.step(optimizer)
         self.scaler.update()
         optimizer.zero_grad()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import numpy as np
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from lit_humor.reporting.figures import CONFUSION_INCHES, paint_confusion
 from lit_humor.runs import record
@@ -36,7 +36,11 @@ class ConfusionWriter(pl.Callback):
             return
         figure = Figure(figsize=CONFUSION_INCHES, layout="constrained")
         paint_confusion(figure, np.asarray(counts), names)
-        figure.savefig(path.with_suffix(".png"), dpi=80)
+        picture = path.with_suffix(".png")
+        with record.replacing(picture) as unfinished:
+            figure.savefig(unfinished, format="png", dpi=80)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_figure("confusion/val", figure, trainer.global_step)
+            elif isinstance(logger, WandbLogger):
+                logger.log_image("confusion/val", [str(picture)])

@@ -37,7 +37,8 @@ class EpochTimer(pl.Callback):
         self._validation_seconds += time.monotonic() - self._validation_at
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log what has passed."""
+        """Log what has passed, before the checkpoint that closes the epoch."""
         passed = time.monotonic() - self._started_at
         found = {"time/epoch_seconds": passed, "time/train_seconds": passed - self._validation_seconds}
-        pl_module.log_dict(found, rank_zero_only=True)
+        for logger in trainer.loggers:
+            logger.log_metrics(found | {"epoch": trainer.current_epoch}, step=trainer.global_step - 1)

@@ -1,26 +1,85 @@
-"""Ctrl-C, or stop.py, ends a run cleanly: finish the optimizer step, save, leave."""
+"""Ctrl-C, a signal of a scheduler, or stop.py, ends a run cleanly: finish the optimizer step, save, leave."""
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 
+from lit_humor.core.errors import InterruptedRun
 from lit_humor.runs import record
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_SAME_SECONDS = 1.0  # Ctrl-C reaches every process of a run, and some of them pass it on
 
-class InterruptedRun(Exception):
-    """The user asked the run to stop; ``last.ckpt`` holds everything up to now."""
+
+class Signals:
+    """What this process was asked for by signals.
+
+    Outside of training a signal ends the process where it is; in training it is remembered until the step is done.
+
+    Attributes:
+        number: The signal that asked to stop; 0 where none did.
+        deferred: Whether a signal is only remembered.
+    """
+
+    def __init__(self) -> None:
+        self.number, self.deferred = 0, False
+        self._asked_at = 0.0
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Answer signals within the block; only the main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self.number, self.deferred = 0, False
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        self.listen()
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Answer signals from now on; a Trainer that starts puts its own answers in place."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+                signal.signal(number, self._answer)
+
+    def _answer(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        is_first = self.number == 0
+        if is_first:
+            self.number, self._asked_at = number, now
+        if not self.deferred:
+            if os.environ.get("LOCAL_RANK", "0") != "0":  # the process that started this one ends both
+                os.kill(os.getppid(), number)
+            elif is_first:
+                raise InterruptedRun(number)
+        if number == signal.SIGINT and not is_first and now - self._asked_at > _SAME_SECONDS:
+            raise KeyboardInterrupt  # a second Ctrl-C leaves at once
+
+
+signals = Signals()
 
 
 class Interruption(pl.Callback):
-    """Saves ``last.ckpt`` after the optimizer step in which it was asked to stop; a second Ctrl-C leaves at once.
+    """Saves ``last.ckpt`` after the optimizer step in which it was asked to stop, and leaves.
 
-    The first Ctrl-C asks, and so does a file ``stop-request`` in the run folder.
+    A signal to any process asks, and so does a file ``stop-request`` in the run folder.
 
     Args:
         run_dir: The run folder.
@@ -32,14 +91,13 @@ class Interruption(pl.Callback):
         self.look_every_seconds = look_every_seconds
         self._looked_at = 0.0
         self.checkpoint = Path(run_dir) / record.CHECKPOINTS / record.LAST
-        self.asked = False
-        self._previous: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take over Ctrl-C; forget a request that an earlier part of the run obeyed."""
+        """From now on remember signals; forget a request that an earlier part of the run obeyed."""
         if trainer.is_global_zero:
             self.request.unlink(missing_ok=True)
-        self._previous = signal.signal(signal.SIGINT, self._remember)
+        signals.listen()
+        signals.number, signals.deferred = 0, True
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Leave if asked to, at the end of an optimizer step, all processes together.
@@ -47,34 +105,42 @@ class Interruption(pl.Callback):
         Not at the last step of an epoch: a run resumed there would never validate that epoch.
         """
         self._look()
-        progress = trainer.fit_loop.epoch_loop.batch_progress
-        at_step_end = not trainer.fit_loop._should_accumulate() and not progress.is_last_batch
-        if at_step_end and trainer.strategy.reduce_boolean_decision(self.asked, all=False):
+        if is_step_end(trainer) and (number := _agreed(trainer)):
             trainer.save_checkpoint(self.checkpoint)
-            raise InterruptedRun
+            raise InterruptedRun(number)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give Ctrl-C back; leave if it came during the last validation."""
-        self._restore()
+        """Leave if asked to during the last validation."""
         self._look(now=True)
-        if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
-            raise InterruptedRun
+        if number := _agreed(trainer):
+            raise InterruptedRun(number)
+        signals.deferred = False
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Answer signals here, too."""
+        signals.listen()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Give Ctrl-C back."""
-        self._restore()
-
-    def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C leaves at once
+        """Training is over."""
+        signals.deferred = False
 
     def _look(self, now: bool = False) -> None:
         """See whether a request lies in the folder."""
         if now or time.monotonic() - self._looked_at > self.look_every_seconds:
             self._looked_at = time.monotonic()
-            self.asked |= self.request.exists()
+            if signals.number == 0 and self.request.exists():
+                signals.number = signal.SIGINT
 
-    def _restore(self) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+
+def is_step_end(trainer: pl.Trainer) -> bool:
+    """Whether a batch just ended that closes an optimizer step, and is not the last of its epoch."""
+    is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+    return not trainer.fit_loop._should_accumulate() and not is_last
+
+
+def _agreed(trainer: pl.Trainer) -> int:
+    """The signal that any process was sent; 0 where none was."""
+    if trainer.world_size == 1:
+        return signals.number
+    asked = torch.tensor(signals.number, device=trainer.strategy.root_device)
+    return int(trainer.strategy.reduce(asked, reduce_op="max"))

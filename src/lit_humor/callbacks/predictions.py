@@ -52,10 +52,8 @@ class PredictionWriter(pl.Callback):
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(datamodule, HumorDataModule)
         table = _table(datamodule, probabilities)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self.folder / f".{datamodule.test_split}.parquet"
-        pq.write_table(table, unfinished)
-        unfinished.replace(self.folder / f"{datamodule.test_split}.parquet")
+        with record.replacing(self.folder / f"{datamodule.test_split}.parquet") as unfinished:
+            pq.write_table(table, unfinished)
 
 
 def _table(datamodule: HumorDataModule, probabilities: torch.Tensor) -> pa.Table:

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend."""
+"""Exceptions that commands answer with a message and an exit code: mistakes of a user, and requests to stop."""
 
 from __future__ import annotations
 
@@ -31,6 +31,26 @@ class UserErrors(UserError):
 
     def __init__(self, errors: Iterable[Exception]) -> None:
         Exception.__init__(self, "\n".join(str(error) for error in errors))
+
+
+class NonFiniteStepError(UserError):
+    """A gradient that is not a number; the weights are those before its step."""
+
+
+class CollapsedError(Exception):
+    """A model answers one class only; the training is to be taken from its start."""
+
+
+class InterruptedRun(Exception):
+    """Somebody asked the process to stop; what there was to save is saved.
+
+    Args:
+        number: The signal that asked.
+    """
+
+    def __init__(self, number: int = 2) -> None:
+        super().__init__(f"signal {number}")
+        self.exit_code = 128 + number
 
 
 class MissingExtraError(UserError):

@@ -38,6 +38,7 @@ class DataSettings:
         test_fraction: The same for the test split.
         split_seed: Seed of these splits.
         cache_dir: Where tokenized texts are kept.
+        leaks: What texts that stand in two splits do: ``report`` tells, ``error`` refuses to train.
     """
 
     max_length: int
@@ -51,6 +52,7 @@ class DataSettings:
     test_fraction: float
     split_seed: int
     cache_dir: str
+    leaks: Literal["report", "error"] = "report"
 
 
 class HumorDataModule(pl.LightningDataModule):
@@ -165,9 +167,23 @@ class HumorDataModule(pl.LightningDataModule):
         return np.flatnonzero(used)
 
     def report(self) -> dict[str, Any]:
-        """Count what is in the data; see ``data.report``."""
+        """Count what is in the data; see ``data.report``.
+
+        Raises:
+            UserError: A text stands in two splits, and ``leaks`` is ``error``.
+        """
         self.setup()
-        return data_report(self.splits, self.tokens) | {"fingerprint": self._fingerprint()}
+        found = data_report(self.splits, self.tokens)
+        leaking = {pair: count for pair, count in found["leaks"].items() if count}
+        if leaking and self.settings.leaks == "error":
+            told = ", ".join(f"{count} in {pair.replace('/', ' and ')}" for pair, count in leaking.items())
+            raise UserError(
+                "data.leaks",
+                found=f"texts that stand in two splits: {told}",
+                expected="every text in one split",
+                fix="python src/lit_humor/audit.py ... fix=<new folder> leaves them out, or set data.leaks=report",
+            )
+        return found | {"fingerprint": self._fingerprint()}
 
     def _fingerprint(self) -> str:
         """A hash of every token and label in its place: a run that goes on must find the same."""
@@ -231,6 +247,7 @@ class HumorDataModule(pl.LightningDataModule):
             batch_sampler=sampler,
             collate_fn=collator,
             num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,  # to start them takes longer than a short epoch
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
 

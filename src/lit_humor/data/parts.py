@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from lit_humor.core.errors import UserError
 from lit_humor.data.streams import Rejected
+from lit_humor.data.tables import safe_cell
 from lit_humor.runs import record
 
 OUTPUTS = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -73,7 +74,7 @@ class Parts:
         ]
         if rejected:
             with self.rejected_path.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([Rejected._fields, *rejected])
+                csv.writer(file).writerows([Rejected._fields, *(map(safe_cell, one) for one in rejected)])
         unfinished.replace(self.target)
         shutil.rmtree(self.folder)
         return num_rows, len(rejected)
@@ -150,12 +151,12 @@ def _write_text(path: Path, schema: pa.Schema, parts: Iterator[pa.Table], separa
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter=separator or ",")
         if separator:
-            writer.writerow(schema.names)
+            writer.writerow(map(safe_cell, schema.names))
         for part in parts:
             rows = part.to_pylist()
             num_rows += len(rows)
             if separator:
-                writer.writerows(["" if value is None else value for value in row.values()] for row in rows)
+                writer.writerows(["" if value is None else safe_cell(value) for value in row.values()] for row in rows)
             else:
                 file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
     return num_rows

@@ -115,7 +115,7 @@ def _read_json_lines(file: IO[str], ending: str) -> _Rows:
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         yield number, row if isinstance(row, dict) else Rejected(number, "no JSON object", line.rstrip("\r\n"))
 

@@ -6,6 +6,7 @@ Every reader returns the same thing: the columns as found in the file, a list of
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -62,8 +63,31 @@ def find_reader(path: Path) -> Callable[[Path], Table]:
     return reader
 
 
+def safe_cell(value: Any) -> Any:
+    """A text that a spreadsheet would run as a formula, with an apostrophe in front; anything else as it is.
+
+    A leading dash alone, as in a dialogue, calls nothing and stays.
+    Source: OWASP, CSV Injection.
+    """
+    is_formula = isinstance(value, str) and (
+        value[:1] in ("=", "@", "\t", "\r") or (value[:1] in ("+", "-") and any(sign in value for sign in "(|!"))
+    )
+    return f"'{value}" if is_formula else value
+
+
 def _read_text(path: Path) -> str:
     raw = path.read_bytes()
+    if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise UserError(
+            f"{path}, line 1",
+            found="a file in UTF-16",
+            expected="a file encoded in UTF-8",
+            fix=f"iconv -f utf-16 -t utf-8 {path.name} > {path.stem}.utf8{path.suffix}",
+        )
+    if (place := raw.find(b"\0")) >= 0:
+        line = raw.count(b"\n", 0, place) + 1
+        fix = f"iconv -f utf-16le if every second byte is one, else tr -d '\\000' < {path.name} > clean{path.suffix}"
+        raise UserError(f"{path}, line {line}", found="a NUL byte", expected="text", fix=fix)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -118,10 +142,11 @@ def check_header(path: Path, header: list[str], separator: str) -> None:
             expected="each column once",
             fix="rename or drop one of them",
         )
-    if len(header) == 1 and ";" in header[0]:
+    other = next((sign for sign in (";", "\t", "|", ",") if sign in header[0] and sign != separator), None)
+    if len(header) == 1 and other:
         raise UserError(
             f"{path}, line 1",
-            found="fields separated by ';'",
+            found=f"fields separated by {other!r}",
             expected=f"fields separated by {separator!r}",
             fix="save the file with that separator",
         )
@@ -135,7 +160,7 @@ def _read_json_lines(path: Path) -> Table:
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             record = error
         if not isinstance(record, dict):
             raise UserError(

@@ -23,6 +23,7 @@ from lit_humor.data.examples import Examples
 
 _CHUNK_ROWS = 8192
 _CHUNK_TOKENS = 2**22
+_MOST_CHARACTERS = 100  # of a token, on average; what is cut off costs memory, in a pair by the product of both
 _FORMAT = 1  # raise when the meaning of the files changes
 
 
@@ -148,9 +149,9 @@ def _chunks(
     """Token ids, starts of the second text and number of truncated rows, some thousand rows at a time."""
     for start in range(0, len(texts), _CHUNK_ROWS):
         stop = start + _CHUNK_ROWS
-        pairs = None if text_pairs is None else text_pairs[start:stop]
+        pairs = None if text_pairs is None else _beginnings(text_pairs[start:stop], max_length)
         encoded = tokenizer(
-            texts[start:stop],
+            _beginnings(texts[start:stop], max_length),
             pairs,
             truncation=True,
             max_length=max_length,
@@ -161,6 +162,11 @@ def _chunks(
         encodings = encoded.encodings or []
         second = [_second_start(encoding.sequence_ids) if pairs else len(encoding.ids) for encoding in encodings]
         yield encoded["input_ids"], second, sum(bool(encoding.overflowing) for encoding in encodings)
+
+
+def _beginnings(texts: list[str], max_length: int) -> list[str]:
+    """What a row can be made of, where a text may be a whole book."""
+    return [text[: max_length * _MOST_CHARACTERS] for text in texts]
 
 
 def _second_start(sequence_ids: list[int | None]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import sys
@@ -18,12 +19,13 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
-from lit_humor.core.errors import UserError
+from lit_humor.core.errors import InterruptedRun, UserError
 from lit_humor.engine.rundir import ROOT_DIR, is_main_process
 from lit_humor.engine.schema import register_schemas
 from lit_humor.engine.validate import unknown_key, unknown_value
 
 CONFIG_DIR = ROOT_DIR / "configs"
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
 
 
@@ -57,43 +59,67 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
     def decorate(function: Callable[[DictConfig], Any]) -> Callable[[], None]:
         def run() -> None:
-            register_schemas()
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
-            mistakes: list[UserError] = []
             arguments = list(sys.argv)
             if config_name != "train":  # debug= is a group of trainings; for the others it only shows tracebacks
                 sys.argv[1:] = [argument for argument in sys.argv[1:] if not argument.startswith("debug=")]
-
-            @functools.wraps(function)
-            def task(cfg: DictConfig) -> None:
-                try:
-                    _check_files(cfg)
-                    function(cfg)
-                except UserError as error:
-                    mistakes.append(error)  # past Hydra, which would print a line of its own
-
-            entry = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
             try:
-                entry(task)()
-            except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-                mistakes.append(_explain(error, config_name).with_traceback(error.__traceback__))
-            except AssertionError as error:
-                if "Unexpected type for root" not in str(error):
-                    raise
-                mistakes.append(_group_not_chosen())
-            except KeyboardInterrupt:
+                mistake = _run(function, config_name)
+            except (InterruptedRun, KeyboardInterrupt) as asked:  # before there was anything to save
                 print("\nInterrupted.", file=sys.stderr)
-                sys.exit(INTERRUPTED)
-            if mistakes:
+                sys.exit(getattr(asked, "exit_code", INTERRUPTED))
+            if mistake is not None:
                 if any(argument.startswith("debug=") for argument in arguments):
-                    traceback.print_exception(mistakes[0])
+                    traceback.print_exception(mistake)
                 if is_main_process():
-                    print(f"Error: {mistakes[0]}", file=sys.stderr)
+                    print(f"Error: {mistake}", file=sys.stderr)
                 sys.exit(1)
 
         return run
 
     return decorate
+
+
+def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError | None:
+    """Compose the configuration and call the function; the mistake that this ends in, if it does."""
+    register_schemas()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
+    mistakes: list[UserError] = []
+    is_composed = False
+
+    @functools.wraps(function)
+    def task(cfg: DictConfig) -> None:
+        nonlocal is_composed
+        is_composed = True
+        try:
+            _check_files(cfg)
+            function(cfg)
+        except UserError as error:
+            mistakes.append(error)  # past Hydra, which would print a line of its own
+
+    entry = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
+    try:
+        entry(task)()
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        mistakes.append(_explain(error, config_name).with_traceback(error.__traceback__))
+    except AssertionError as error:
+        if "Unexpected type for root" not in str(error):
+            raise
+        mistakes.append(_group_not_chosen())
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        mistakes.append(_disk(error))
+    except (ValueError, TypeError, AttributeError) as error:  # what Hydra itself raises on odd overrides
+        if is_composed:
+            raise
+        mistakes.append(_explain(error, config_name).with_traceback(error.__traceback__))
+    return mistakes[0] if mistakes else None
+
+
+def _disk(error: OSError) -> UserError:
+    where = str(error.filename or "disk")
+    fix = "make room or give permission, or write elsewhere; what was written before is whole"
+    return UserError(where, found=str(error.strerror), expected="room and permission to write", fix=fix)
 
 
 def _check_files(cfg: DictConfig) -> None:
@@ -139,7 +165,8 @@ def _group_not_chosen() -> UserError:
 def _siblings(key: str, config_name: str) -> list[str]:
     """Keys that stand where ``key`` was looked for, or at the top, under the groups that were chosen."""
     GlobalHydra.instance().clear()
-    groups = [argument for argument in sys.argv[1:] if (CONFIG_DIR / argument.partition("=")[0]).is_dir()]
+    chosen = [argument for argument in sys.argv[1:] if argument.partition("=")[0] != key]
+    groups = [argument for argument in chosen if (CONFIG_DIR / argument.partition("=")[0]).is_dir()]
     cfg = compose(config_name, groups)
     node = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
     return [str(name) for name in (node if isinstance(node, DictConfig) else cfg)]

@@ -18,6 +18,7 @@ from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import quiet_libraries
 from lit_humor.exporters import onnx
 from lit_humor.exporters.card import model_card
+from lit_humor.exporters.hub import check_name, push_folder
 from lit_humor.exporters.huggingface import as_transformers, pipeline_scores, save_folder
 from lit_humor.metrics.confusion import count_confusion, scores_of
 from lit_humor.reporting.evidence import Predictions, read_predictions
@@ -36,6 +37,8 @@ def export(cfg: DictConfig) -> None:
         raise UserError("to", found=str(cfg.to), expected=expected, fix="set to=huggingface")
     if not cfg.run:
         raise UserError("run", found="no run", expected="run=<folder>", fix="ls logs")
+    if cfg.push:
+        check_name(cfg.push)
     run_dir, _ = open_run_dir(cfg.run)
     target = Path(cfg.output or run_dir / "export" / cfg.to)
     if target.exists():
@@ -59,6 +62,8 @@ def export(cfg: DictConfig) -> None:
         for name, value in checked.items()
     ]
     screen.show(screen.table("Checked on validation", ("what", "found"), told), f"Exported: {target}")
+    if cfg.push:
+        screen.show(f"On the hub: {push_folder(target, cfg.push, private=cfg.private)}")
 
 
 def _to_huggingface(scorer: Scorer, rows: Predictions, folder: Path) -> dict[str, Any]:

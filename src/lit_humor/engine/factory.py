@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
@@ -18,8 +16,10 @@ from lit_humor.core.errors import UserError
 from lit_humor.core.seeds import derive_seed
 from lit_humor.data.datamodule import DataSettings, HumorDataModule
 from lit_humor.data.tokens import load_tokenizer
+from lit_humor.engine.checkpoints import SafeCheckpointIO, read_checkpoint
 from lit_humor.engine.hardware import ANYWHERE, Machine, Plan, make_plan
 from lit_humor.engine.learner import Learner
+from lit_humor.engine.loggers import check_trackers, open_trackers
 from lit_humor.engine.rundir import open_run_dir
 from lit_humor.engine.validate import check_config
 from lit_humor.metrics.classification import SCALARS, ClassificationMetrics
@@ -55,6 +55,12 @@ class TrainedRun:
 def validate(cfg: DictConfig) -> None:
     """Check the configuration against the classes it names, before anything is built."""
     check_config(cfg, SUPPLIED, _FLAT)
+    for group in ("callbacks", "logger"):
+        for name, node in (OmegaConf.select(cfg, group) or {}).items():
+            if not (node is None or isinstance(node, DictConfig)):
+                where, fix = f"{group}.{name}", f"set {group}.{name}=null to switch it off"
+                raise UserError(where, found=str(node), expected="its settings, or null", fix=fix)
+    check_trackers(cfg.get("logger") or {})
     least = {f"trainer.{key}": 1 for key in ("max_epochs", "schedule_epochs", "accumulation", "log_every_n_steps")}
     least |= {f"data.{key}": 1 for key in ("max_length", "batch_size", "eval_batch_size", "pad_to_multiple_of")}
     for key, bound in least.items():
@@ -172,28 +178,28 @@ def build_learner(
 
 
 def build_trainer(cfg: DictConfig, plan: Plan, run_dir: Path) -> pl.Trainer:
-    """Build callbacks, loggers and the Trainer, which write to the run folder."""
-    cfg.paths.run_dir = str(run_dir)
-    callbacks, loggers = _build_all(cfg.callbacks), _build_all(cfg.logger)
+    """Build callbacks, loggers and the Trainer, which write to the run folder; ``null`` switches one off."""
+    cfg.paths.run_dir, cfg.run_id = str(run_dir), run_dir.name
+    callbacks, loggers = (
+        {name: instantiate(node, _convert_="all") for name, node in nodes.items() if node is not None}
+        for nodes in (cfg.callbacks, cfg.logger)
+    )
+    open_trackers(loggers)
     if not loggers:  # this one refuses to work without
-        callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
+        callbacks = {name: one for name, one in callbacks.items() if not isinstance(one, LearningRateMonitor)}
     return pl.Trainer(
         **plan.trainer_arguments(),
         max_epochs=cfg.trainer.max_epochs,
         gradient_clip_val=cfg.trainer.gradient_clip_val,
         log_every_n_steps=cfg.trainer.log_every_n_steps,
         deterministic=cfg.trainer.deterministic,
-        callbacks=callbacks,
-        logger=loggers,
+        callbacks=list(callbacks.values()),
+        plugins=[SafeCheckpointIO()],
+        logger=list(loggers.values()),
         default_root_dir=str(run_dir),
         enable_model_summary=False,
         num_sanity_val_steps=0,  # the data was checked already, and metrics should not see it twice
     )
-
-
-def _build_all(nodes: Mapping[str, Any]) -> list[Any]:
-    """Build every named node; ``null`` switches one off."""
-    return [instantiate(node, _convert_="all") for node in nodes.values() if node is not None]
 
 
 def save_backbone(run_dir: Path, learner: Learner, datamodule: HumorDataModule) -> None:
@@ -266,25 +272,10 @@ def _check_classes(datamodule: HumorDataModule, class_names: tuple[str, ...]) ->
 
 
 def _load_weights(learner: Learner, checkpoint: Path) -> None:
-    if "://" in str(checkpoint) or not checkpoint.is_file():
-        raise UserError(
-            f"ckpt={checkpoint}",
-            found="no such file",
-            expected="a checkpoint on this disk",
-            fix="ls logs/*/checkpoints",
-        )
+    state = read_checkpoint(checkpoint)["state_dict"]
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
         learner.load_state_dict(state)
-    except (
-        RuntimeError,
-        KeyError,
-        TypeError,
-        EOFError,
-        OSError,
-        ValueError,
-        torch.serialization.pickle.UnpicklingError,
-    ) as error:
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"ckpt={checkpoint}",
             found=f"weights that do not fit the run's model ({str(error).splitlines()[0]})",

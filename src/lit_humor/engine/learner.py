@@ -6,23 +6,20 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from lit_humor.core.batch import Batch, passes
+from lit_humor.core.batch import Batch
 from lit_humor.core.errors import UserError
+from lit_humor.engine.stepping import SteppingModule
 from lit_humor.metrics.classification import ClassificationMetrics
 from lit_humor.objectives.objective import Objective, Outcome
 from lit_humor.optim.groups import LayerwiseAdamW
 
 
-class Learner(pl.LightningModule):
-    """Trains and evaluates a model under an objective.
-
-    The gradient of an optimizer step is the sum of its rows' losses divided by ``window_size``, a constant: it does
-    not matter over how many micro-batches and processes the rows are spread, nor how unequal these are.
+class Learner(SteppingModule):
+    """Trains and evaluates a model under an objective; how a step is made is in ``SteppingModule``.
 
     Args:
         model: Tensors in, named tensors out; has ``parameter_depths()``.
@@ -47,44 +44,13 @@ class Learner(pl.LightningModule):
         schedule_epochs: int | None = None,
         max_tokens: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(window_size, max_tokens)
         self.model, self.objective = model, objective
         self.metrics = nn.ModuleDict(metrics)  # type: ignore[assignment]
         self.mean_losses = nn.ModuleDict({stage: _mean_loss() for stage in metrics})  # type: ignore[assignment]
-        # Sum of losses and rows since the last validation; a metric object would cost a host sync every step.
-        # No buffer: DDP would overwrite it with that of the first process.
-        self.train_totals = torch.zeros(2)
-        self.optimizer, self.window_size, self.schedule_epochs = optimizer, window_size, schedule_epochs
-        self.max_tokens = max_tokens
+        self.optimizer, self.schedule_epochs = optimizer, schedule_epochs
         self.num_warmup_steps = 0
-        self.last_loss = torch.tensor(float("nan"))
         self.results: dict[str, dict[str, Any]] = {}
-
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Return the loss such that Lightning's and DDP's own divisions leave sum / window_size.
-
-        A micro-batch of more than ``max_tokens`` is passed in parts; Lightning sees the last of them, the others have
-        added their gradients by then. DDP averages gradients after the last alone, as it does under accumulation.
-        """
-        *first, last = passes(batch, self.max_tokens)
-        scale = self.trainer.world_size / self.window_size
-        totals = batch["row_weights"].new_zeros(2)
-        for part in first:
-            loss = self._training_loss(part, totals)
-            with torch.autocast(self.device.type, enabled=False):  # Lightning's own backward pass is outside, too
-                self.trainer.strategy.backward(loss * scale, None)
-        loss = self._training_loss(last, totals)
-        self.last_loss = totals[0] / totals[1].clamp(min=1)
-        self.train_totals = self.train_totals.to(totals) + totals
-        return loss * (scale * self.trainer.accumulate_grad_batches)
-
-    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        """Take the step, and drop the gradients at once: the next pass may add its own before Lightning would."""
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        optimizer.zero_grad()
-
-    def optimizer_zero_grad(self, *args: Any) -> None:
-        """Keep the gradients: Lightning asks for this after the first passes of a step."""
 
     def validation_step(self, batch: Batch, batch_index: int) -> Outcome:  # type: ignore[override]
         """Score a validation batch with the training objective."""
@@ -108,17 +74,15 @@ class Learner(pl.LightningModule):
         """Run the model alone."""
         return self.model(batch)
 
+    def row_losses(self, batch: Batch) -> Tensor:
+        """[B] loss of each row under the objective, zero for fillers."""
+        return self._losses(batch)[1]
+
     def _losses(self, batch: Batch) -> tuple[Outcome, Tensor]:
         """The objective's outcome and the loss of each row [B], zero for fillers."""
         outcome: Outcome = self.objective(self.model, batch)
         losses = torch.stack(tuple(outcome.losses.values())).sum(dim=0)
         return outcome, losses * batch["row_weights"]
-
-    def _training_loss(self, batch: Batch, totals: Tensor) -> Tensor:
-        """Sum of the losses of a pass; adds it, and the number of rows, to ``totals`` [2]."""
-        _, losses = self._losses(batch)
-        totals += torch.stack((losses.detach().sum(), batch["row_weights"].sum()))
-        return losses.sum()
 
     def _evaluate(self, stage: str, batch: Batch) -> Outcome:
         outcome, losses = self._losses(batch)
@@ -141,17 +105,27 @@ class Learner(pl.LightningModule):
 
     def _finish_training_loss(self) -> None:
         """Log the mean loss of the rows trained on since the last validation, over all processes."""
+        self.guarded(self.guard.settle)
         total, num_rows = self.trainer.strategy.reduce(self.train_totals.clone(), reduce_op="sum").tolist()
         self.train_totals.zero_()
         loss = total / num_rows
-        if not math.isfinite(loss):
+        if not math.isfinite(loss):  # under fp16, where single steps may be left out
             raise UserError(
                 "train/loss",
                 found=f"{loss} in epoch {self.current_epoch}",
-                expected="a finite number in every step",
+                expected="a finite number",
                 fix="lower optim.learning_rate, or set trainer.precision=32-true; last.ckpt holds the epoch before",
             )
         self.log("train/loss", loss)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the sum of the losses of an epoch that is not over, over all processes."""
+        checkpoint["train_totals"] = self.trainer.strategy.reduce(self.train_totals.clone(), reduce_op="sum").cpu()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with that sum, in one process."""
+        if self.trainer.is_global_zero and "train_totals" in checkpoint:
+            self.train_totals = checkpoint["train_totals"]
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Groups of the optimizer; parameters of the objective itself learn like the head."""
@@ -182,16 +156,6 @@ class Learner(pl.LightningModule):
                 fix="set trainer.max_epochs=10",
             )
         return max(1, round(total * min(self.schedule_epochs or max_epochs, max_epochs) / max_epochs))
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the global norm in one pass; Lightning's own clipping refuses fused optimizers."""
-        if gradient_clip_val:
-            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
 
 def _mean_loss() -> MeanMetric:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -22,6 +25,8 @@ from lit_humor.runs import record
 
 ROOT_DIR = Path(__file__).resolve().parents[3]
 _RUN_DIR_VARIABLE = "LIT_HUMOR_RUN_DIR"  # tells the processes that DDP starts which folder the first one made
+_LOCK = ".lock"
+_HELD: list[TextIO] = []
 _PACKAGES = (
     "torch",
     "lightning",
@@ -52,8 +57,9 @@ def create_run_dir(logs_dir: str | Path, run_id: str | None, prefix: str) -> Pat
     """
     if not is_main_process() and _RUN_DIR_VARIABLE in os.environ:
         return Path(os.environ[_RUN_DIR_VARIABLE])
+    let_go()  # of a run of that name that was set aside
     if run_id is not None:
-        _check_name(run_id)
+        check_name("run_id", run_id)
     unique = hashlib.sha256(f"{time.time_ns()}/{os.getpid()}/{platform.node()}".encode()).hexdigest()[:6]
     folder = Path(logs_dir) / (run_id or f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}-{unique}")
     try:
@@ -66,20 +72,82 @@ def create_run_dir(logs_dir: str | Path, run_id: str | None, prefix: str) -> Pat
             fix=f"choose another run_id, or go on with that run: resume={folder}",
         ) from None
     except OSError as error:
-        raise UserError(
-            "paths.logs_dir",
-            found=f"{logs_dir} ({error.strerror})",
-            expected="a folder to write to",
-            fix="set paths.logs_dir",
-        ) from None
+        raise _not_writable(logs_dir, error) from None
+    hold(folder)
     os.environ[_RUN_DIR_VARIABLE] = str(folder)
     return folder
 
 
-def _check_name(run_id: str) -> None:
-    if not re.fullmatch(r"[\w][\w.+-]*", run_id):
+def hold(folder: Path) -> None:
+    """Keep a run folder for this process until ``let_go``; the system lets go of it where the process is killed.
+
+    Raises:
+        UserError: Another process writes to it.
+    """
+    if not is_main_process():
+        return
+    file = (folder / _LOCK).open("w")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, no forked loader process inherits it
+    except OSError:
+        file.close()
         raise UserError(
-            f"run_id={run_id}",
+            f"run folder {folder}",
+            found="another process that trains in it",
+            expected="a run that stopped",
+            fix=f"python src/lit_humor/stop.py run={folder}, or wait for it",
+        ) from None
+    _HELD.append(file)
+
+
+def let_go() -> None:
+    """Let others have the run folders that this process held."""
+    while _HELD:
+        _HELD.pop().close()
+
+
+def check_room(logs_dir: str | Path, num_bytes: int) -> None:
+    """Find out before the work whether a run can be written.
+
+    Raises:
+        UserError: The folder cannot be written to, or its disk has too little room.
+    """
+    folder = Path(logs_dir).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _not_writable(logs_dir, error) from None
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        raise UserError(
+            "paths.logs_dir",
+            found=f"{free / 2**20:,.0f} MiB free on the disk of {logs_dir}",
+            expected=f"{num_bytes / 2**20:,.0f} MiB, for checkpoints of this model",
+            fix="make room, or set paths.logs_dir to a larger disk",
+        )
+
+
+def _not_writable(logs_dir: str | Path, error: OSError) -> UserError:
+    return UserError(
+        "paths.logs_dir",
+        found=f"{logs_dir} ({error.strerror})",
+        expected="a folder to write to",
+        fix="set paths.logs_dir",
+    )
+
+
+def check_name(key: str, name: str) -> None:
+    """Refuse a name that is no plain name of a folder or file.
+
+    Raises:
+        UserError: It has other characters than a name has.
+    """
+    if not re.fullmatch(r"[\w][\w.+-]*", name):
+        raise UserError(
+            f"{key}={name}",
             found="a name with other characters",
             expected="letters, digits, . _ + -",
             fix="rename it",
@@ -108,9 +176,40 @@ def open_run_dir(folder: str) -> tuple[Path, DictConfig]:
 
 
 def write_start(folder: Path, cfg: DictConfig, plan: Mapping[str, Any]) -> None:
-    """Write ``config.yaml`` and ``environment.json``."""
-    record.write_json(folder / record.ENVIRONMENT, describe_environment() | {"plan": dict(plan)})
-    record.write_text(folder / record.CONFIG, OmegaConf.to_yaml(cfg, resolve=True))  # last: it makes the folder a run
+    """Write ``config.yaml`` and ``environment.json``; a run that goes on keeps the command that began it."""
+    found = describe_environment() | {"plan": dict(plan)}
+    if (folder / record.ENVIRONMENT).is_file():
+        before = record.read_json(folder / record.ENVIRONMENT)
+        found |= {"command": before["command"], "resumed_by": [*before.get("resumed_by", []), found["command"]]}
+    record.write_json(folder / record.ENVIRONMENT, found)
+    record.write_text(
+        folder / record.CONFIG, OmegaConf.to_yaml(OmegaConf.create(written_config(cfg)))
+    )  # makes it a run
+
+
+def written_config(cfg: DictConfig) -> dict[str, Any]:
+    """Every value as it is used, but for those of the environment, where secrets are: they stay ``${oc.env:NAME}``."""
+    names: dict[str, str] = {}  # what stands in a variable, and the text that names it
+
+    def note(raw: Any, resolved: Any) -> None:
+        if isinstance(raw, dict) and isinstance(resolved, dict):
+            for name in raw:
+                note(raw[name], resolved[name])
+        elif isinstance(raw, str) and "${oc.env:" in raw and str(resolved):
+            names[str(resolved)] = raw
+
+    def hide(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: hide(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [hide(one) for one in value]
+        for found, name in names.items():  # other keys may repeat it
+            value = value.replace(found, name) if isinstance(value, str) else value
+        return value
+
+    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+    note(OmegaConf.to_container(cfg, resolve=False), resolved)
+    return hide(resolved)
 
 
 def typed_command() -> str:

@@ -51,6 +51,8 @@ class TrainerConfig:
     gradient_clip_val: float = MISSING
     log_every_n_steps: int = MISSING
     deterministic: bool = MISSING
+    checkpoint_every: Optional[Union[int, str]] = None
+    keep: int = MISSING
 
 
 @dataclass
@@ -60,6 +62,7 @@ class TrainConfig:
     seed: int = MISSING
     run_id: Optional[str] = None
     resume: Optional[str] = None
+    recover: bool = False
     baseline: bool = True
     report: bool = True
     data: dict[str, Any] = MISSING
@@ -118,6 +121,8 @@ class ExportConfig:
     run: Optional[str] = None
     to: str = MISSING
     output: Optional[str] = None
+    push: Optional[str] = None
+    private: bool = True
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 

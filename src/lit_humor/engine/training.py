@@ -3,89 +3,140 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
+import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from lit_humor.callbacks.interruption import InterruptedRun
+from lit_humor.callbacks.interruption import signals
 from lit_humor.core.batch import TEST, TRAIN, VAL
-from lit_humor.core.errors import MissingExtraError, UserError
+from lit_humor.core.errors import CollapsedError, MissingExtraError, UserError
 from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory, screen
-from lit_humor.engine.cli import INTERRUPTED, choice, typed_overrides
-from lit_humor.engine.hardware import look_at_machine
+from lit_humor.engine.checkpoints import read_checkpoint
+from lit_humor.engine.cli import choice
+from lit_humor.engine.ending import end_with_parent, set_state, told_how_it_ends
+from lit_humor.engine.hardware import Plan, look_at_machine
 from lit_humor.engine.learner import Learner
-from lit_humor.engine.rundir import create_run_dir, is_main_process, open_run_dir, write_start
+from lit_humor.engine.loggers import log_final_scores
+from lit_humor.engine.resume import Resumed, check_same_data, find_resumed
+from lit_humor.engine.rundir import check_room, create_run_dir, is_main_process, let_go, write_start, written_config
 from lit_humor.metrics.classification import DEFINITIONS, ClassificationMetrics
+from lit_humor.models.encoder import checkpoint_bytes
 from lit_humor.reporting.report import write_report
 from lit_humor.runs import record
+
+_HALF = "train anew with half the optim.learning_rate"
+_CHECKPOINTS_AT_ONCE = 3  # best, last, and the one that is being written
 
 
 def train(cfg: DictConfig) -> None:
     """Train, evaluate the best checkpoint and leave everything in the run folder."""
     quiet_libraries()
-    resumed = None
-    if cfg.resume:
-        resumed, cfg = _config_to_resume(cfg)
+    end_with_parent()
+    environment = dict(os.environ)  # without what Lightning puts there
+    with signals.heard():
+        try:
+            resumed = find_resumed(cfg)
+            if resumed and resumed.is_done:
+                screen.show(f"Done already. Results, predictions and checkpoints: {resumed.folder}")
+            else:
+                _train(resumed.cfg if resumed else cfg, resumed)
+        except CollapsedError as error:
+            if resumed:
+                raise UserError("recover", found=str(error), expected="more", fix=_HALF) from None
+            _train_at_half_rate(cfg, str(error), environment)
+        finally:
+            let_go()
+
+
+def _train_at_half_rate(cfg: DictConfig, why: str, environment: dict[str, str]) -> None:
+    """Put a new training in the place of this process: nothing of the collapsed one stays in memory."""
+    if not is_main_process():
+        sys.exit(0)
+    run_id, rate = f"{cfg.run_id}-half-rate", cfg.optim.learning_rate / 2
+    screen.show(f"\nCollapsed: {why}. Once more from the start at half the rate, as {run_id}.")
+    sys.stdout.flush()
+    typed = [*sys.orig_argv[1:], "recover=false", f"run_id={run_id}", f"optim.learning_rate={rate}"]
+    os.execve(sys.executable, [sys.executable, *typed], environment)
+
+
+def _train(cfg: DictConfig, resumed: Resumed | None) -> None:
     factory.validate(cfg)
     factory.pin_paths(cfg)
+    check_room(cfg.paths.logs_dir, 0)
     plan = factory.build_plan(cfg, look_at_machine())
     if resumed:
         plan = replace(plan, reasons=dict.fromkeys(plan.reasons, "as before the interruption"))
     screen.show(screen.plan_table(plan))
 
     pretrained = factory.resolve_pretrained(cfg)
+    check_room(cfg.paths.logs_dir, _CHECKPOINTS_AT_ONCE * checkpoint_bytes(pretrained))
     datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
     datamodule.check_fit_for_training()
     report = datamodule.report()
     if resumed:
-        _check_same_data(resumed, report)
+        check_same_data(resumed.folder, report)
     screen.show(*screen.data_tables(report))
     learner = factory.build_learner(cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan)
     screen.show(screen.group_table(learner.parameter_groups(), cfg.optim.learning_rate, cfg.optim.lr_scale))
 
-    run_dir = resumed or create_run_dir(cfg.paths.logs_dir, cfg.run_id, _prefix())
+    run_dir = resumed.folder if resumed else create_run_dir(cfg.paths.logs_dir, cfg.run_id, _prefix())
     screen.write_log_to(run_dir / "log.txt")
-    trainer = factory.build_trainer(cfg, plan, run_dir)
+    try:
+        trainer = factory.build_trainer(cfg, plan, run_dir)
+    except UserError:
+        if not resumed:
+            shutil.rmtree(run_dir)  # nothing of a run is in it
+        raise
     if is_main_process():
-        _set_aside_metrics(run_dir)
+        record.clear_unfinished(run_dir)
         record.write_json(run_dir / record.DATA_REPORT, report)
         factory.save_backbone(run_dir, learner, datamodule)
         write_start(run_dir, cfg, plan.to_dict())
     screen.show(f"Run folder: {run_dir}\n")
+    with told_how_it_ends(run_dir):
+        _fit_and_score(cfg, plan, trainer, learner, datamodule, resumed)
 
-    last = str(run_dir / record.CHECKPOINTS / record.LAST) if resumed else None
+
+def _fit_and_score(
+    cfg: DictConfig,
+    plan: Plan,
+    trainer: pl.Trainer,
+    learner: Learner,
+    datamodule: HumorDataModule,
+    resumed: Resumed | None,
+) -> None:
+    run_dir = Path(cfg.paths.run_dir)
     best = run_dir / record.CHECKPOINTS / record.BEST
-    with _told_how_it_ends(run_dir):
-        wall, cpu = time.monotonic(), time.process_time()
-        trainer.fit(learner, datamodule, ckpt_path=last, weights_only=True)
-        cost = {"fit_seconds": time.monotonic() - wall, "fit_cpu_seconds": time.process_time() - cpu}
-        cost["peak_memory_bytes"] = peak_memory_bytes(plan.accelerator)
-        checkpoint = best if best.is_file() else None  # without that callback: the weights of the last step
-        results = {split: score(trainer, learner, datamodule, split, checkpoint) for split in _scored(datamodule)}
-        if trainer.is_global_zero:
-            _write_result(run_dir, trainer, results, {}, cost)  # before the baseline, which may take long or fail
-            baseline = _baseline(datamodule) if cfg.baseline else {}
-            _write_result(run_dir, trainer, results, baseline, cost)
-            _log_hyperparameters(trainer, cfg, results)
-            _set_state(run_dir, record.DONE)
-            for split, found in results.items():
-                screen.show(*screen.result_tables(split, found, baseline.get(split)))
-            if cfg.report:
-                _write_report(run_dir)
-            _show_end(run_dir, datamodule, cost["fit_seconds"])
+    wall, cpu = time.monotonic(), time.process_time()
+    trainer.fit(learner, datamodule, ckpt_path=str(resumed.checkpoint) if resumed else None, weights_only=True)
+    cost = {"fit_seconds": time.monotonic() - wall, "fit_cpu_seconds": time.process_time() - cpu}
+    cost["peak_memory_bytes"] = peak_memory_bytes(plan.accelerator)
+    checkpoint = best if best.is_file() else None  # without that callback: the weights of the last step
+    results = {split: score(trainer, learner, datamodule, split, checkpoint) for split in _scored(datamodule)}
+    if not trainer.is_global_zero:
+        return
+    _write_result(run_dir, trainer, results, {}, cost)  # before the baseline, which may take long or fail
+    baseline = _baseline(datamodule) if cfg.baseline else {}
+    _write_result(run_dir, trainer, results, baseline, cost)
+    log_final_scores(trainer, written_config(cfg), results)
+    set_state(run_dir, record.DONE)
+    for split, found in results.items():
+        screen.show(*screen.result_tables(split, found, baseline.get(split)))
+    if cfg.report:
+        _write_report(run_dir)
+    _show_end(run_dir, datamodule, cost["fit_seconds"])
 
 
 def quiet_libraries() -> None:
@@ -113,82 +164,6 @@ def score(
 def _prefix() -> str:
     """First part of a run's name: its experiment."""
     return choice("experiment") or "default"
-
-
-def _check_same_data(run_dir: Path, report: Mapping[str, Any]) -> None:
-    """Refuse to go on with other rows: order, class weights and embeddings belong to the old."""
-    before = record.read_json(run_dir / record.DATA_REPORT)
-    if report["fingerprint"] != before.get("fingerprint", report["fingerprint"]):
-        raise UserError(
-            f"resume={run_dir}",
-            found="other texts, labels or order in the data than when this run stopped",
-            expected="the same files",
-            fix="bring back the files that config.yaml names, or start a new run",
-        )
-
-
-def _config_to_resume(cfg: DictConfig) -> tuple[Path, DictConfig]:
-    """Folder and configuration of the run to go on with; this is never composed anew."""
-    others = [o for o in typed_overrides() if not o.startswith(("resume=", "debug=", "hydra."))]
-    if others:
-        raise UserError(
-            f"resume={cfg.resume}",
-            found=f"other settings beside it ({', '.join(others)})",
-            expected="resume alone: a run goes on with its own configuration",
-            fix=f"python src/lit_humor/train.py resume={cfg.resume}",
-        )
-    path, saved = open_run_dir(cfg.resume)
-    if (path / record.RESULT).is_file() and record.read_json(path / record.STATUS)["state"] == record.DONE:
-        raise UserError(
-            f"resume={cfg.resume}",
-            found="a run that is done",
-            expected="one that was interrupted",
-            fix=f"python src/lit_humor/eval.py run={path}, or train anew with more epochs",
-        )
-    if not (path / record.CHECKPOINTS / record.LAST).is_file():
-        raise UserError(
-            f"resume={cfg.resume}",
-            found="no checkpoints/last.ckpt in that run",
-            expected="a run that got through an epoch or was interrupted cleanly",
-            fix="start it again under another run_id",
-        )
-    plan = record.read_json(path / record.ENVIRONMENT)["plan"]
-    for name, value in saved.trainer.items():
-        if value == "auto":  # decided once: a checkpoint counts micro-batches, and another plan would skip other rows
-            saved.trainer[name] = plan[name]
-    return path, saved
-
-
-def _set_aside_metrics(run_dir: Path) -> None:
-    """Keep the metrics of the part before a resume: the CSV logger would start the file anew."""
-    metrics = run_dir / record.METRICS
-    if metrics.is_file():
-        count = len(list(run_dir.glob("metrics.before-resume-*.csv")))
-        metrics.rename(run_dir / f"metrics.before-resume-{count + 1}.csv")
-
-
-@contextmanager
-def _told_how_it_ends(run_dir: Path) -> Iterator[None]:
-    """Write into status.json how the run ends; after Ctrl-C say how to go on."""
-    try:
-        yield
-    except (InterruptedRun, KeyboardInterrupt, SystemExit):  # the last: how Lightning ends on a second Ctrl-C
-        _set_state(run_dir, record.INTERRUPTED)
-        last = run_dir / record.CHECKPOINTS / record.LAST
-        told = (
-            f"To go on: python src/lit_humor/train.py resume={run_dir}" if last.is_file() else "Nothing is saved yet."
-        )
-        screen.show(f"\nInterrupted. {told}")
-        sys.exit(INTERRUPTED if is_main_process() else 0)  # a child that fails would have Lightning kill the others
-    except BaseException:
-        _set_state(run_dir, record.FAILED)
-        raise
-
-
-def _set_state(run_dir: Path, state: str) -> None:
-    status = run_dir / record.STATUS
-    if is_main_process() and status.is_file():
-        record.write_json(status, record.read_json(status) | {"state": state, "heartbeat": time.time()})
 
 
 def _scored(datamodule: HumorDataModule) -> list[str]:
@@ -240,16 +215,6 @@ def _write_result(
     )
 
 
-def _log_hyperparameters(trainer: pl.Trainer, cfg: DictConfig, results: Mapping[str, Any]) -> None:
-    """The configuration beside the final scores, for loggers that compare runs by them."""
-    settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    scores = {f"{split}/{name}": found[name] for split, found in results.items() for name in ("f1", "accuracy")}
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(settings, {f"final/{name}": value for name, value in scores.items()})
-            logger.finalize("success")
-
-
 def _write_report(run_dir: Path) -> None:
     """Write the page; a run is no worse for lacking it."""
     try:
@@ -289,5 +254,5 @@ def _place_of_best(run_dir: Path) -> dict[str, int]:
     best = run_dir / record.CHECKPOINTS / record.BEST
     if not best.is_file():
         return {}
-    saved = torch.load(best, map_location="cpu", weights_only=True, mmap=True)
+    saved = read_checkpoint(best, mmap=True)
     return {"epoch": saved["epoch"], "step": saved["global_step"]}

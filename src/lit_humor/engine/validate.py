@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -22,6 +23,7 @@ ALLOWED_TARGETS = (
     "torch.optim.",
     "torchmetrics.",
 )
+_SECRET = re.compile(r"token$|secret|passw|api_?key|credential", re.IGNORECASE)
 
 
 def check_config(cfg: DictConfig, supplied: Mapping[str, Iterable[str]], flat: Mapping[str, type]) -> None:
@@ -40,6 +42,7 @@ def check_config(cfg: DictConfig, supplied: Mapping[str, Iterable[str]], flat: M
         if not key.startswith("paths."):
             problems.append(UserError(key, found="no value", expected="a value", fix=f"set {key}=<value>"))
     problems += _check_typed(cfg, "")
+    problems += _check_secrets(OmegaConf.to_container(cfg, resolve=False), "")
     plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
     for key, node in _nodes(plain, ""):
         problems += _check_node(key, node, set(supplied.get(key, ())), flat.get(key))
@@ -61,12 +64,27 @@ def _check_typed(node: DictConfig, key: str) -> list[UserError]:
     return problems
 
 
+def _check_secrets(value: Any, key: str) -> list[UserError]:
+    """What looks like a secret and is written out: it would stand in config.yaml and in trackers."""
+    if isinstance(value, dict):
+        return [
+            problem for name, child in value.items() for problem in _check_secrets(child, f"{key}.{name}".lstrip("."))
+        ]
+    if not isinstance(value, str) or not value or "${oc.env:" in value or not _SECRET.search(key.rpartition(".")[2]):
+        return []
+    fix = f"export it, and set {key}='${{oc.env:NAME}}'"
+    return [UserError(key, found="a secret written out", expected="the name of a variable", fix=fix)]
+
+
 def _nodes(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(value, dict):
         if "_target_" in value:
             yield key, value
         for name, child in value.items():
             yield from _nodes(child, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _nodes(child, f"{key}[{index}]")
 
 
 def _check_node(key: str, node: dict[str, Any], supplied: set[str], flat: type | None) -> list[UserError]:
@@ -98,17 +116,24 @@ def _check_node(key: str, node: dict[str, Any], supplied: set[str], flat: type |
 
 
 def find_target(key: str, path: str) -> Any:
-    """Import what a ``_target_`` names, if it is on the allow-list: a config file must not run just any function."""
+    """Import what a ``_target_`` names, if it is on the allow-list: a config file must not run just any function.
+
+    What a module on the list has only imported from elsewhere is not on the list.
+    """
+    refused = UserError(
+        f"{key}._target_",
+        found=str(path),
+        expected=f"something below {', '.join(ALLOWED_TARGETS)}",
+        fix="write a class of your own under src/lit_humor and name that",
+    )
     if not str(path).startswith(ALLOWED_TARGETS):
-        raise UserError(
-            f"{key}._target_",
-            found=str(path),
-            expected=f"something below {', '.join(ALLOWED_TARGETS)}",
-            fix="write a class of your own under src/lit_humor and name that",
-        )
+        raise refused
     module, _, name = str(path).rpartition(".")
     try:
-        return getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), name)
+        if f"{getattr(found, '__module__', '')}.".startswith(ALLOWED_TARGETS):
+            return found
+        raise refused
     except (ImportError, AttributeError):
         raise UserError(
             f"{key}._target_",
@@ -121,6 +146,8 @@ def find_target(key: str, path: str) -> Any:
 def unknown_key(where: str, found: str, known: Iterable[str]) -> UserError:
     """The error for a key that nothing takes, with the nearest one that exists."""
     known = sorted(known)
+    if _SECRET.search(where.rpartition(".")[2]):
+        found = "not shown"
     near = [
         match
         for part in (where.rpartition(".")[2], where.partition(".")[0].lstrip("+~"))

@@ -20,6 +20,7 @@ from lit_humor.models.dropout import use_fast_dropout
 from lit_humor.models.embeddings import UsedRowsEmbedding
 from lit_humor.models.last_layer import keep_first_token_only
 from lit_humor.models.pooling import POOLINGS
+from lit_humor.models.reach import use_cache_where_the_hub_is_away
 
 # Every load reports the pooling layer's weights as unused and draws a bar; only downloads are worth a bar.
 hf_logging.set_verbosity_error()
@@ -163,11 +164,28 @@ class ClassificationHead(nn.Module):
 
 
 def load_config(pretrained: str) -> PretrainedConfig:
-    """Read the configuration of an encoder, from the hub, its cache or a local folder."""
+    """Read the configuration of an encoder, from the hub, its cache or a local folder; one with code is refused."""
+    if not Path(pretrained).is_dir():
+        use_cache_where_the_hub_is_away()
     try:
+        if "auto_map" in PretrainedConfig.get_config_dict(pretrained)[0]:
+            raise UserError(
+                f"model.pretrained={pretrained}",
+                found="a model that brings Python code of its own (auto_map in its config.json)",
+                expected="an encoder of transformers itself: nothing that is downloaded is executed",
+                fix="choose another model, or copy it without auto_map if its model_type is one of transformers",
+            )
         return AutoConfig.from_pretrained(pretrained, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _unreachable(pretrained, error) from error
+
+
+def checkpoint_bytes(pretrained: str) -> int:
+    """Bytes that a training checkpoint takes at least: weights, and the moments of all but the embeddings, in fp32."""
+    with torch.device("meta"):
+        model = AutoModel.from_config(load_config(pretrained))
+    everything = sum(parameter.numel() for parameter in model.parameters())
+    return 4 * everything + 8 * (everything - model.get_input_embeddings().weight.numel())
 
 
 def _set_dropout(config: PretrainedConfig, key: str, names: Sequence[str], rate: float) -> None:

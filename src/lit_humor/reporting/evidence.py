@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -106,7 +105,7 @@ def read_run(folder: Path) -> Evidence:
             expected="a run that is done",
             fix=f"go on with it: python src/lit_humor/train.py resume={folder}",
         )
-    rows = [row for file in _metrics_files(folder) for row in _read_metrics(file)]
+    rows = [{name: float(value) for name, value in row.items() if value} for row in record.read_metrics(folder)]
     found = {
         split: read_predictions(path)
         for split in SPLITS
@@ -135,17 +134,6 @@ def read_predictions(path: Path) -> Predictions:
         probabilities=np.asarray([columns[record.PROBABILITY + name] for name in names], dtype=np.float64).T,
         columns={name: values for name, values in columns.items() if not name.startswith(record.PROBABILITY)},
     )
-
-
-def _metrics_files(folder: Path) -> list[Path]:
-    """Metrics from before each resume, then those of the last part."""
-    before = sorted(folder.glob("metrics.before-resume-*.csv"), key=lambda path: int(path.stem.rpartition("-")[2]))
-    return [path for path in (*before, folder / record.METRICS) if path.is_file()]
-
-
-def _read_metrics(path: Path) -> list[dict[str, float]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
 
 
 def _merge_by_epoch(rows: list[dict[str, float]]) -> list[dict[str, float]]:

@@ -47,8 +47,8 @@ def write_report(folder: Path) -> Path:
     for section in sections:
         for index, part in enumerate(part for part in section.parts if isinstance(part, Picture)):
             path = folder / PICTURES / f"{section.name}{f'-{index + 1}' if index else ''}.png"
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(part.light)
+            with record.replacing(path) as unfinished:
+                unfinished.write_bytes(part.light)
     if calibration:
         record.write_json(folder / record.CALIBRATION, calibration)
     page = folder / REPORT_HTML

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
-import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +19,36 @@ CALIBRATION = "calibration.json"
 PROBABILITY = "p_"  # columns of predictions: this and the name of a class
 STOP_REQUEST = "stop-request"  # a file that asks the run to save and leave
 BEST, LAST = "best.ckpt", "last.ckpt"
+FINITE = "finite.ckpt"  # weights before a step whose gradient was not finite
+
+_UNFINISHED = ".unfinished"
 
 RUNNING, DONE, INTERRUPTED, FAILED = "running", "done", "interrupted", "failed"
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A file beside ``path`` to write to; it takes its place when the block ends, and is gone if that fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{_UNFINISHED}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def clear_unfinished(folder: str | Path) -> None:
+    """Remove what a killed process had begun to write; only where no other process writes."""
+    for path in Path(folder).rglob(f".*{_UNFINISHED}"):
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -42,6 +59,15 @@ def write_json(path: str | Path, content: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Read JSON."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_metrics(folder: str | Path) -> list[dict[str, str]]:
+    """Rows of ``metrics.csv``; none before there is one. A line that is not whole yet is left out."""
+    try:
+        text = (Path(folder) / METRICS).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
 
 
 def read_calibration(folder: str | Path) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import socket
 import time
@@ -66,7 +65,7 @@ def look(folder: Path, num_log_lines: int = 0) -> Watched:
         state=_state(status, silent),
         silent_seconds=silent,
         status=status,
-        series=_series(folder / record.METRICS),
+        series=_series(folder),
         checkpoints={path.name: path.stat().st_size for path in sorted((folder / record.CHECKPOINTS).glob("*.ckpt"))},
         log=_tail(folder / "log.txt", num_log_lines) if num_log_lines else [],
     )
@@ -100,17 +99,14 @@ def _last_word(folder: Path) -> float:
     return 0.0
 
 
-def _series(path: Path) -> dict[str, list[float]]:
+def _series(folder: Path) -> dict[str, list[float]]:
     """Columns of the rows that close an epoch; the scores after training are none of them."""
-    if not path.is_file():
-        return {}
     found: dict[str, list[float]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row.get("train/loss"):
-                for name, value in row.items():
-                    if value and "/" in name:
-                        found.setdefault(name, []).append(float(value))
+    for row in record.read_metrics(folder):
+        if row.get("train/loss"):
+            for name, value in row.items():
+                if value and "/" in name:
+                    found.setdefault(name, []).append(float(value))
     return found
 
 

@@ -1,0 +1,87 @@
+"""Notices trainings that went wrong: weights about to be lost, models that collapsed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+
+from lit_humor.core.errors import CollapsedError, NonFiniteStepError
+from lit_humor.runs import record
+
+_NEAR = 0.97  # of the loss of the best constant answer
+
+
+class FiniteWeights(pl.Callback):
+    """Keeps the last finite weights as ``checkpoints/finite.ckpt`` where a gradient is not finite.
+
+    Args:
+        run_dir: The run folder.
+    """
+
+    def __init__(self, run_dir: str) -> None:
+        self.path = Path(run_dir) / record.CHECKPOINTS / record.FINITE
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Save: that step was not taken."""
+        if isinstance(exception, NonFiniteStepError):
+            trainer.save_checkpoint(self.path)
+
+
+class CollapseGuard(pl.Callback):
+    """Notices a model that answers one class only, with the loss of a constant answer, after the warm-up.
+
+    Large pretrained encoders do so now and then, and rarely recover.
+    Source: Mosbach et al. 2021, On the Stability of Fine-tuning BERT.
+
+    Args:
+        patience: Validations in a row after which the training ends.
+        recover: Whether the training is taken from its start at half the rate then, once; otherwise it goes on.
+    """
+
+    def __init__(self, patience: int = 2, recover: bool = False) -> None:
+        self.patience, self.recover = patience, recover
+        self.checks = 0
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look at the last validation; all processes see the same numbers."""
+        warmup: int = getattr(pl_module, "num_warmup_steps", 0)
+        if trainer.sanity_checking or trainer.global_step < warmup:
+            return
+        results: Any = pl_module.results["val"]  # type: ignore[index]
+        weights = getattr(pl_module.objective, "class_weights", None)
+        self.checks = self.checks + 1 if is_collapsed(results, None if weights is None else weights.tolist()) else 0
+        if self.checks != self.patience:
+            return
+        told = f"one class only in {self.checks} validations, at the loss of a constant answer"
+        if self.recover:
+            raise CollapsedError(told)
+        if trainer.is_global_zero:
+            trainer.progress_bar_callback.print(  # type: ignore[union-attr]
+                f"The model has collapsed: {told}. Lower optim.learning_rate, try another seed, or set recover=true."
+            )
+
+    def state_dict(self) -> dict[str, int]:
+        """How often in a row."""
+        return {"checks": self.checks}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on counting."""
+        self.checks = state_dict["checks"]
+
+
+def is_collapsed(results: dict[str, Any], class_weights: list[float] | None = None) -> bool:
+    """Whether validation shows one class only and no less loss than the best constant answer.
+
+    Args:
+        results: ``confusion`` [C, C], a row for each true class, and ``loss``.
+        class_weights: [C] weights of the loss.
+    """
+    confusion = np.asarray(results["confusion"], dtype=float)
+    shares = confusion.sum(axis=1) * np.asarray(class_weights or np.ones(len(confusion)))
+    total = shares.sum() / confusion.sum()  # mean weight of a row
+    shares = shares[shares > 0] / shares.sum()
+    constant = -total * float((shares * np.log(shares)).sum())
+    return bool((confusion.sum(axis=0) > 0).sum() == 1 and results["loss"] >= _NEAR * constant)

@@ -1,0 +1,75 @@
+"""Checkpoints between the epochs."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+from lit_humor.callbacks.interruption import is_step_end
+from lit_humor.core.errors import UserError
+from lit_humor.runs import record
+
+
+class PeriodicCheckpoint(pl.Callback):
+    """Saves ``step-<n>.ckpt`` at the end of an optimizer step, every so often; keeps the last few.
+
+    Args:
+        run_dir: The run folder.
+        every: Optimizer steps, or a time such as ``10min``; None for never.
+        keep: How many of them stay.
+
+    Raises:
+        UserError: ``every`` or ``keep`` is none of these.
+    """
+
+    def __init__(self, run_dir: str, every: int | str | None, keep: int = 1) -> None:
+        self.folder, self.keep = Path(run_dir) / record.CHECKPOINTS, keep
+        self.steps, self.seconds = _parse(every)
+        if keep < 1:
+            raise UserError("trainer.keep", found=str(keep), expected="1 or more", fix="set trainer.keep=1")
+        self._saved_at = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start counting."""
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Save if it is time, all processes together."""
+        if not (self.steps or self.seconds) or not is_step_end(trainer):
+            return
+        is_due = bool(self.steps) and trainer.global_step % self.steps == 0
+        if self.seconds:
+            is_due = trainer.strategy.reduce_boolean_decision(
+                time.monotonic() - self._saved_at >= self.seconds, all=False
+            )
+        if is_due:
+            self._saved_at = time.monotonic()
+            trainer.save_checkpoint(self.folder / f"step-{trainer.global_step}.ckpt")
+            if trainer.is_global_zero:
+                for path in sorted(self.folder.glob("step-*.ckpt"), key=_step)[: -self.keep]:
+                    trainer.strategy.remove_checkpoint(path)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.partition("-")[2])
+
+
+def _parse(every: int | str | None) -> tuple[int, float]:
+    """Steps and seconds, one of them 0."""
+    if every is None:
+        return 0, 0.0
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?min", str(every))
+    if found and float(found[1]) > 0:
+        return 0, 60 * float(found[1])
+    if str(every).isdigit() and int(every) > 0:
+        return int(every), 0.0
+    raise UserError(
+        "trainer.checkpoint_every",
+        found=str(every),
+        expected="optimizer steps such as 500, or minutes such as 10min",
+        fix="set trainer.checkpoint_every=10min",
+    )

@@ -1,0 +1,55 @@
+"""How a training ends: done, asked to stop, or failed; told to whoever watches the folder."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lit_humor.core.errors import InterruptedRun
+from lit_humor.engine import screen
+from lit_humor.engine.cli import INTERRUPTED
+from lit_humor.engine.rundir import is_main_process
+from lit_humor.runs import record
+
+_PR_SET_PDEATHSIG = 1
+
+
+@contextmanager
+def told_how_it_ends(run_dir: Path) -> Iterator[None]:
+    """Write into status.json how the run ends; after a request to stop say how to go on."""
+    try:
+        yield
+    except (
+        InterruptedRun,
+        KeyboardInterrupt,
+        SystemExit,
+    ) as asked:  # the last: of Lightning, on the second
+        set_state(run_dir, record.INTERRUPTED)
+        last = run_dir / record.CHECKPOINTS / record.LAST
+        told = (
+            f"To go on: python src/lit_humor/train.py resume={run_dir}" if last.is_file() else "Nothing is saved yet."
+        )
+        screen.show(f"\nInterrupted. {told}")
+        code = getattr(asked, "exit_code", INTERRUPTED)
+        sys.exit(code if is_main_process() else 0)  # a child that fails would have Lightning kill the others
+    except BaseException:
+        set_state(run_dir, record.FAILED)
+        raise
+
+
+def set_state(run_dir: Path, state: str) -> None:
+    """Write how a run stands, with the time."""
+    status = run_dir / record.STATUS
+    if is_main_process() and status.is_file():
+        record.write_json(status, record.read_json(status) | {"state": state, "heartbeat": time.time()})
+
+
+def end_with_parent() -> None:
+    """Have a process that DDP started end when the one that started it is gone, however that went."""
+    if not is_main_process() and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

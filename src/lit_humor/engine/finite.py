@@ -1,0 +1,66 @@
+"""A step whose gradient is not finite touches no weight and ends the training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class NonFiniteRowsError(Exception):
+    """The gradient of these rows is not finite.
+
+    Args:
+        rows: [B] positions of the step's rows in their split.
+        place: Epoch and step.
+    """
+
+    def __init__(self, rows: Tensor, place: str) -> None:
+        super().__init__(place)
+        self.rows, self.place = rows, place
+
+
+class FiniteGuard:
+    """Looks at the norm of every optimizer step's gradient.
+
+    On a CPU a bad step is refused at once. On a GPU a fused optimizer leaves it out on the device, and the host learns
+    of it in the next step, so that it never waits for the device.
+    """
+
+    def __init__(self) -> None:
+        self._pending: tuple[Tensor, Any, Tensor, str] | None = None
+
+    def check(self, norm: Tensor, optimizer: torch.optim.Optimizer, rows: Tensor, place: str) -> None:
+        """Refuse the step that is about to be taken, or the one before.
+
+        Args:
+            norm: [] norm of the whole gradient, the same on every process.
+            optimizer: What is about to take the step.
+            rows: [B] positions of the step's rows in their split.
+            place: Epoch and step, for the message.
+
+        Raises:
+            NonFiniteRowsError: It is not finite; the weights are those before that step.
+        """
+        is_bad = ~torch.isfinite(norm)
+        if not (norm.is_cuda and optimizer.defaults.get("fused")):
+            if is_bad:
+                raise NonFiniteRowsError(rows, place)
+            return
+        self.settle()
+        optimizer.found_inf = is_bad.float()  # type: ignore[attr-defined]  # what a gradient scaler would set
+        on_host = torch.empty((), dtype=torch.bool, pin_memory=True)
+        on_host.copy_(is_bad, non_blocking=True)
+        copied = torch.cuda.Event()
+        copied.record()
+        self._pending = on_host, copied, rows, place
+
+    def settle(self) -> None:
+        """Hear of the last step, too."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            on_host, copied, rows, place = pending
+            copied.synchronize()
+            if on_host:
+                raise NonFiniteRowsError(rows, place)

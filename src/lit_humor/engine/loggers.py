@@ -1,0 +1,55 @@
+"""Loggers of a training: reached before the first step, and told the final scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from lit_humor.core.errors import MissingExtraError, UserError
+
+TRACKERS = ("wandb", "mlflow")  # of a logger, of the package it needs and of the extra that brings it
+
+
+def check_trackers(nodes: Mapping[str, Any]) -> None:
+    """Refuse a tracker whose package is missing.
+
+    Raises:
+        MissingExtraError: The package is not installed.
+    """
+    for name in TRACKERS:
+        if nodes.get(name) is not None and find_spec(name) is None:
+            raise MissingExtraError(f"logger={name}", package=name, extra=name)
+
+
+def open_trackers(loggers: Mapping[str, Logger]) -> None:
+    """Reach every tracker now: later its refusal would cost a training.
+
+    Raises:
+        UserError: A tracker does not take the run.
+    """
+    for name, logger in loggers.items():
+        try:
+            _ = logger.experiment if name in TRACKERS else None  # type: ignore[attr-defined]
+        except Exception as error:  # each service has errors of its own
+            raise UserError(
+                f"logger.{name}",
+                found=f"no service that takes this run ({str(error).strip().splitlines()[0]})",
+                expected="an account and a network, or a store on this disk",
+                fix=f"see configs/logger/{name}.yaml, or leave out logger={name}",
+            ) from error
+
+
+def log_final_scores(trainer: pl.Trainer, settings: dict[str, Any], results: Mapping[str, Any]) -> None:
+    """The configuration beside the final scores, for loggers that compare runs by them."""
+    scores = {f"final/{split}/{name}": found[name] for split, found in results.items() for name in ("f1", "accuracy")}
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(settings, scores)
+        elif not isinstance(logger, CSVLogger):
+            logger.log_hyperparams(settings)
+            logger.log_metrics(scores)
+        logger.finalize("success")

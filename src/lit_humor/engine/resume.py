@@ -1,0 +1,211 @@
+"""Which run a training goes on with, from which checkpoint, with which configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lit_humor.core.errors import UserError
+from lit_humor.engine import factory, screen
+from lit_humor.engine.checkpoints import newest_valid, read_checkpoint
+from lit_humor.engine.cli import typed_overrides
+from lit_humor.engine.rundir import check_name, hold, is_main_process, open_run_dir
+from lit_humor.runs import record
+
+AUTO = "auto"
+_CHECKPOINT_VARIABLE = "LIT_HUMOR_CHECKPOINT"  # tells the processes that DDP starts what the first one found
+_PLACES = ("trainer.devices", "trainer.accelerator", "trainer.num_workers")  # may change: they move no weight
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run to go on with.
+
+    Attributes:
+        folder: The run folder.
+        checkpoint: Where to go on from.
+        cfg: The configuration of the run, with every choice of its plan.
+        is_done: There is nothing left to do.
+    """
+
+    folder: Path
+    checkpoint: Path
+    cfg: DictConfig
+    is_done: bool = False
+
+
+def find_resumed(cfg: DictConfig) -> Resumed | None:
+    """The run that ``cfg.resume`` asks for; None where a training starts from its beginning.
+
+    ``auto`` takes the run of that ``run_id``, if it left a checkpoint. Anything else names a run or one of its
+    checkpoints.
+
+    Raises:
+        UserError: There is no such run, it has no checkpoint that can be read, or it is not the run that is asked for.
+    """
+    if not cfg.resume:
+        return None
+    if cfg.resume == AUTO:
+        return _of_run_id(cfg)
+    _check_nothing_beside(cfg)
+    named = Path(cfg.resume)
+    if named.suffix == ".ckpt":
+        folder, saved = _open(str(named.parent.parent))
+        hold(folder)
+        read_checkpoint(named, mmap=True)
+        return Resumed(folder, named, _as_planned(saved, folder))
+    folder, saved = _open(cfg.resume)
+    hold(folder)
+    if _is_done(folder):
+        raise UserError(
+            f"resume={cfg.resume}",
+            found="a run that is done",
+            expected="one that was interrupted",
+            fix=f"python src/lit_humor/eval.py run={folder}, or train anew with more epochs",
+        )
+    checkpoint = _checkpoint_of(folder)
+    if checkpoint is None:
+        raise UserError(
+            f"resume={cfg.resume}",
+            found="no checkpoint in that run that can be read",
+            expected="a run that got through an epoch or was interrupted cleanly",
+            fix="start it again under another run_id",
+        )
+    return Resumed(folder, checkpoint, _as_planned(saved, folder))
+
+
+def _open(name: str) -> tuple[Path, DictConfig]:
+    """A run and its configuration, whose paths follow a folder that was moved."""
+    folder, saved = open_run_dir(name)
+    folder = folder.absolute()
+    saved = OmegaConf.create(OmegaConf.to_yaml(saved).replace(str(saved.paths.run_dir), str(folder)))  # type: ignore[assignment]
+    saved.paths.logs_dir = str(folder.parent)
+    return folder, saved
+
+
+def _of_run_id(cfg: DictConfig) -> Resumed | None:
+    if not cfg.run_id:
+        fix = "add run_id=<name>, the same each time"
+        raise UserError("resume=auto", found="no run_id beside it", expected="the run's name", fix=fix)
+    check_name("run_id", cfg.run_id)
+    folder = Path(cfg.paths.logs_dir) / cfg.run_id
+    if folder.is_dir():
+        hold(folder)
+    checkpoint = _checkpoint_of(folder)
+    if checkpoint is None:
+        if folder.is_dir() and is_main_process():
+            _set_aside(folder)
+        return None
+    folder, saved = _open(str(folder))
+    _check_same_settings(cfg, saved, folder)
+    return Resumed(folder, checkpoint, _as_planned(saved, folder), is_done=_is_done(folder))
+
+
+def _checkpoint_of(folder: Path) -> Path | None:
+    """What the first process found is what the others take."""
+    if not is_main_process() and _CHECKPOINT_VARIABLE in os.environ:
+        return Path(found) if (found := os.environ[_CHECKPOINT_VARIABLE]) else None
+    checkpoint = newest_valid(folder / record.CHECKPOINTS)
+    os.environ[_CHECKPOINT_VARIABLE] = str(checkpoint or "")
+    return checkpoint
+
+
+def _set_aside(folder: Path) -> None:
+    """A run that left no checkpoint makes room for one of its name; nothing it wrote is lost."""
+    count = sum(1 for _ in folder.parent.glob(f"{folder.name}.without-checkpoint-*"))
+    target = folder.with_name(f"{folder.name}.without-checkpoint-{count + 1}")
+    folder.rename(target)
+    screen.show(f"No checkpoint in {folder}: starting afresh; what it held is now in {target.name}")
+
+
+def _check_nothing_beside(cfg: DictConfig) -> None:
+    allowed = ("resume=", "debug=", "hydra.", *(f"{key}=" for key in _PLACES))
+    others = [override for override in typed_overrides() if not override.startswith(allowed)]
+    if others:
+        raise UserError(
+            f"resume={cfg.resume}",
+            found=f"other settings beside it ({', '.join(others)})",
+            expected="resume alone: a run goes on with its own configuration",
+            fix=f"python src/lit_humor/train.py resume={cfg.resume}",
+        )
+
+
+def _check_same_settings(cfg: DictConfig, saved: DictConfig, folder: Path) -> None:
+    """Refuse to go on under the same name with other settings."""
+    cfg = cfg.copy()
+    factory.pin_paths(cfg)
+    cfg.paths.run_dir = str(folder.absolute())
+    wanted, before = (_flat(OmegaConf.to_container(one, resolve=True)) for one in (cfg, saved))  # type: ignore[arg-type]
+    ignored = {"resume", "run_id", "paths.run_dir", "paths.logs_dir", "trainer.micro_batch_size", *_PLACES}
+    for key in sorted(wanted.keys() | before.keys()):
+        is_planned = key.startswith("trainer.") and wanted.get(key) == "auto"  # what was chosen then is kept
+        if key not in ignored and not is_planned and wanted.get(key) != before.get(key):
+            raise UserError(
+                key,
+                found=f"{wanted.get(key)}, but {before.get(key)} in the run {cfg.run_id}",
+                expected="the settings that the run began with",
+                fix="set it back, or choose another run_id",
+            )
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every setting by its whole key."""
+    found: dict[str, Any] = {}
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _as_planned(saved: DictConfig, folder: Path) -> DictConfig:
+    """Choices of the plan are made once: a checkpoint counts micro-batches, and another plan would skip other rows.
+
+    On another number of devices a window is dealt out in as many turns as before, so that these
+    counts stay right.
+    """
+    plan = record.read_json(folder / record.ENVIRONMENT)["plan"]
+    typed = dict(override.split("=", 1) for override in typed_overrides() if override.startswith(_PLACES))
+    for name, value in saved.trainer.items():
+        if f"trainer.{name}" in typed:
+            text = typed[f"trainer.{name}"]
+            saved.trainer[name] = int(text) if text.isdigit() else text
+        elif value == "auto":
+            saved.trainer[name] = plan[name]
+    if saved.trainer.devices != "auto" and saved.trainer.devices != plan["devices"]:
+        rows, rest = divmod(plan["window_size"], saved.trainer.devices * plan["accumulation"])
+        if rest:
+            raise UserError(
+                "trainer.devices",
+                found=f"{saved.trainer.devices}, among which {plan['window_size']} rows a step do not divide",
+                expected=f"a number of devices that divides {plan['window_size'] // plan['accumulation']}",
+                fix=f"set trainer.devices={plan['devices']}, as before",
+            )
+        saved.trainer.micro_batch_size = rows
+    return saved
+
+
+def _is_done(folder: Path) -> bool:
+    return (folder / record.RESULT).is_file() and record.read_json(folder / record.STATUS)["state"] == record.DONE
+
+
+def check_same_data(folder: Path, report: Mapping[str, Any]) -> None:
+    """Refuse to go on with other rows: order, class weights and embeddings belong to the old.
+
+    Raises:
+        UserError: The data are not those that the run began with.
+    """
+    before = record.read_json(folder / record.DATA_REPORT)
+    if report["fingerprint"] != before.get("fingerprint", report["fingerprint"]):
+        raise UserError(
+            f"resume={folder}",
+            found="other texts, labels or order in the data than when this run stopped",
+            expected="the same files",
+            fix="bring back the files that config.yaml names, or start a new run",
+        )

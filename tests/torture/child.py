@@ -1,0 +1,93 @@
+"""A command that meets with an accident at a given moment: python tests/torture/child.py <command> <arguments>.
+
+The accident stands in the variable ``ACCIDENT``: ``{"event": ..., "at": n, "action": ..., "rank": r}``: at the n-th
+time (from 1) that something of the list below happens in process r, this process is sent a signal, or fails.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+EVENTS = {  # what: a function that is called just then
+    "batch": "lit_humor.callbacks.step_seeds.StepSeeds.on_train_batch_start",
+    "stepped": "lit_humor.callbacks.heartbeat.Heartbeat.on_train_batch_end",
+    "validation": "lit_humor.engine.learner.Learner.validation_step",
+    "epoch end": "lit_humor.callbacks.epoch_timer.EpochTimer.on_train_epoch_end",
+    "save": "lit_humor.engine.checkpoints._Hashing.write",
+    "swap": "lit_humor.runs.record.os.replace",
+    "logging": "lit_humor.callbacks.metrics_csv.MetricsCsv.save",
+    "start": "lit_humor.engine.factory.build_datamodule",
+    "row of a worker": "lit_humor.data.batching.Collator.__call__",
+    "test": "lit_humor.engine.learner.Learner.test_step",
+}
+
+
+def meet(accident: dict[str, Any]) -> None:
+    """Have the accident happen in this process, if it is the one."""
+    if int(os.environ.get("LOCAL_RANK", "0")) != accident.get("rank", 0):
+        return
+    owner, name = _find(EVENTS[accident["event"]])
+    function, left = getattr(owner, name), accident["at"]
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            _act(accident["action"])
+        return function(*arguments, **named)
+
+    setattr(owner, name, counted)
+
+
+def _find(path: str) -> tuple[Any, str]:
+    parts = path.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        try:
+            owner = importlib.import_module(".".join(parts[:length]))
+        except ImportError:
+            continue
+        for part in parts[length:-1]:
+            owner = getattr(owner, part)
+        return owner, parts[-1]
+    raise LookupError(path)
+
+
+def _act(action: str) -> None:
+    if action == "raise":
+        raise RuntimeError("an accident")
+    os.kill(os.getpid(), getattr(signal, action))
+    time.sleep(0.01)  # a handler runs between two instructions of Python
+
+
+def run(command: str, arguments: list[str], log: str | None, accident: dict[str, Any] | None) -> None:
+    """Run a command to its end in this process, which ends with its exit code."""
+    if log is not None:
+        os.setsid()
+        os.chdir(Path(log).parent)  # what is written to a relative path stays in the test's folder
+        multiprocessing.set_start_method("fork", force=True)  # loader processes as in a process of its own
+        handle = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+    main: Callable[[], None] = importlib.import_module(f"lit_humor.{command}").main
+    if accident:
+        meet(accident)
+    if log is not None:
+        sys.argv = [str(Path(__file__).resolve()), *arguments]
+    main()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+    name = sys.argv.pop(1) if sys.argv[1:2] and "=" not in sys.argv[1] else "train"
+    run(name, sys.argv[1:], None, json.loads(os.environ.get("ACCIDENT", "null")))
