@@ -83,7 +83,9 @@ def assert_equal_runs(found: Path, expected: Path) -> None:
             _assert_equal(first[part], second[part], f"{name}: {part}")
         stopping = next(key for key in second["callbacks"] if "EarlyStopping" in key)
         _assert_equal(first["callbacks"][stopping], second["callbacks"][stopping], f"{name}: stopping")
-    assert _rows(found) == _rows(expected)
+    first, second = _rows(found), _rows(expected)
+    odd = [row for row in first if row not in second] + [row for row in second if row not in first]
+    assert first == second, f"{len(first)} and {len(second)} rows, of which in one of both: {odd}"
     first, second = (json.loads((run / "result.json").read_text()) for run in (found, expected))
     assert first["results"] == second["results"]
     assert first["best"] == second["best"]

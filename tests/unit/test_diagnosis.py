@@ -25,7 +25,10 @@ def test_bounds(found: str | None, wanted: str, is_met: bool) -> None:
     assert Requirement("some", wanted, found, None).is_met is is_met
 
 
-EXTRAS = {"audit", "bench", "demo", "dev", "explain", "export", "hub", "monitor", "notebooks", "report", "serve"}
+EXTRAS = {
+    *("audit", "bench", "demo", "dev", "explain", "export", "hub", "mlflow", "monitor", "notebooks", "report", "serve"),
+    "wandb",
+}
 
 
 def test_every_requirement_of_the_project_is_read_and_met() -> None:

@@ -119,13 +119,16 @@ class Learner(SteppingModule):
         self.log("train/loss", loss)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the sum of the losses of an epoch that is not over, over all processes."""
-        checkpoint["train_totals"] = self.trainer.strategy.reduce(self.train_totals.clone(), reduce_op="sum").cpu()
+        """Keep the sums of the losses of an epoch that is not over, those of each process."""
+        checkpoint["train_totals"] = self.trainer.strategy.all_gather(self.train_totals).cpu().reshape(-1, 2)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with that sum, in one process."""
-        if self.trainer.is_global_zero and "train_totals" in checkpoint:
-            self.train_totals = checkpoint["train_totals"]
+        """Go on with these sums, each process with its own: in another order they add up to other last digits."""
+        totals = checkpoint.get("train_totals", torch.zeros(1, 2))
+        if len(totals) == self.trainer.world_size:
+            self.train_totals = totals[self.trainer.global_rank]
+        elif self.trainer.is_global_zero:
+            self.train_totals = totals.sum(dim=0)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Groups of the optimizer; parameters of the objective itself learn like the head."""
