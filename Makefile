@@ -3,19 +3,24 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test torture check audit format notebooks bench clean
+.PHONY: help install train test torture check audit lock format notebooks bench clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1	\2/'
 
-install: .venv/installed ## make .venv with everything the other targets need
+install: .venv/installed ## make .venv with everything the other targets need; LOCKED=1 checks the hash of every file
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: pyproject.toml constraints.txt requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; ok = v >= (3, 11); \
 	ok or print(f"Error: {sys.executable} is Python {v[0]}.{v[1]}, but 3.11 or newer is needed. Fix: make $(MAKECMDGOALS) PYTHON=python3.11"); \
 	sys.exit(not ok)'
 	$(PYTHON) -m venv .venv
+ifdef LOCKED
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+else
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+endif
 	@touch $@
 
 train: install ## train the v3 recipe on the embedded model and corpus; more settings by ARGS="key=value"
@@ -35,6 +40,11 @@ check: install ## lint, formatting, types
 audit: install ## look up known holes of the packages that are installed; needs a network
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --skip-editable
+
+lock: install ## write requirements.lock: the versions of constraints.txt with the hashes of all their files
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --constraint constraints.txt --generate-hashes --universal \
+		--python-version 3.11 --no-header --no-annotate --quiet --output-file requirements.lock
 
 format: install ## format the code
 	$(BIN)/ruff check --fix .

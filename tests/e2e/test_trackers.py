@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import MLFlowLogger
 
 from lit_humor.engine import loggers
 from tests.e2e.test_bad_input import assert_one_message
-from tests.e2e.typed import result_of, typed, typed_here
+from tests.e2e.typed import result_of, typed_alone, typed_here
 
 TINY = ("model=tiny", "data=tiny")  # debug=tiny shows tracebacks
 
@@ -22,7 +22,9 @@ def _last(run: Path, column: str) -> float:
 
 @pytest.mark.slow
 def test_mlflow_on_this_disk(tmp_path: Path) -> None:
-    done = typed("train", "debug=tiny", "logger=mlflow", f"paths.logs_dir={tmp_path}", "run_id=run", "baseline=false")
+    done = typed_alone(
+        "train", "debug=tiny", "logger=mlflow", f"paths.logs_dir={tmp_path}", "run_id=run", "baseline=false"
+    )
     assert done.returncode == 0, done.stderr
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         metrics = dict(database.execute("SELECT key, value FROM latest_metrics"))
@@ -37,7 +39,7 @@ def test_mlflow_on_this_disk(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_wandb_offline(tmp_path: Path) -> None:
     options = ("logger=wandb", "logger.wandb.offline=true", "report=false", "baseline=false")
-    done = typed("train", "debug=tiny", *options, f"paths.logs_dir={tmp_path}", "run_id=run")
+    done = typed_alone("train", "debug=tiny", *options, f"paths.logs_dir={tmp_path}", "run_id=run")
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "run" / "wandb").glob("offline-run-*-run")
     logged = next(folder.glob("run-run.wandb")).read_bytes()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -68,26 +67,16 @@ def _act(action: str) -> None:
     time.sleep(0.01)  # a handler runs between two instructions of Python
 
 
-def run(command: str, arguments: list[str], log: str | None, accident: dict[str, Any] | None) -> None:
-    """Run a command to its end in this process, which ends with its exit code."""
-    if log is not None:
-        os.setsid()
-        os.chdir(Path(log).parent)  # what is written to a relative path stays in the test's folder
-        multiprocessing.set_start_method("fork", force=True)  # loader processes as in a process of its own
-        handle = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+def main(argv: list[str], accident: dict[str, Any] | None) -> None:
+    """Run the command that is named first, or ``train``, to its end."""
+    command = argv.pop(1) if argv[1:2] and "=" not in argv[1] else "train"
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
-    main: Callable[[], None] = importlib.import_module(f"lit_humor.{command}").main
+    entry: Callable[[], None] = importlib.import_module(f"lit_humor.{command}").main
     if accident:
         meet(accident)
-    if log is not None:
-        sys.argv = [str(Path(__file__).resolve()), *arguments]
-    main()
+    entry()
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
-    name = sys.argv.pop(1) if sys.argv[1:2] and "=" not in sys.argv[1] else "train"
-    run(name, sys.argv[1:], None, json.loads(os.environ.get("ACCIDENT", "null")))
+    main(sys.argv, json.loads(os.environ.get("ACCIDENT", "null")))

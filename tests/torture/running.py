@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import torch
 
-from tests.e2e.typed import ROOT
+from tests.e2e.typed import ENVIRONMENT, ROOT, typed
 from tests.torture import child
 
 ROUNDS = int(os.environ.get("TORTURE", "0"))  # of each test; 0: the short form that make test runs
-
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["lit_humor.engine.training", "lit_humor.train", "tests.torture.child"])
 
 
 @dataclass
@@ -41,20 +37,15 @@ class Ended:
 
 
 def train(folder: Path, *arguments: str, accident: dict[str, Any] | None = None, timeout: float = 120) -> Ended:
-    """``train.py`` in a copy of a process that has imported everything: a second, not ten."""
-    log = folder / f"{uuid.uuid4().hex}.txt"
-    process = _SERVER.Process(target=child.run, args=("train", [*arguments], str(log), accident))
-    process.start()
-    process.join(timeout)
-    if process.exitcode is None:
-        process.kill()
-        raise AssertionError(f"it hangs:\n{log.read_text()}")
-    return Ended(process.exitcode, log.read_text(), _of_session(process.pid or 0))
+    """``train.py``, typed in a folder; meets with an accident."""
+    before = functools.partial(child.meet, accident) if accident else None
+    done = typed("train", *arguments, folder=folder, before=before, timeout=timeout)
+    return Ended(done.returncode, done.stdout + done.stderr, _of_session(done.pid))
 
 
 def train_by_two(*arguments: str, accident: dict[str, Any] | None = None, timeout: float = 120) -> Ended:
     """``train.py`` in two processes, started as Lightning starts them."""
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "ACCIDENT": json.dumps(accident), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | ENVIRONMENT | {"ACCIDENT": json.dumps(accident), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, child.__file__, *arguments, "trainer.devices=2"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment, start_new_session=True,
