@@ -89,6 +89,7 @@ def _run_copy(
         os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
     sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
     sys.argv = argv
+    tempfile.tempdir = None  # may be another now
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     if before is not None:
         before()

@@ -10,6 +10,7 @@ import torch
 from lit_humor.callbacks.guards import FiniteWeights, is_collapsed
 from lit_humor.core.errors import NonFiniteStepError, UserError
 from lit_humor.engine.checkpoints import SafeCheckpointIO
+from lit_humor.engine.learner import Learner
 from tests.e2e.typed import typed_alone
 from tests.torture.running import train
 from tests.unit.building import TRAINER, BagOfTokens, make_datamodule, make_learner
@@ -50,14 +51,14 @@ def test_a_step_that_is_not_finite_ends_the_run_and_keeps_the_weights(
 
 
 class _Hungry(BagOfTokens):
-    """Runs out of memory on more than some tokens, in the forward or in the backward pass."""
+    """Runs out of memory on more than some tokens, in the forward, the backward or an evaluation pass."""
 
     most, where = 0, "forward"
 
     def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         outputs = super().forward(batch)
-        too_much = self.training and batch["input_ids"].numel() > self.most
-        if too_much and self.where == "forward":
+        too_much = self.training != (self.where == "evaluation") and batch["input_ids"].numel() > self.most
+        if too_much and self.where != "backward":
             raise torch.OutOfMemoryError("planted")
         if too_much:
             outputs["logits"] = _FailsBackward.apply(outputs["logits"])
@@ -74,7 +75,9 @@ class _FailsBackward(torch.autograd.Function):
         raise torch.OutOfMemoryError("planted")
 
 
-def _train(tiny_model: str, folder: Path, most: int, where: str, max_tokens: int | None) -> tuple[torch.Tensor, object]:
+def _train(
+    tiny_model: str, folder: Path, most: int, where: str, max_tokens: int | None
+) -> tuple[torch.Tensor, Learner]:
     datamodule = make_datamodule(tiny_model, folder, window_size=16, micro_batch_size=8)
     pl.seed_everything(0, verbose=False)
     model = _Hungry()
@@ -94,6 +97,15 @@ def test_out_of_memory_goes_on_in_smaller_passes(
     found, learner = _train(tiny_model, tmp_path, 100, where, max_tokens)
     assert 32 <= learner.max_tokens <= 100
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_evaluation_goes_on_in_smaller_passes(tiny_model: str, tmp_path: Path) -> None:
+    _, expected = _train(tiny_model, tmp_path, 10**9, "evaluation", None)
+    _, learner = _train(tiny_model, tmp_path, 100, "evaluation", None)
+    assert 32 <= learner.eval_max_tokens <= 100
+    assert learner.max_tokens is None
+    for name in ("loss", "f1", "auroc"):
+        assert learner.results["val"][name] == pytest.approx(expected.results["val"][name])
 
 
 def test_a_row_that_does_not_fit_is_told(tiny_model: str, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """kill -9 at any moment: the resumed run equals the undisturbed one, bit by bit."""
 
+import os
 import random
 import signal
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -51,14 +53,30 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     return finish
 
 
+@pytest.fixture
+def other_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder for temporary files on another file system than the runs."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK) or memory.stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev:
+        pytest.skip("no second file system to write to")
+    monkeypatch.setenv("TMPDIR", str(memory))
+
+
 def test_forty_kills(undisturbed: Callable[[str], Path], tmp_path: Path) -> None:
+    _kill(undisturbed, tmp_path, list(MOMENTS), ROUNDS or 2)
+
+
+def test_forty_kills_into_writing(undisturbed: Callable[[str], Path], tmp_path: Path, other_disk: None) -> None:
+    _kill(undisturbed, tmp_path, ["save", "swap"], ROUNDS or 1)
+
+
+def _kill(undisturbed: Callable[[str], Path], tmp_path: Path, moments: list[str], rounds: int) -> None:
     """Each at another moment, drawn from a seed; the same command goes on until the run is done."""
     drawn = random.Random(1)
-    rounds = ROUNDS or 2
     happened = 0
     for index in range(rounds):
         name = list(SETTINGS)[index % len(SETTINGS)]
-        event = list(MOMENTS)[index % len(MOMENTS)]
+        event = moments[index % len(moments)]
         accident = {"event": event, "at": drawn.randint(1, MOMENTS[event]), "action": "SIGKILL"}
         arguments = _arguments(tmp_path, f"run-{index}", name)
         killed = train(tmp_path, *arguments, accident=accident)

@@ -17,6 +17,7 @@ from lit_humor.engine.rundir import is_main_process
 from lit_humor.runs import record
 
 _PR_SET_PDEATHSIG = 1
+_PARTING_SECONDS = 5.0
 
 
 @contextmanager
@@ -38,6 +39,8 @@ def told_how_it_ends(run_dir: Path) -> Iterator[None]:
         code = getattr(asked, "exit_code", INTERRUPTED)
         sys.exit(code if is_main_process() else 0)  # a child that fails would have Lightning kill the others
     except BaseException:
+        if not is_main_process():  # perhaps only because the first process left; then this one ends with it, silently
+            time.sleep(_PARTING_SECONDS)
         set_state(run_dir, record.FAILED)
         raise
 

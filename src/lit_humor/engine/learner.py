@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from lit_humor.core.batch import Batch
+from lit_humor.core.batch import Batch, passes
 from lit_humor.core.errors import UserError
+from lit_humor.engine.memory import halve_passes
 from lit_humor.engine.stepping import SteppingModule
 from lit_humor.metrics.classification import ClassificationMetrics
 from lit_humor.objectives.objective import Objective, Outcome
@@ -50,6 +51,7 @@ class Learner(SteppingModule):
         self.mean_losses = nn.ModuleDict({stage: _mean_loss() for stage in metrics})  # type: ignore[assignment]
         self.optimizer, self.schedule_epochs = optimizer, schedule_epochs
         self.num_warmup_steps = 0
+        self.eval_max_tokens: int | None = None  # of a pass without gradients, once memory ran out
         self.results: dict[str, dict[str, Any]] = {}
 
     def validation_step(self, batch: Batch, batch_index: int) -> Outcome:  # type: ignore[override]
@@ -76,20 +78,29 @@ class Learner(SteppingModule):
 
     def row_losses(self, batch: Batch) -> Tensor:
         """[B] loss of each row under the objective, zero for fillers."""
-        return self._losses(batch)[1]
+        return self.objective(self.model, batch).total * batch["row_weights"]
 
-    def _losses(self, batch: Batch) -> tuple[Outcome, Tensor]:
-        """The objective's outcome and the loss of each row [B], zero for fillers."""
-        outcome: Outcome = self.objective(self.model, batch)
-        losses = torch.stack(tuple(outcome.losses.values())).sum(dim=0)
-        return outcome, losses * batch["row_weights"]
+    def outcome(self, batch: Batch) -> Outcome:
+        """What the objective says without gradients, in one pass, or in smaller ones where memory runs out.
+
+        Raises:
+            UserError: One row does not fit.
+        """
+        while True:
+            try:
+                return Outcome.joined(
+                    [self.objective(self.model, part) for part in passes(batch, self.eval_max_tokens)]
+                )
+            except torch.OutOfMemoryError:
+                pass  # what failed is freed only behind this block
+            self.eval_max_tokens = halve_passes([batch], self.eval_max_tokens)
 
     def _evaluate(self, stage: str, batch: Batch) -> Outcome:
-        outcome, losses = self._losses(batch)
+        outcome = self.outcome(batch)
         counts = batch["row_weights"] > 0
         self.metrics[stage].update(outcome.outputs["probabilities"], batch["labels"], counts, batch["slices"])
         if counts.any():
-            self.mean_losses[stage].update(losses[counts])
+            self.mean_losses[stage].update(outcome.total[counts])
         return outcome
 
     def _finish(self, stage: str, split: str | None = None) -> None:

@@ -81,8 +81,7 @@ class Scorer:
         with torch.inference_mode(), self._autocast():
             for rows in sampler:
                 batch: Any = {name: value.to(self.device) for name, value in collator(rows).items()}  # type: ignore[attr-defined]
-                outputs = self.learner.objective(self.learner.model, batch).outputs
-                found[rows] = outputs["probabilities"].double().cpu().numpy()
+                found[rows] = self.learner.outcome(batch).outputs["probabilities"].double().cpu().numpy()
                 if on_batch:
                     on_batch(len(rows))
         return apply_temperature(found, self.temperature)

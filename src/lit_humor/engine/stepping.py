@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lit_humor.core.batch import TRAIN, Batch, passes
-from lit_humor.core.errors import NonFiniteStepError, UserError
-from lit_humor.engine import screen
+from lit_humor.core.errors import NonFiniteStepError
 from lit_humor.engine.finite import FiniteGuard, NonFiniteRowsError
+from lit_humor.engine.memory import halve_passes
 from lit_humor.runs import record
 
 
@@ -97,34 +97,17 @@ class SteppingModule(pl.LightningModule):
     def _step_again(self) -> Tensor:
         """Take the step anew in passes of half the tokens, up to the loss of its last pass."""
         while True:
-            self.max_tokens = self._fewer_tokens()
-            screen.show(f"Out of memory: going on in passes of {self.max_tokens} tokens; rows a step stay the same.")
             for parameter in self.parameters():
                 parameter.grad = None
             self.train_totals = self._totals_before_step
-            torch.cuda.empty_cache()
+            is_alone = self.trainer.world_size == 1  # others would wait for passes that never come
+            self.max_tokens = halve_passes(self._step_batches, self.max_tokens, can_halve=is_alone)
             try:
                 for batch in self._step_batches[:-1]:
                     self._inner_backward(self._last_loss(batch) / self.trainer.accumulate_grad_batches)
                 return self._last_loss(self._step_batches[-1])
             except torch.OutOfMemoryError:
                 continue
-
-    def _fewer_tokens(self) -> int:
-        """Half the tokens of the largest pass of this step."""
-        sizes = [part["input_ids"].shape for batch in self._step_batches for part in passes(batch, self.max_tokens)]
-        fewer = max(rows * width for rows, width in sizes) // 2
-        widest = max(width for _, width in sizes)
-        if fewer >= widest and self.trainer.world_size == 1:
-            return fewer
-        raise UserError(
-            "memory",
-            found=f"too little for a pass of {2 * fewer} tokens",
-            expected="a pass that fits",
-            fix=f"set trainer.max_tokens={fewer}"
-            if fewer >= widest
-            else "set model.network.gradient_checkpointing=true, lower data.max_length, or take a smaller model",
-        )
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """Take the step, and drop the gradients at once: the next pass may add its own before Lightning would."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 Model = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
@@ -25,6 +26,22 @@ class Outcome:
 
     losses: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Tensor:
+        """[B] sum of the losses of each row."""
+        return torch.stack(tuple(self.losses.values())).sum(dim=0)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Outcome]) -> Outcome:
+        """The outcome of a batch from those of its parts, in order; every tensor's first dimension is that of rows."""
+        if len(parts) == 1:
+            return parts[0]
+        kinds = [(part.losses, part.outputs) for part in parts]
+        joined = [
+            {name: torch.cat([one[name] for one in kind]) for name in kind[0]} for kind in zip(*kinds, strict=True)
+        ]
+        return cls(*joined)
 
 
 class Objective(nn.Module, ABC):
