@@ -37,7 +37,7 @@ mine.head()
 # !{sys.executable} ../src/lit_humor/audit.py data=csv data.train_path={folder}/mine.csv data.text_column=body data.label_column=funny 'data.label_names=[no,yes]' model={model} paths.logs_dir={folder} run_id=audit
 
 # %% [markdown]
-# **Train.** Missing validation and test rows are split off. One epoch here; leave `trainer.max_epochs` out for the recipe's own.
+# **Train.** Missing validation and test rows are split off. One epoch here; leave `trainer.max_epochs` out for four.
 
 # %%
 # !{sys.executable} ../src/lit_humor/train.py data=csv data.train_path={folder}/mine.csv data.text_column=body data.label_column=funny 'data.label_names=[no,yes]' model={model} trainer.max_epochs=1 paths.logs_dir={folder} run_id=mine

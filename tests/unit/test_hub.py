@@ -41,15 +41,18 @@ HUB_LIKE = {
 }
 
 
+def _source_node(name: str, folder: str, *typed: str) -> dict[str, object]:
+    register_schemas()
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        cfg = compose("train", [f"data={name}", f"data.name={folder}", *typed])
+    return {key: value for key, value in cfg.data.items() if key not in DataSettings.__dataclass_fields__}
+
+
 @pytest.mark.parametrize("name", HUB_LIKE)
 def test_ready_configs_load_a_local_folder(tmp_path: Path, name: str) -> None:
-    register_schemas()
     table, files = HUB_LIKE[name]
     folder = _hub_folder(tmp_path / name, table, files)
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        cfg = compose("train", [f"data={name}", f"data.name={folder}"])
-    node = {key: value for key, value in cfg.data.items() if key not in DataSettings.__dataclass_fields__}
-    splits = instantiate(node, _convert_="all").load()
+    splits = instantiate(_source_node(name, folder), _convert_="all").load()
     assert splits.keys() == files.keys()
     for examples in splits.values():
         assert examples.texts == ["a", "b"]
@@ -74,3 +77,19 @@ def test_hub_out_of_reach_is_one_error(tmp_path: Path) -> None:
     folder = _hub_folder(tmp_path / "one", {"text": ["a"], "label": [1]}, {"train": "train.csv"})
     with pytest.raises(UserError, match="found split 'dev'"):
         HubDataset(name=folder, splits={"train": "dev"}).load()
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ([], {"train": 2, "val": 2, "test": 2}),
+        (["data.splits.test=null"], {"train": 2, "val": 2}),
+        (["data.splits.val=test", "data.splits.test=null"], {"train": 2, "val": 2}),
+        (["data.splits.val=test"], {"train": 2, "val": 2}),  # test serves as val already
+    ],
+)
+def test_splits_of_the_usual_names_are_found(tmp_path: Path, typed: list[str], expected: dict[str, int]) -> None:
+    files = {"train": "train.csv", "val": "dev.csv", "test": "test.csv"}
+    folder = _hub_folder(tmp_path / "set", {"text": ["a", "b"], "label": [1, 0]}, files)
+    node = _source_node("hub", folder, *typed)
+    assert {name: len(rows) for name, rows in instantiate(node, _convert_="all").load().items()} == expected

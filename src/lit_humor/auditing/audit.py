@@ -31,10 +31,13 @@ _CASES_ON_SCREEN, _CASES_IN_HTML = 3, 200
 def audit(cfg: DictConfig) -> None:
     """Audit ``cfg.data`` as it stands in its files: nothing is split off."""
     if not 0 < cfg.similarity <= 1:
-        raise UserError("similarity", found=str(cfg.similarity), expected="0 < similarity <= 1", fix="set 0.6")
+        raise UserError(
+            "similarity", found=str(cfg.similarity), expected="0 < similarity <= 1", fix="set similarity=0.6"
+        )
     if cfg.fix is not None:
         check_is_new(Path(cfg.fix))  # now, not after minutes of work
     cfg.data.val_fraction = cfg.data.test_fraction = 0.0
+    cfg.data.leaks = "report"  # what a training may refuse is what is looked for here
     factory.validate(cfg)
     with _progress() as step, tolerant_reading() as readings:
         step("read")

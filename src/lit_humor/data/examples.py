@@ -197,11 +197,13 @@ def _known(value: Any) -> str | None:
     return None if value in (None, "") else str(value)
 
 
-def find_column(names: Iterable[str], wanted: str | None, candidates: Sequence[str], key: str, origin: str) -> str:
+def find_column(
+    names: Iterable[str], wanted: str | None, candidates: Sequence[str], key: str | None, origin: str
+) -> str:
     """The column that is wanted, or the first of the candidates that is there.
 
     Raises:
-        UserError: There is none; names ``key`` as what to set.
+        UserError: There is none; names ``key`` as what to set, or says what to call it where there is no key.
     """
     names = [name for name in names if name not in (LINE, FILE)]
     for name in (wanted,) if wanted is not None else candidates:
@@ -211,7 +213,7 @@ def find_column(names: Iterable[str], wanted: str | None, candidates: Sequence[s
         origin,
         found=f"columns {names}",
         expected=f"a column '{wanted}' ({key})" if wanted else f"a column {' or '.join(candidates)}",
-        fix=f"set {key}=<one of the columns>",
+        fix=f"set {key}=<one of the columns>" if key else f"rename the column to {candidates[0]}",
     )
 
 

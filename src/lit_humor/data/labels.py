@@ -64,7 +64,7 @@ def _bad_label(value: Any, label_names: Sequence[str] | None, where: str) -> Use
         else f"one of {list(label_names)} (data.label_names)",
         fix="label the row or delete it"
         if missing
-        else "set data.label_names=[first,second,...] to the names in class order, humor last",
+        else "set 'data.label_names=[first,second,...]' to the names in class order, humor last",
     )
 
 

@@ -42,7 +42,12 @@ def export(cfg: DictConfig) -> None:
     run_dir, _ = open_run_dir(cfg.run)
     target = Path(cfg.output or run_dir / "export" / cfg.to)
     if target.exists():
-        raise UserError(f"output={target}", found="a folder there already", expected="a new one", fix="choose another")
+        raise UserError(
+            f"output={target}",
+            found="a folder there already",
+            expected="a new one",
+            fix="set output=<another folder>, or remove that one",
+        )
     val = run_dir / record.PREDICTIONS / f"{VAL}.parquet"
     if not val.is_file():
         found = "no predictions/val.parquet, against which to check the export"

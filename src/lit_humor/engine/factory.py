@@ -69,11 +69,15 @@ def validate(cfg: DictConfig) -> None:
             raise UserError(key, found=str(value), expected=f"at least {bound}", fix=f"set {key}={bound} or more")
     clip = OmegaConf.select(cfg, "trainer.gradient_clip_val")
     if clip is not None and clip < 0:
-        raise UserError("trainer.gradient_clip_val", found=str(clip), expected="at least 0", fix="set 1")
+        raise UserError(
+            "trainer.gradient_clip_val", found=str(clip), expected="at least 0", fix="set trainer.gradient_clip_val=1"
+        )
     for name, node in (OmegaConf.select(cfg, "callbacks") or {}).items():
         if node is not None and node.get("monitor") not in (None, *MONITORS):
             where = f"callbacks.{name}.monitor"
-            raise UserError(where, found=node.monitor, expected=f"one of {', '.join(MONITORS)}", fix="set val/f1")
+            raise UserError(
+                where, found=node.monitor, expected=f"one of {', '.join(MONITORS)}", fix=f"set {where}=val/f1"
+            )
     for key in ("data.val_fraction", "data.test_fraction"):
         value = OmegaConf.select(cfg, key)
         if value is not None and not 0 <= value < 1:
@@ -267,7 +271,7 @@ def _check_classes(datamodule: HumorDataModule, class_names: tuple[str, ...]) ->
             "data.label_names",
             found=f"classes {list(datamodule.class_names)}",
             expected=f"{list(class_names)}, those of the model",
-            fix=f"set data.label_names=[{','.join(class_names)}]",
+            fix=f"set 'data.label_names=[{','.join(class_names)}]'",
         )
 
 

@@ -136,7 +136,9 @@ def make_plan(
     micro_batch_size = _whole_number("micro_batch_size", choose("micro_batch_size", *all_at_once))
     max_tokens = choose("max_tokens", *_best_max_tokens(machine, accelerator, batch_size * max_length))
     if max_tokens is not None and _whole_number("max_tokens", max_tokens) < 1:
-        raise UserError("trainer.max_tokens", found="0", expected="1 or more, null or auto", fix="set auto")
+        raise UserError(
+            "trainer.max_tokens", found="0", expected="1 or more, null or auto", fix="set trainer.max_tokens=auto"
+        )
     accumulation = _accumulation(window, micro_batch_size, devices)
     reasons["accumulation"] = f"{window} rows a step = {batch_size} x {wanted['accumulation']} of the recipe"
     workers = (0, "rows are pre-tokenized; a worker would take a core from training")

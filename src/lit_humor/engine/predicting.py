@@ -23,6 +23,7 @@ from lit_humor.data.streams import Chunk, Rejected, read_chunks
 from lit_humor.engine import screen
 from lit_humor.engine.cli import INTERRUPTED
 from lit_humor.engine.explaining import colored, explain, strongest
+from lit_humor.engine.factory import class_names_of
 from lit_humor.engine.rundir import open_run_dir
 from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import peak_memory_bytes, quiet_libraries
@@ -83,12 +84,13 @@ def _threshold(cfg: DictConfig) -> float | None:
     tuned = record.read_calibration(folder).get("threshold")
     if cfg.threshold == "tuned" and tuned is not None:
         return tuned
-    if tuned is not None and isinstance(cfg.threshold, (int, float)) and 0 < cfg.threshold < 1:
+    is_binary = len(class_names_of(folder)) == 2
+    if is_binary and isinstance(cfg.threshold, (int, float)) and 0 < cfg.threshold < 1:
         return float(cfg.threshold)
     raise UserError(
         "threshold",
         found=str(cfg.threshold),
-        expected="a number between 0 and 1, or tuned, and a run with two classes and calibration.json",
+        expected="a number between 0 and 1, or tuned where the run has calibration.json; and a run with two classes",
         fix="leave it out, or run report.py first",
     )
 

@@ -24,7 +24,7 @@ def report(cfg: DictConfig) -> None:
             "run, runs",
             found=f"run={cfg.run}, runs={list(cfg.runs or ())}",
             expected="one run, or two to compare",
-            fix="set run=logs/<run id>, or runs=[logs/<run id>,logs/<run id>]",
+            fix="set run=logs/<run id>, or 'runs=[logs/<run id>,logs/<run id>]'",
         )
     first, second = (open_run_dir(run)[0] for run in cfg.runs)
     page = Path(cfg.output or first / f"versus-{second.name}.html")

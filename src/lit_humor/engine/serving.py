@@ -135,6 +135,6 @@ def texts_of(name: str, content: bytes) -> dict[str, Any]:
         found = f"more than {MAX_TEXTS} rows" if chunks else "no rows"
         raise UserError(name, found=found, expected=f"1 to {MAX_TEXTS}", fix="use predict.py for large files")
     rows, rejected = chunks[0].rows, chunks[0].rejected
-    column = find_column(list(rows[0]) if rows else [], None, TEXT_COLUMNS, "the column's name", name)
+    column = find_column(list(rows[0]) if rows else [], None, TEXT_COLUMNS, None, name)
     texts = [" ".join(str(row[column]).split()) for row in rows if row.get(column)]
     return {"texts": texts, "rejected": [f"line {one.line}: {one.reason}" for one in rejected]}

@@ -31,7 +31,7 @@ def write_comparison(first: Path, second: Path, page: Path) -> dict[str, float]:
     shared = [split for split in runs[0].predictions if split in runs[1].predictions]
     if not shared:
         found = f"no split that both {names[0]} and {names[1]} were scored on"
-        raise UserError("runs", found=found, expected="the same rows", fix="score both on one file with eval.py")
+        raise UserError("runs", found=found, expected="the same rows", fix="train both on the same files")
     sections = []
     for split in shared:
         pair = [run.predictions[split] for run in runs]
@@ -75,7 +75,7 @@ def _check_same_rows(split: str, one: Predictions, other: Predictions) -> None:
             "runs",
             found=f"other rows in {split}",
             expected="two runs scored on the same rows",
-            fix="score both on one file: eval.py run=<folder> data=csv data.test_path=<file>, or split with one seed",
+            fix="train both with the same files and the same data.split_seed (it follows the seed)",
         )
 
 

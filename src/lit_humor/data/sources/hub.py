@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lit_humor.core.batch import TRAIN
+from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import MissingExtraError, UserError, shorten
 from lit_humor.data.examples import LABEL_COLUMNS, Columns, Examples, build_examples
 from lit_humor.data.tables import LINE, Table
+
+AUTO = "auto"
+_USUAL = {TRAIN: ("train",), VAL: ("validation", "val", "valid", "dev"), TEST: ("test",)}
 
 
 @dataclass(kw_only=True)
@@ -23,14 +26,15 @@ class HubDataset(Columns):
         name: ``owner/name`` on the hub, or a local folder with data files or one written by ``save_to_disk``.
         subset: Configuration of the data set, where it has several.
         revision: Branch, tag or commit; None takes the newest.
-        splits: Which split of the data set serves as train, val and test, e.g. ``{train: train, val: dev}``.
+        splits: Which split of the data set serves as train, val and test, e.g. ``{train: train, val: dev}``; ``auto``
+            takes one of the usual name where there is one, None leaves it out.
         label_names: None takes those of the data set, if it has any.
     """
 
     name: str
     subset: str | None = None
     revision: str | None = None
-    splits: dict[str, str] = field(default_factory=lambda: {TRAIN: TRAIN})
+    splits: dict[str, str | None] = field(default_factory=lambda: {TRAIN: TRAIN, VAL: AUTO, TEST: AUTO})
 
     def load(self) -> dict[str, Examples]:
         """Fetch (or find in the cache) and check the splits that are mapped.
@@ -40,17 +44,18 @@ class HubDataset(Columns):
             UserError: The data set cannot be reached, or lacks a split or column.
         """
         found = self._fetch()
-        missing = sorted(set(self.splits.values()) - set(found))
+        chosen = _choose(self.splits, found)
+        missing = sorted(set(chosen.values()) - set(found))
         if missing:
             raise UserError(
                 "data.splits",
                 found=f"split '{missing[0]}'",
                 expected=f"some of {sorted(found)}, the splits of {self.name}",
-                fix="set data.splits={train:<split>,val:<split>,test:<split>}",
+                fix=f"set data.splits.{next(ours for ours in chosen if chosen[ours] == missing[0])}=<one of these>",
             )
         return {
             ours: build_examples(_with_lines(found[theirs]), self._columns(found[theirs]), f"{self.name}/{theirs}")
-            for ours, theirs in self.splits.items()
+            for ours, theirs in chosen.items()
         }
 
     def _fetch(self) -> Mapping[str, Any]:
@@ -78,6 +83,16 @@ class HubDataset(Columns):
         if self.label_names is not None or not names or all(name.isdigit() for name in names):
             return self
         return replace(self, label_names=names)
+
+
+def _choose(wanted: Mapping[str, str | None], found: Collection[str]) -> dict[str, str]:
+    """Their names by ours, of the splits that are to be loaded."""
+    chosen = {ours: theirs for ours, theirs in wanted.items() if theirs and theirs != AUTO}
+    for ours in (name for name, theirs in wanted.items() if theirs == AUTO):
+        usual = next((name for name in _USUAL[ours] if name in found and name not in chosen.values()), None)
+        if usual:
+            chosen[ours] = usual
+    return chosen
 
 
 def _with_lines(split: Any) -> Table:
