@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
 from lit_humor.runs.board import detail, overview
-from lit_humor.runs.watch import find_runs, look
+from lit_humor.runs.watch import find_run, find_runs, look
 
 ROOT = Path(__file__).resolve().parents[2]
 _LINES, _SECONDS = 12, 1.0
@@ -29,19 +29,18 @@ def main() -> None:
             settings[key] = value
         else:
             sys.exit(f"Error: found {argument}, expected run=<folder>, logs=<folder> or --once. Fix: monitor.py --help")
-    folder = Path(settings["run"])
-    if settings["run"] and not folder.is_dir():
-        folder = Path(settings["logs"]) / settings["run"]  # the run's name alone
-        if not folder.is_dir():
-            sys.exit(f"Error: run={settings['run']}: found no such folder, expected a run folder. Fix: ls logs")
+    logs_dir = Path(settings["logs"])
+    folder = find_run(settings["run"], logs_dir) if settings["run"] else None
+    if settings["run"] and folder is None:
+        sys.exit(f"Error: run={settings['run']}: found no such run, expected a run folder. Fix: ls {logs_dir}")
     console = Console(highlight=False)
     if once:
-        console.print(_frame(folder if settings["run"] else None, Path(settings["logs"])))
+        console.print(_frame(folder, logs_dir))
         return
     try:
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
-                live.update(_frame(folder if settings["run"] else None, Path(settings["logs"])), refresh=True)
+                live.update(_frame(folder, logs_dir), refresh=True)
                 time.sleep(_SECONDS)
     except KeyboardInterrupt:
         pass

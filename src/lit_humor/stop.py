@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from lit_humor.runs import record
-from lit_humor.runs.watch import Watched, find_runs, look
+from lit_humor.runs.watch import Watched, find_run, find_runs, look
 
 ROOT = Path(__file__).resolve().parents[2]
 _POLL_SECONDS, _WORD_SECONDS = 0.2, 10.0
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _one(name: str, logs_dir: Path) -> Watched:
-    folder = next((path for path in (Path(name), logs_dir / name) if (path / record.CONFIG).is_file()), None)
+    folder = find_run(name, logs_dir)
     if folder is None:
         sys.exit(f"Error: run={name}: found no such run, expected a run folder. Fix: ls {logs_dir}")
     return look(folder)

@@ -13,7 +13,13 @@ from tests.unit.planting import planted
 
 def test_audit_names_files_and_lines_and_writes_a_clean_copy(tmp_path: Path) -> None:
     train, test = planted().write(tmp_path)
-    arguments = [f"data.train_path={train}", f"data.test_path={test}", "data.group_column=talk", "model=tiny", "data.leaks=error"]
+    arguments = [
+        f"data.train_path={train}",
+        f"data.test_path={test}",
+        "data.group_column=talk",
+        "model=tiny",
+        "data.leaks=error",
+    ]
     done = typed(
         "audit", "data=csv", *arguments, f"fix={tmp_path / 'clean'}", f"paths.logs_dir={tmp_path}", "run_id=audit"
     )

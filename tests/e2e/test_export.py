@@ -1,6 +1,7 @@
 """Exports as typed: other programs say what the checkpoint says."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from huggingface_hub import ModelCard
 from transformers import pipeline
 
 from lit_humor.core.errors import UserError
-from lit_humor.engine import exports
+from lit_humor.engine import exports, scoring
+from lit_humor.engine.hardware import Machine
 from lit_humor.engine.scoring import load_scorer
 from lit_humor.exporters.huggingface import as_transformers
 from lit_humor.models.encoder import TextClassifier
@@ -31,6 +33,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     (logs / "run" / "calibration.json").write_text('{"temperature": 0.25, "threshold": 0.5}')  # one that shows
     return logs / "run"
+
+
+def test_a_run_in_bf16_is_compared_in_fp32(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("export"))
+    environment = json.loads((copy / "environment.json").read_text())
+    environment["plan"]["precision"] = "bf16-mixed"
+    (copy / "environment.json").write_text(json.dumps(environment))
+    with mock.patch.object(scoring, "look_at_machine", return_value=Machine(cpu_bf16="amx_bf16")):
+        assert load_scorer(str(copy)).dtype == torch.bfloat16
+        done = typed_here("export", f"run={copy}", "to=huggingface")
+    assert done.returncode == 0, done.stderr
 
 
 def _export(run: Path, to: str) -> Path:

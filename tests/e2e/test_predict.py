@@ -92,6 +92,9 @@ def test_a_text_is_taken_as_it_stands_and_lines_keep_their_order(run: Path) -> N
     scores = load_scorer(str(run)).score([text])[0]
     assert (label, told) == (("not humor", "humor")[scores.argmax()], text)
     assert float(probability) == pytest.approx(scores.max(), abs=1e-4)
+    with mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\n\ndr\xf4le\n"), encoding="utf-8")):
+        broken = typed_here("predict", f"run={run}")
+    assert_one_message(broken, "standard input, line 3")
     with mock.patch.object(sys, "stdin", io.StringIO("one\n\nthree\n")):
         lines = typed_here("predict", f"run={run}").stdout.splitlines()
     assert [line.split("\t")[2] for line in lines] == ["one", "", "three"]

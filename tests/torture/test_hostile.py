@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from lit_humor.core.errors import UserError
 from lit_humor.data.tables import safe_cell
@@ -43,6 +44,19 @@ def test_targets_that_are_not_ours(tmp_path: Path, target: str) -> None:
         assert "Traceback" not in done.stderr
     assert not marker.exists()
     assert "torch." not in ALLOWED_TARGETS
+
+
+def test_runs_of_others_build_only_what_is_on_the_list(tmp_path: Path) -> None:
+    assert train(tmp_path, "debug=tiny", f"paths.logs_dir={tmp_path}", "run_id=run", "report=false").code == 0
+    config = tmp_path / "run" / "config.yaml"
+    marker = tmp_path / "it ran"
+    evil = OmegaConf.load(config)
+    evil.optim = {"_target_": "builtins.open", "file": str(marker), "mode": "w"}
+    OmegaConf.save(evil, config)
+    for command, more in (("eval", ()), ("predict", ("text=hi",)), ("export", ()), ("train", ())):
+        key = "resume" if command == "train" else "run"
+        assert_one_message(typed_here(command, f"{key}={tmp_path / 'run'}", *more), "optim._target_", "builtins.open")
+    assert not marker.exists()
 
 
 def test_a_model_that_brings_code_is_refused(tmp_path: Path) -> None:

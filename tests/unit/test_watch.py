@@ -80,6 +80,10 @@ def test_a_run_that_has_said_nothing_is_starting(tmp_path: Path) -> None:
     assert look(folder).state == STARTING
     (folder / record.STATUS).write_text('{"state": "runn')
     assert look(folder).state == STARTING
+    (folder / record.STATUS).unlink()
+    long_ago = time.time() - 3600
+    os.utime(folder / record.CONFIG, (long_ago, long_ago))
+    assert look(folder).state == STALE
 
 
 def test_scores_are_those_of_the_epochs(tmp_path: Path) -> None:

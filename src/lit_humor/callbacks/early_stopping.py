@@ -24,6 +24,10 @@ class EarlyStoppingAfterWarmup(EarlyStopping):
             monitor=monitor, mode=mode, patience=patience, min_delta=min_delta, check_on_train_epoch_end=False
         )
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop again where a run is resumed that had stopped already."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= max(self.patience, 1)
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check, unless the rate is still warming up."""
         if trainer.global_step >= getattr(pl_module, "num_warmup_steps", 0):

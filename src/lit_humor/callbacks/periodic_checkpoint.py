@@ -50,12 +50,9 @@ class PeriodicCheckpoint(pl.Callback):
             self._saved_at = time.monotonic()
             trainer.save_checkpoint(self.folder / f"step-{trainer.global_step}.ckpt")
             if trainer.is_global_zero:
-                for path in sorted(self.folder.glob("step-*.ckpt"), key=_step)[: -self.keep]:
+                mine = [path for path in self.folder.iterdir() if re.fullmatch(r"step-\d+\.ckpt", path.name)]
+                for path in sorted(mine, key=lambda path: path.stat().st_mtime_ns)[: -self.keep]:
                     trainer.strategy.remove_checkpoint(path)
-
-
-def _step(path: Path) -> int:
-    return int(path.stem.partition("-")[2])
 
 
 def _parse(every: int | str | None) -> tuple[int, float]:

@@ -16,17 +16,19 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from lit_humor.core.errors import InterruptedRun, UserError
-from lit_humor.engine.rundir import ROOT_DIR, is_main_process
+from lit_humor.engine.rundir import ROOT_DIR
 from lit_humor.engine.schema import register_schemas
 from lit_humor.engine.validate import unknown_key, unknown_value
+from lit_humor.runs.watch import find_run
 
 CONFIG_DIR = ROOT_DIR / "configs"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
+_READER_LEFT = 141  # of one that SIGPIPE ended
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
@@ -67,11 +69,13 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             except (InterruptedRun, KeyboardInterrupt) as asked:  # before there was anything to save
                 print("\nInterrupted.", file=sys.stderr)
                 sys.exit(getattr(asked, "exit_code", INTERRUPTED))
+            except BrokenPipeError:  # whoever read the output left, as head does
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(_READER_LEFT)
             if mistake is not None:
                 if any(argument.startswith("debug=") for argument in arguments):
                     traceback.print_exception(mistake)
-                if is_main_process():
-                    print(f"Error: {mistake}", file=sys.stderr)
+                print(f"Error: {mistake}", file=sys.stderr)
                 sys.exit(1)
 
         return run
@@ -92,6 +96,7 @@ def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError |
         is_composed = True
         try:
             _check_files(cfg)
+            _find_runs(cfg)
             function(cfg)
         except UserError as error:
             mistakes.append(error)  # past Hydra, which would print a line of its own
@@ -129,6 +134,20 @@ def _check_files(cfg: DictConfig) -> None:
     for key in ("data.train_path", "data.val_path", "data.test_path"):
         if path := OmegaConf.select(cfg, key):
             find_reader(Path(str(path)))
+
+
+def _find_runs(cfg: DictConfig) -> None:
+    """Put a run's folder in the place of its id."""
+    for key in ("run", "resume"):
+        value = cfg.get(key)
+        if (
+            isinstance(value, str)
+            and value not in ("", "auto")
+            and (folder := find_run(value, Path(cfg.paths.logs_dir)))
+        ):
+            cfg[key] = str(folder)
+    if isinstance(cfg.get("runs"), ListConfig):
+        cfg.runs = [str(find_run(str(name), Path(cfg.paths.logs_dir)) or name) for name in cfg.runs]
 
 
 def _explain(error: Exception, config_name: str) -> UserError:

@@ -31,10 +31,8 @@ def told_how_it_ends(run_dir: Path) -> Iterator[None]:
         SystemExit,
     ) as asked:  # the last: of Lightning, on the second
         set_state(run_dir, record.INTERRUPTED)
-        last = run_dir / record.CHECKPOINTS / record.LAST
-        told = (
-            f"To go on: python src/lit_humor/train.py resume={run_dir}" if last.is_file() else "Nothing is saved yet."
-        )
+        is_saved = any((run_dir / record.CHECKPOINTS).glob("*.ckpt"))
+        told = f"To go on: python src/lit_humor/train.py resume={run_dir}" if is_saved else "Nothing is saved yet."
         screen.show(f"\nInterrupted. {told}")
         code = getattr(asked, "exit_code", INTERRUPTED)
         sys.exit(code if is_main_process() else 0)  # a child that fails would have Lightning kill the others

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig
 
 from lit_humor.core.batch import VAL
@@ -18,7 +20,7 @@ from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import quiet_libraries
 from lit_humor.exporters import onnx
 from lit_humor.exporters.card import model_card
-from lit_humor.exporters.hub import check_name, push_folder
+from lit_humor.exporters.hub import check_repository, push_folder
 from lit_humor.exporters.huggingface import as_transformers, pipeline_scores, save_folder
 from lit_humor.metrics.confusion import count_confusion, scores_of
 from lit_humor.reporting.evidence import Predictions, read_predictions
@@ -38,7 +40,7 @@ def export(cfg: DictConfig) -> None:
     if not cfg.run:
         raise UserError("run", found="no run", expected="run=<folder>", fix="ls logs")
     if cfg.push:
-        check_name(cfg.push)
+        check_repository(cfg.push)
     run_dir, _ = open_run_dir(cfg.run)
     target = Path(cfg.output or run_dir / "export" / cfg.to)
     if target.exists():
@@ -49,10 +51,12 @@ def export(cfg: DictConfig) -> None:
             fix="set output=<another folder>, or remove that one",
         )
     val = run_dir / record.PREDICTIONS / f"{VAL}.parquet"
-    if not val.is_file():
-        found = "no predictions/val.parquet, against which to check the export"
-        raise UserError(f"run={cfg.run}", found=found, expected="a run that is done", fix="finish the run first")
-    scorer, rows = load_scorer(cfg.run), read_predictions(val)
+    for needed in (val, run_dir / record.RESULT):
+        if not needed.is_file():
+            fix = f"finish it: train.py resume={run_dir}"
+            raise UserError(f"run={cfg.run}", found=f"no {needed.name} in it", expected="a run that is done", fix=fix)
+    scorer = replace(load_scorer(cfg.run), dtype=torch.float32)  # as other programs will compute
+    rows = read_predictions(val)
     unfinished = target.with_name(f".{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:

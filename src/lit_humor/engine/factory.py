@@ -255,6 +255,7 @@ def load_learner(
         checkpoint: Checkpoint file; None takes the best of the run.
         datamodule: Tells the slices that metrics are counted by.
     """
+    validate(cfg)
     plan = record.read_json(path / record.ENVIRONMENT)["plan"]
     attention = plan["attention"] if plan["attention"] in ANYWHERE else "sdpa"
     names = class_names_of(path)

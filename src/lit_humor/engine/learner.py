@@ -131,7 +131,9 @@ class Learner(SteppingModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the sums of the losses of an epoch that is not over, those of each process."""
-        checkpoint["train_totals"] = self.trainer.strategy.all_gather(self.train_totals).cpu().reshape(-1, 2)
+        checkpoint["train_totals"] = (
+            self.trainer.strategy.all_gather(self.train_totals.to(self.device)).cpu().reshape(-1, 2)
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with these sums, each process with its own: in another order they add up to other last digits."""

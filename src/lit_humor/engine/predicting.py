@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -50,7 +51,7 @@ def predict(cfg: DictConfig, texts: Sequence[str]) -> None:
         _predict_file(cfg, Path(cfg.input), target, threshold)
         return
     scorer = load_scorer(cfg.run, cfg.ckpt)
-    lines = iter(texts) if texts else (line.rstrip("\r\n") for line in sys.stdin)
+    lines = iter(texts) if texts else _lines_of_input()
     while some := list(islice(lines, _LINES)):
         usable = [text for text in some if text.strip()]
         scores = iter(scorer.score(usable)) if usable else iter(())
@@ -59,6 +60,15 @@ def predict(cfg: DictConfig, texts: Sequence[str]) -> None:
             print("\t\t" if values is None else _line(scorer.class_names, values, threshold, text), flush=True)
             if cfg.explain and values is not None:
                 _explain(scorer, text, int(_choose(values[None], threshold)[0]))
+
+
+def _lines_of_input() -> Iterator[str]:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+    for number, line in enumerate(sys.stdin, start=1):
+        if problems := check_texts([line], [f"standard input, line {number}"], "text", blank_is_fine=True):
+            raise problems[0]
+        yield line.rstrip("\r\n")
 
 
 def _line(names: Sequence[str], scores: np.ndarray, threshold: float | None, text: str) -> str:

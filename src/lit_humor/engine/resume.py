@@ -18,6 +18,7 @@ from lit_humor.engine.rundir import check_name, hold, is_main_process, open_run_
 from lit_humor.runs import record
 
 AUTO = "auto"
+HALF_RATE = "-half-rate"  # behind the name of a run that collapsed, for the one that was started in its place
 _CHECKPOINT_VARIABLE = "LIT_HUMOR_CHECKPOINT"  # tells the processes that DDP starts what the first one found
 _PLACES = ("trainer.devices", "trainer.accelerator", "trainer.num_workers")  # may change: they move no weight
 
@@ -93,6 +94,12 @@ def _of_run_id(cfg: DictConfig) -> Resumed | None:
         fix = "add run_id=<name>, the same each time"
         raise UserError("resume=auto", found="no run_id beside it", expected="the run's name", fix=fix)
     check_name("run_id", cfg.run_id)
+    if cfg.recover and (Path(cfg.paths.logs_dir) / f"{cfg.run_id}{HALF_RATE}").is_dir():
+        cfg.run_id, cfg.recover, cfg.optim.learning_rate = (
+            f"{cfg.run_id}{HALF_RATE}",
+            False,
+            cfg.optim.learning_rate / 2,
+        )
     folder = Path(cfg.paths.logs_dir) / cfg.run_id
     if folder.is_dir():
         hold(folder)
@@ -174,8 +181,7 @@ def _as_planned(saved: DictConfig, folder: Path) -> DictConfig:
     typed = dict(override.split("=", 1) for override in typed_overrides() if override.startswith(_PLACES))
     for name, value in saved.trainer.items():
         if f"trainer.{name}" in typed:
-            text = typed[f"trainer.{name}"]
-            saved.trainer[name] = int(text) if text.isdigit() else text
+            saved.trainer[name] = _place(f"trainer.{name}", typed[f"trainer.{name}"], plan[name])
         elif value == "auto":
             saved.trainer[name] = plan[name]
     if saved.trainer.devices != "auto" and saved.trainer.devices != plan["devices"]:
@@ -191,8 +197,19 @@ def _as_planned(saved: DictConfig, folder: Path) -> DictConfig:
     return saved
 
 
+def _place(key: str, text: str, planned: Any) -> Any:
+    """Where to go on, as typed; ``auto`` is what it was."""
+    if key == "trainer.accelerator":
+        return text
+    least = 1 if key == "trainer.devices" else 0
+    if text != "auto" and not (text.isdigit() and int(text) >= least):
+        raise UserError(key, found=text, expected=f"a whole number from {least}, or auto", fix=f"set {key}={planned}")
+    return planned if text == "auto" else int(text)
+
+
 def _is_done(folder: Path) -> bool:
-    return (folder / record.RESULT).is_file() and record.read_json(folder / record.STATUS)["state"] == record.DONE
+    told = (folder / record.RESULT, folder / record.STATUS)
+    return all(path.is_file() for path in told) and record.read_json(told[1])["state"] == record.DONE
 
 
 def check_same_data(folder: Path, report: Mapping[str, Any]) -> None:

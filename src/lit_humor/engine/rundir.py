@@ -21,12 +21,15 @@ from typing import Any, TextIO
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.core.errors import UserError
+from lit_humor.engine.validate import looks_secret
 from lit_humor.runs import record
+from lit_humor.runs.watch import find_run
 
 ROOT_DIR = Path(__file__).resolve().parents[3]
 _RUN_DIR_VARIABLE = "LIT_HUMOR_RUN_DIR"  # tells the processes that DDP starts which folder the first one made
 _LOCK = ".lock"
 _HELD: list[TextIO] = []
+_LEAST_SECRET = 8  # characters
 _PACKAGES = (
     "torch",
     "lightning",
@@ -42,6 +45,23 @@ _PACKAGES = (
 def is_main_process() -> bool:
     """Whether this is the process a user started, not one that DDP started beside it."""
     return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
+
+
+def check_launch() -> None:
+    """Refuse processes that something else started side by side: each would train, and write, on its own.
+
+    Raises:
+        UserError: torchrun or srun started several.
+    """
+    for name in ("WORLD_SIZE", "SLURM_NTASKS"):
+        count = os.environ.get(name, "1")
+        if count != "1" and _RUN_DIR_VARIABLE not in os.environ:
+            raise UserError(
+                name,
+                found=f"{count} processes, started from outside",
+                expected="one process, which starts the others itself",
+                fix="start it without torchrun, or with --ntasks=1, and set trainer.devices",
+            )
 
 
 def create_run_dir(logs_dir: str | Path, run_id: str | None, prefix: str) -> Path:
@@ -160,13 +180,11 @@ def open_run_dir(folder: str) -> tuple[Path, DictConfig]:
     Raises:
         UserError: There is no such run, or it never started.
     """
-    path = Path(folder)
-    if not path.exists() and (ROOT_DIR / "logs" / folder).is_dir():  # the run's name alone
-        path = ROOT_DIR / "logs" / folder
-    if not (path / record.CONFIG).is_file():
+    path = find_run(folder, ROOT_DIR / "logs")
+    if path is None:
         raise UserError(
             f"run={folder}",
-            found="no run folder with config.yaml there" if path.exists() else "no such folder",
+            found="no run folder with config.yaml there" if Path(folder).exists() else "no such folder",
             expected="a folder that train.py made, such as logs/<run id>",
             fix="ls logs",
         )
@@ -188,28 +206,33 @@ def write_start(folder: Path, cfg: DictConfig, plan: Mapping[str, Any]) -> None:
 
 
 def written_config(cfg: DictConfig) -> dict[str, Any]:
-    """Every value as it is used, but for those of the environment, where secrets are: they stay ``${oc.env:NAME}``."""
+    """Every value as it is used, but for what may be a secret: that stays ``${oc.env:NAME}``, wherever it is repeated.
+
+    That is any text from a variable of the environment, unless it is so short that it would be found in other words.
+    """
     names: dict[str, str] = {}  # what stands in a variable, and the text that names it
 
-    def note(raw: Any, resolved: Any) -> None:
+    def hide(key: str, raw: Any, resolved: Any) -> Any:
         if isinstance(raw, dict) and isinstance(resolved, dict):
-            for name in raw:
-                note(raw[name], resolved[name])
-        elif isinstance(raw, str) and "${oc.env:" in raw and str(resolved):
-            names[str(resolved)] = raw
+            return {name: hide(str(name), raw[name], resolved[name]) for name in resolved}
+        if isinstance(raw, list) and isinstance(resolved, list):
+            return [hide(key, *pair) for pair in zip(raw, resolved, strict=True)]
+        is_text = isinstance(raw, str) and isinstance(resolved, str) and "${oc.env:" in raw
+        if is_text and len(resolved) >= _LEAST_SECRET:
+            names[resolved] = raw
+        return raw if is_text and (resolved in names or looks_secret(key)) else resolved
 
-    def hide(value: Any) -> Any:
+    def hide_repeated(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: hide(one) for name, one in value.items()}
+            return {name: hide_repeated(one) for name, one in value.items()}
         if isinstance(value, list):
-            return [hide(one) for one in value]
-        for found, name in names.items():  # other keys may repeat it
+            return [hide_repeated(one) for one in value]
+        for found, name in names.items():
             value = value.replace(found, name) if isinstance(value, str) else value
         return value
 
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)
-    note(OmegaConf.to_container(cfg, resolve=False), resolved)
-    return hide(resolved)
+    return hide_repeated(hide("", OmegaConf.to_container(cfg, resolve=False), resolved))
 
 
 def typed_command() -> str:

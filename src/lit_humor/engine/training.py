@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from lit_humor.callbacks.interruption import signals
 from lit_humor.core.batch import TEST, TRAIN, VAL
-from lit_humor.core.errors import CollapsedError, MissingExtraError, UserError
+from lit_humor.core.errors import CollapsedError, UserError
 from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory, screen
@@ -29,8 +29,16 @@ from lit_humor.engine.ending import end_with_parent, set_state, told_how_it_ends
 from lit_humor.engine.hardware import Plan, look_at_machine
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.loggers import log_final_scores
-from lit_humor.engine.resume import Resumed, check_same_data, find_resumed
-from lit_humor.engine.rundir import check_room, create_run_dir, is_main_process, let_go, write_start, written_config
+from lit_humor.engine.resume import HALF_RATE, Resumed, check_same_data, find_resumed
+from lit_humor.engine.rundir import (
+    check_launch,
+    check_room,
+    create_run_dir,
+    is_main_process,
+    let_go,
+    write_start,
+    written_config,
+)
 from lit_humor.metrics.classification import DEFINITIONS, ClassificationMetrics
 from lit_humor.models.encoder import checkpoint_bytes
 from lit_humor.reporting.report import write_report
@@ -43,6 +51,7 @@ _CHECKPOINTS_AT_ONCE = 3  # best, last, and the one that is being written
 def train(cfg: DictConfig) -> None:
     """Train, evaluate the best checkpoint and leave everything in the run folder."""
     quiet_libraries()
+    check_launch()
     end_with_parent()
     environment = dict(os.environ)  # without what Lightning puts there
     with signals.heard():
@@ -64,7 +73,7 @@ def _train_at_half_rate(cfg: DictConfig, why: str, environment: dict[str, str]) 
     """Put a new training in the place of this process: nothing of the collapsed one stays in memory."""
     if not is_main_process():
         sys.exit(0)
-    run_id, rate = f"{cfg.run_id}-half-rate", cfg.optim.learning_rate / 2
+    run_id, rate = f"{cfg.run_id}{HALF_RATE}", cfg.optim.learning_rate / 2
     screen.show(f"\nCollapsed: {why}. Once more from the start at half the rate, as {run_id}.")
     sys.stdout.flush()
     typed = [*sys.orig_argv[1:], "recover=false", f"run_id={run_id}", f"optim.learning_rate={rate}"]
@@ -95,7 +104,7 @@ def _train(cfg: DictConfig, resumed: Resumed | None) -> None:
     screen.write_log_to(run_dir / "log.txt")
     try:
         trainer = factory.build_trainer(cfg, plan, run_dir)
-    except UserError:
+    except Exception:  # Hydra wraps what a callback or logger says
         if not resumed:
             shutil.rmtree(run_dir)  # nothing of a run is in it
         raise
@@ -219,7 +228,7 @@ def _write_report(run_dir: Path) -> None:
     """Write the page; a run is no worse for lacking it."""
     try:
         screen.show(f"\nReport: {write_report(run_dir)}")
-    except MissingExtraError as error:
+    except UserError as error:
         screen.show(f"\nNo report: {error}")
 
 

@@ -70,10 +70,15 @@ def _check_secrets(value: Any, key: str) -> list[UserError]:
         return [
             problem for name, child in value.items() for problem in _check_secrets(child, f"{key}.{name}".lstrip("."))
         ]
-    if not isinstance(value, str) or not value or "${oc.env:" in value or not _SECRET.search(key.rpartition(".")[2]):
+    if not isinstance(value, str) or not value or "${oc.env:" in value or not looks_secret(key):
         return []
     fix = f"export it, and set {key}='${{oc.env:NAME}}'"
     return [UserError(key, found="a secret written out", expected="the name of a variable", fix=fix)]
+
+
+def looks_secret(key: str) -> bool:
+    """Whether the last part of a key names a password, token or the like."""
+    return bool(_SECRET.search(key.rpartition(".")[2]))
 
 
 def _nodes(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -146,7 +151,7 @@ def find_target(key: str, path: str) -> Any:
 def unknown_key(where: str, found: str, known: Iterable[str]) -> UserError:
     """The error for a key that nothing takes, with the nearest one that exists."""
     known = sorted(known)
-    if _SECRET.search(where.rpartition(".")[2]):
+    if looks_secret(where):
         found = "not shown"
     near = [
         match

@@ -11,7 +11,7 @@ from huggingface_hub.utils import validate_repo_id
 from lit_humor.core.errors import UserError
 
 
-def check_name(name: str) -> None:
+def check_repository(name: str) -> None:
     """Refuse a name that the hub would refuse, before anything is exported.
 
     Raises:

@@ -53,6 +53,11 @@ def find_runs(logs_dir: Path) -> list[Path]:
     return sorted(found, key=_last_word, reverse=True)
 
 
+def find_run(name: str, logs_dir: Path) -> Path | None:
+    """A run by its folder, or by its id alone where it lies in ``logs_dir``."""
+    return next((path for path in (Path(name), logs_dir / name) if (path / record.CONFIG).is_file()), None)
+
+
 def look(folder: Path, num_log_lines: int = 0) -> Watched:
     """Look at a run; a file that is missing or half written counts as not there yet."""
     try:
@@ -73,7 +78,7 @@ def look(folder: Path, num_log_lines: int = 0) -> Watched:
 
 def _state(status: Mapping[str, Any], silent: float) -> str:
     if not status:
-        return STARTING
+        return STARTING if silent <= _STALE_SECONDS else STALE
     state = str(status.get("state"))
     if state != record.RUNNING:
         return state
