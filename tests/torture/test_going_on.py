@@ -21,7 +21,7 @@ def _arguments(logs: Path, run_id: str, *more: str) -> list[str]:
 
 def test_a_training_that_stopped_early_stays_stopped(tmp_path: Path) -> None:
     """It is killed after it stopped, while its best checkpoint is scored."""
-    early = ("trainer.max_epochs=20", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=1")
+    early = ("trainer.max_epochs=20", "callbacks.early_stopping.patience=1", "+callbacks.early_stopping.min_delta=1")
     whole = train(tmp_path, *_arguments(tmp_path, "whole", *early))
     assert whole.code == 0, whole.output
     assert json.loads((tmp_path / "whole" / "result.json").read_text())["epochs"] < 20
@@ -70,7 +70,7 @@ def test_what_is_switched_off_is_not_missed(tmp_path: Path) -> None:
 
 def test_periodic_checkpoints_after_a_step_back(tmp_path: Path) -> None:
     """The newest are kept, not those of the highest step; files of other names are nobody's business."""
-    every = ("trainer.checkpoint_every=1", "trainer.max_epochs=2")
+    every = ("trainer.checkpoint_every=1", "trainer.max_epochs=4")
     assert (
         train(
             tmp_path, *_arguments(tmp_path, "run", *every), accident={"event": "stepped", "at": 3, "action": "SIGTERM"}
