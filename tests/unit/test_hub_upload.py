@@ -12,7 +12,7 @@ import huggingface_hub.constants as hub
 import pytest
 
 from lit_humor.core.errors import UserError
-from lit_humor.exporters.hub import check_name, push_folder
+from lit_humor.exporters.hub import check_repository, push_folder
 
 
 class _Hub(BaseHTTPRequestHandler):
@@ -102,6 +102,6 @@ def test_offline_is_no_traceback(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("name", ["joker", "me/no good", "../../me", "me/a/b"])
 def test_names(name: str) -> None:
-    check_name("me/joker")
+    check_repository("me/joker")
     with pytest.raises(UserError, match="expected <owner>/<name>"):
-        check_name(name)
+        check_repository(name)
