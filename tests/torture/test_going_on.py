@@ -89,7 +89,7 @@ def test_periodic_checkpoints_after_a_step_back(tmp_path: Path) -> None:
 
 
 def test_several_processes_from_outside_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LIT_HUMOR_RUN_DIR", raising=False)
+    monkeypatch.delenv("LIT_HUMOR_LAUNCHED", raising=False)
     for name in ("WORLD_SIZE", "SLURM_NTASKS"):
         with monkeypatch.context() as patch:
             patch.setenv(name, "2")

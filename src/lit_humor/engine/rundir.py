@@ -27,6 +27,7 @@ from lit_humor.runs.watch import find_run
 
 ROOT_DIR = Path(__file__).resolve().parents[3]
 _RUN_DIR_VARIABLE = "LIT_HUMOR_RUN_DIR"  # tells the processes that DDP starts which folder the first one made
+_LAUNCHED_VARIABLE = "LIT_HUMOR_LAUNCHED"  # tells them that the first one started them
 _LOCK = ".lock"
 _HELD: list[TextIO] = []
 _LEAST_SECRET = 8  # characters
@@ -53,9 +54,12 @@ def check_launch() -> None:
     Raises:
         UserError: torchrun or srun started several.
     """
+    if _LAUNCHED_VARIABLE in os.environ:
+        return
+    os.environ[_LAUNCHED_VARIABLE] = "1"
     for name in ("WORLD_SIZE", "SLURM_NTASKS"):
         count = os.environ.get(name, "1")
-        if count != "1" and _RUN_DIR_VARIABLE not in os.environ:
+        if count != "1":
             raise UserError(
                 name,
                 found=f"{count} processes, started from outside",
