@@ -22,7 +22,10 @@ ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    [f"lit_humor.{name}" for name in ("engine.training", "train", "eval", "audit")] + ["tests.torture.child"]
+    [
+        *(f"lit_humor.{name}" for name in ("engine.training", "train", "eval", "audit", "auditing.audit")),
+        *("matplotlib.backends.backend_agg", "sklearn.metrics", "torch.utils.tensorboard", "tests.torture.child"),
+    ]
 )
 
 
