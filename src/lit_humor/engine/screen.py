@@ -19,7 +19,8 @@ from lit_humor.engine.rundir import is_main_process
 _LOG = logging.getLogger("lit_humor.screen")
 _LOG.setLevel(logging.INFO)
 _LOG.propagate = False
-_BUFFER = MemoryHandler(capacity=10**6, flushLevel=logging.CRITICAL + 1)  # until there is a run folder
+_CAPACITY = 10**6
+_BUFFER = MemoryHandler(capacity=_CAPACITY, flushLevel=logging.CRITICAL + 1)  # until there is a run folder
 _LOG.addHandler(_BUFFER)
 _LOG_WIDTH = 120
 
@@ -44,6 +45,15 @@ def write_log_to(path: Path) -> None:
         _BUFFER.setTarget(logging.FileHandler(path, encoding="utf-8"))
         _BUFFER.flush()
         _BUFFER.capacity = 1
+
+
+def close_log() -> None:
+    """The run is over: what is shown from now on is no part of its log."""
+    if _BUFFER.target is not None:
+        _BUFFER.target.close()
+    _BUFFER.setTarget(None)
+    _BUFFER.buffer.clear()
+    _BUFFER.capacity = _CAPACITY
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:

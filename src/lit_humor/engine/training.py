@@ -67,6 +67,7 @@ def train(cfg: DictConfig) -> None:
             _train_at_half_rate(cfg, str(error), environment)
         finally:
             let_go()
+            screen.close_log()
 
 
 def _train_at_half_rate(cfg: DictConfig, why: str, environment: dict[str, str]) -> None:
