@@ -84,6 +84,7 @@ def test_a_run_that_has_said_nothing_is_starting(tmp_path: Path) -> None:
     long_ago = time.time() - 3600
     os.utime(folder / record.CONFIG, (long_ago, long_ago))
     assert look(folder).state == STALE
+    assert not look(folder).is_alive, "stop.py would wait for it forever"
 
 
 def test_scores_are_those_of_the_epochs(tmp_path: Path) -> None:

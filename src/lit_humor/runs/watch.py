@@ -22,7 +22,7 @@ class Watched:
 
     Attributes:
         folder: The run folder.
-        state: ``starting``, ``running``, ``stale`` (no heartbeat for a minute), ``crashed`` (its process is gone),
+        state: ``starting``, ``running``, ``stale`` (no word for a minute), ``crashed`` (its process is gone),
             ``done``, ``interrupted`` or ``failed``.
         silent_seconds: Time since the last heartbeat.
         status: ``status.json``.
@@ -41,8 +41,8 @@ class Watched:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the run's process is there and may be asked to stop."""
-        return self.state in (record.RUNNING, STALE)
+        """Whether the run's process is there and may be asked to stop; one that never spoke would not answer."""
+        return self.state in (record.RUNNING, STALE) and bool(self.status)
 
 
 def find_runs(logs_dir: Path) -> list[Path]:
