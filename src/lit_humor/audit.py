@@ -9,8 +9,12 @@ from lit_humor.engine.cli import command
 def main(cfg: DictConfig) -> None:
     """Show and save what stands out, and write a cleaned copy if asked."""
     from lit_humor.auditing.audit import audit  # imports torch and scikit-learn (seconds)
+    from lit_humor.engine import screen
 
-    audit(cfg)
+    try:
+        audit(cfg)
+    finally:
+        screen.close_log()
 
 
 if __name__ == "__main__":

@@ -118,6 +118,7 @@ def test_rungs_that_change_nothing_are_left_out() -> None:
     on_gpu = [name for name, _ in climb([], Machine(gpu_names=("H200",), gpu_bf16=True, gpu_memory_bytes=139 * 2**30))]
     assert "precision as the plan chooses = default" in on_gpu
     assert not any(part in name for name in on_gpu for part in ("random bits", "attention as", "several passes"))
+    assert any("fused AdamW" in name for name in names)
     on_small_gpu = [name for name, _ in climb([], Machine(gpu_names=("T4",), gpu_memory_bytes=16 * 2**30))]
     assert "long rows in several passes" in on_small_gpu
 

@@ -109,3 +109,24 @@ def test_embedding_gradients_reach_the_bottom(tiny_model: str) -> None:
     batch = {"input_ids": torch.randint(5, 50, (2, 6)), "attention_mask": torch.ones(2, 6, dtype=torch.long)}
     model(batch)["logits"].sum().backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+def test_a_fused_update_is_the_plain_one(tiny_model: str) -> None:
+    weights = {}
+    for fused in (True, False):
+        torch.manual_seed(0)
+        model = TextClassifier(tiny_model, 2)
+        adamw = LayerwiseAdamW(1e-2, CONSTANT, fused=fused)
+        optimizer = adamw.build(adamw.groups(model.named_parameters(), model.parameter_depths()), "32-true")
+        assert optimizer.defaults["fused"] is fused
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        optimizer.step()
+        weights[fused] = list(model.parameters())
+    for one, other in zip(weights[True], weights[False], strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_nothing_is_fused_where_gradients_are_scaled() -> None:
+    adamw, parameter = LayerwiseAdamW(1e-2, CONSTANT), torch.nn.Parameter(torch.zeros(2))
+    assert not adamw.build([{"params": [parameter]}], "16-mixed").defaults["fused"]

@@ -32,13 +32,14 @@ from lit_humor.engine.training import peak_memory_bytes
 PLAIN = (
     *("data.padding=max_length", "data.length_grouped=false", "trainer.precision=32-true", "trainer.attention=sdpa"),
     *("model.network.embeddings=all", "model.network.fast_dropout=false", "model.network.short_last_layer=false"),
-    "trainer.max_tokens=null",
+    *("trainer.max_tokens=null", "optim.fused=false"),
 )
 DEFAULT = "default"
 # (what it is called, what it changes on top of all rungs before it); all together are the default
 RUNGS = (
     ("padded to 128, fp32", ()),
     ("padded to the longest of a batch", ("data.padding=longest",)),
+    ("fused AdamW", ("optim.fused=true",)),
     ("rows of like length", ("data.length_grouped=true",)),
     ("long rows in several passes", ("trainer.max_tokens=auto",)),
     ("only embeddings in use learn", ("model.network.embeddings=used",)),
@@ -132,6 +133,7 @@ def _effect(overrides: Sequence[str], machine: Machine) -> dict[str, Any]:
     plan, network = factory.build_plan(cfg, machine), cfg.model.network
     return {
         **{"padding": cfg.data.padding, "grouped": cfg.data.length_grouped, "embeddings": network.embeddings},
+        "fused": cfg.optim.fused and plan.precision != "16-mixed",
         **{"fast_dropout": network.fast_dropout and plan.accelerator == "cpu"},
         **{"short_last_layer": network.short_last_layer and network.pooling == "first"},
         **{"attention": plan.attention, "precision": plan.precision},
@@ -265,7 +267,7 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         "",
         output.command_line(),
         f"- {cfg.steps} optimizer steps, evenly spaced from the shortest to the longest of an epoch: forward, "
-        "backward, clip, fused AdamW; batches made beforehand; interleaved; median of the repeats, range in brackets.",
+        "backward, clip, AdamW; batches made beforehand; interleaved; median of the repeats, range in brackets.",
         "- Ratios compare real tokens a second within a repeat, padding not counted; rungs below the default stand "
         "against the default. Padding: of a whole epoch. s / epoch: of such steps alone. Rungs that change nothing on "
         "this machine are left out.",

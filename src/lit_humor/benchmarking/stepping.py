@@ -43,9 +43,9 @@ class Setup:
     scaler: torch.amp.GradScaler
 
     def build_optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer of the recipe, fused as in train.py."""
+        """The optimizer of the recipe."""
         assert self.learner.optimizer is not None
-        return self.learner.optimizer.build(self.learner.parameter_groups(), fused=self.plan.precision != "16-mixed")
+        return self.learner.optimizer.build(self.learner.parameter_groups(), self.plan.precision)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The precision of the plan, as the Trainer applies it."""

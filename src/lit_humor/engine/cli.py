@@ -139,13 +139,8 @@ def _check_files(cfg: DictConfig) -> None:
 def _find_runs(cfg: DictConfig) -> None:
     """Put a run's folder in the place of its id."""
     for key in ("run", "resume"):
-        value = cfg.get(key)
-        if (
-            isinstance(value, str)
-            and value not in ("", "auto")
-            and (folder := find_run(value, Path(cfg.paths.logs_dir)))
-        ):
-            cfg[key] = str(folder)
+        if (name := cfg.get(key)) and name != "auto":
+            cfg[key] = str(find_run(str(name), Path(cfg.paths.logs_dir)) or name)
     if isinstance(cfg.get("runs"), ListConfig):
         cfg.runs = [str(find_run(str(name), Path(cfg.paths.logs_dir)) or name) for name in cfg.runs]
 

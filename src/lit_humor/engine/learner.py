@@ -156,8 +156,7 @@ class Learner(SteppingModule):
         assert self.optimizer is not None
         num_steps = self._num_schedule_steps()
         self.num_warmup_steps = self.optimizer.schedule.num_warmup_steps(num_steps)
-        # A fused update cannot wait for fp16's gradient scaler to unscale first.
-        optimizer = self.optimizer.build(self.parameter_groups(), fused=self.trainer.precision != "16-mixed")
+        optimizer = self.optimizer.build(self.parameter_groups(), str(self.trainer.precision))
         scheduler = self.optimizer.schedule.build(optimizer, num_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

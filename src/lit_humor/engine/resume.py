@@ -18,7 +18,7 @@ from lit_humor.engine.rundir import check_name, hold, is_main_process, open_run_
 from lit_humor.runs import record
 
 AUTO = "auto"
-HALF_RATE = "-half-rate"  # behind the name of a run that collapsed, for the one that was started in its place
+_HALF_RATE = "-half-rate"
 _CHECKPOINT_VARIABLE = "LIT_HUMOR_CHECKPOINT"  # tells the processes that DDP starts what the first one found
 _PLACES = ("trainer.devices", "trainer.accelerator", "trainer.num_workers")  # may change: they move no weight
 
@@ -94,12 +94,10 @@ def _of_run_id(cfg: DictConfig) -> Resumed | None:
         fix = "add run_id=<name>, the same each time"
         raise UserError("resume=auto", found="no run_id beside it", expected="the run's name", fix=fix)
     check_name("run_id", cfg.run_id)
-    if cfg.recover and (Path(cfg.paths.logs_dir) / f"{cfg.run_id}{HALF_RATE}").is_dir():
-        cfg.run_id, cfg.recover, cfg.optim.learning_rate = (
-            f"{cfg.run_id}{HALF_RATE}",
-            False,
-            cfg.optim.learning_rate / 2,
-        )
+    instead = at_half_rate(cfg)
+    if cfg.recover and (Path(cfg.paths.logs_dir) / instead["run_id"]).is_dir():
+        for key, value in instead.items():
+            OmegaConf.update(cfg, key, value)
     folder = Path(cfg.paths.logs_dir) / cfg.run_id
     if folder.is_dir():
         hold(folder)
@@ -111,6 +109,12 @@ def _of_run_id(cfg: DictConfig) -> Resumed | None:
     folder, saved = _open(str(folder))
     _check_same_settings(cfg, saved, folder)
     return Resumed(folder, checkpoint, _as_planned(saved, folder), is_done=_is_done(folder))
+
+
+def at_half_rate(cfg: DictConfig) -> dict[str, Any]:
+    """Settings of the run that takes the place of a collapsed one."""
+    rate = cfg.optim.learning_rate / 2
+    return {"run_id": f"{cfg.run_id}{_HALF_RATE}", "recover": False, "optim.learning_rate": rate}
 
 
 def _checkpoint_of(folder: Path) -> Path | None:

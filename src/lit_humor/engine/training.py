@@ -29,7 +29,7 @@ from lit_humor.engine.ending import end_with_parent, set_state, told_how_it_ends
 from lit_humor.engine.hardware import Plan, look_at_machine
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.loggers import log_final_scores
-from lit_humor.engine.resume import HALF_RATE, Resumed, check_same_data, find_resumed
+from lit_humor.engine.resume import Resumed, at_half_rate, check_same_data, find_resumed
 from lit_humor.engine.rundir import (
     check_launch,
     check_room,
@@ -74,10 +74,10 @@ def _train_at_half_rate(cfg: DictConfig, why: str, environment: dict[str, str]) 
     """Put a new training in the place of this process: nothing of the collapsed one stays in memory."""
     if not is_main_process():
         sys.exit(0)
-    run_id, rate = f"{cfg.run_id}{HALF_RATE}", cfg.optim.learning_rate / 2
-    screen.show(f"\nCollapsed: {why}. Once more from the start at half the rate, as {run_id}.")
+    instead = at_half_rate(cfg)
+    screen.show(f"\nCollapsed: {why}. Once more from the start at half the rate, as {instead['run_id']}.")
     sys.stdout.flush()
-    typed = [*sys.orig_argv[1:], "recover=false", f"run_id={run_id}", f"optim.learning_rate={rate}"]
+    typed = [*sys.orig_argv[1:], *(f"{key}={value}" for key, value in instead.items())]
     os.execve(sys.executable, [sys.executable, *typed], environment)
 
 

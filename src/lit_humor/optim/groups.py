@@ -31,6 +31,7 @@ class LayerwiseAdamW:
         weight_decay: Decoupled weight decay of matrices.
         eps: AdamW's epsilon.
         betas: AdamW's betas.
+        fused: Update all parameters in one pass; otherwise as torch chooses, on a CPU one by one.
 
     Raises:
         UserError: A value is out of range.
@@ -45,6 +46,7 @@ class LayerwiseAdamW:
         weight_decay: float = 0.01,
         eps: float = 1e-8,
         betas: Sequence[float] = (0.9, 0.999),
+        fused: bool = True,
     ) -> None:
         for key, value in (
             ("learning_rate", learning_rate),
@@ -57,6 +59,7 @@ class LayerwiseAdamW:
         self.schedule = schedule
         self.learning_rate, self.lr_scale, self.layer_decay = learning_rate, lr_scale, layer_decay
         self.weight_decay, self.eps, self.betas = weight_decay, eps, (betas[0], betas[1])
+        self.fused = fused
 
     def groups(self, parameters: Iterable[tuple[str, nn.Parameter]], depths: Mapping[str, int]) -> list[dict[str, Any]]:
         """Sort trainable parameters into groups, each into exactly one.
@@ -88,12 +91,7 @@ class LayerwiseAdamW:
             group["params"].append(parameter)
         return [groups[key] for key in sorted(groups)]
 
-    def build(self, groups: list[dict[str, Any]], fused: bool) -> torch.optim.AdamW:
-        """Make the optimizer; ``fused`` updates all parameters in one pass (not with fp16 gradient scaling)."""
-        return torch.optim.AdamW(
-            groups,
-            lr=self.learning_rate,
-            betas=self.betas,
-            eps=self.eps,
-            fused=fused,
-        )
+    def build(self, groups: list[dict[str, Any]], precision: str) -> torch.optim.AdamW:
+        """Make the optimizer; a fused update cannot wait for fp16's gradient scaler to unscale first."""
+        fused = self.fused and precision != "16-mixed"
+        return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, eps=self.eps, fused=fused)
