@@ -60,6 +60,7 @@ def test_files_were_found() -> None:
         "report",
         "serve",
         "stop",
+        "sweep",
         "train",
     ]
 

@@ -18,7 +18,7 @@ from lit_humor.data.batching import Collator, SplitTensors, WindowSampler
 from lit_humor.data.examples import Examples
 from lit_humor.data.report import data_report
 from lit_humor.data.sources.source import Source
-from lit_humor.data.splits import split_off
+from lit_humor.data.splits import split_off, take_fold
 from lit_humor.data.tokens import TokenStore, tokenize
 
 
@@ -38,6 +38,8 @@ class DataSettings:
         test_fraction: The same for the test split.
         split_seed: Seed of these splits.
         cache_dir: Where tokenized texts are kept.
+        folds: Divide the training rows into so many, and test on one of them in place of any test split; 0 does not.
+        fold: Which one, from 1.
         leaks: What texts that stand in two splits do: ``report`` tells, ``error`` refuses to train.
     """
 
@@ -52,6 +54,8 @@ class DataSettings:
     test_fraction: float
     split_seed: int
     cache_dir: str
+    folds: int = 0
+    fold: int = 1
     leaks: Literal["report", "error"] = "report"
 
 
@@ -103,6 +107,9 @@ class HumorDataModule(pl.LightningDataModule):
             return self.splits
         splits = self.source.load()
         if TRAIN in splits:
+            if self.settings.folds:
+                chosen = self.settings.folds, self.settings.fold, self.settings.split_seed
+                splits[TRAIN], splits[TEST] = take_fold(splits[TRAIN], *chosen)
             for name, fraction in ((TEST, self.settings.test_fraction), (VAL, self.settings.val_fraction)):
                 if name not in splits and fraction > 0:
                     splits[TRAIN], splits[name] = split_off(splits[TRAIN], fraction, self.settings.split_seed, name)

@@ -95,7 +95,7 @@ def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError |
         nonlocal is_composed
         is_composed = True
         try:
-            _check_files(cfg)
+            check_files(cfg)
             _find_runs(cfg)
             function(cfg)
         except UserError as error:
@@ -127,7 +127,7 @@ def _disk(error: OSError) -> UserError:
     return UserError(where, found=str(error.strerror), expected="room and permission to write", fix=fix)
 
 
-def _check_files(cfg: DictConfig) -> None:
+def check_files(cfg: DictConfig) -> None:
     """Answer a wrong path before the seconds that torch and lightning take to import."""
     from lit_humor.data.tables import find_reader
 

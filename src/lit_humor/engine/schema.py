@@ -171,6 +171,21 @@ class BenchConfig:
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
+@dataclass
+class SweepConfig:
+    """Everything of a plan of many runs, but for what each of them is made of."""
+
+    n: int = MISSING
+    each: str = MISSING
+    variants: dict[str, Any] = MISSING  # name: settings
+    after: dict[str, str] = MISSING
+    join_predictions: bool = False  # the test rows of all runs in one file
+    slots: int = MISSING
+    name: Optional[str] = None
+    dry_run: bool = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
 def register_schemas() -> None:
     """Make the types, and ``${root_dir:}``, known to Hydra."""
     OmegaConf.register_new_resolver("root_dir", lambda: str(ROOT_DIR), replace=True)
@@ -183,3 +198,4 @@ def register_schemas() -> None:
     store.store(name="report_schema", node=ReportConfig)
     store.store(name="audit_schema", node=AuditConfig)
     store.store(name="bench_schema", node=BenchConfig)
+    store.store(name="sweep_schema", node=SweepConfig)

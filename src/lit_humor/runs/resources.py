@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import socket
+import subprocess
 import time
 from typing import Any
 
@@ -57,3 +59,14 @@ def gpu_use() -> str:
     except pynvml.NVMLError:
         return "none"
     return "; ".join(found) or "none"
+
+
+def gpu_numbers() -> list[str]:
+    """The NVIDIA GPUs that may be used, as CUDA numbers them."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [number for number in visible.split(",") if number]
+    try:
+        told = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [str(number) for number, _ in enumerate(told.splitlines())]

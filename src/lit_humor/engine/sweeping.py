@@ -1,0 +1,174 @@
+"""Turns a plan into runs with names of their own, trains those that are not done, and says what came of them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+
+from lit_humor.core.errors import UserError
+from lit_humor.engine import screen
+from lit_humor.engine.cli import check_files, choice, compose
+from lit_humor.engine.rundir import ROOT_DIR, check_name, typed_command
+from lit_humor.reporting.summary import join_predictions, write_summary
+from lit_humor.runs import record
+from lit_humor.runs.plans import PlannedRun, expand
+from lit_humor.runs.queue import SKIPPED, Job, LocalQueue, is_done, split_machine
+from lit_humor.runs.resources import gpu_numbers
+
+_PLACES = ("paths", "run_id", "resume", "report")  # say where a run is, not what it is
+_NOWHERE = ("paths.root_dir=.", "paths.cache_dir=.", "paths.logs_dir=.")
+_TRAINER_PLACES = ("devices", "accelerator", "num_workers")
+_PARENT = "{parent}"  # in settings of a variant: the run folder of the one that it waits for
+_TAIL = 15  # lines shown of a run that failed
+
+
+def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
+    """Train every run of a plan that is not done, and write the summary.
+
+    Args:
+        cfg: Of ``sweep.py``.
+        typed: Settings of ``train.py``; of several values behind a comma each is taken in turn.
+
+    Raises:
+        UserError: The plan or a setting is wrong, or runs failed; the others are done by then.
+    """
+    _check(cfg, typed)
+    variants = {str(name): list(settings or ()) for name, settings in cfg.variants.items()}
+    planned = expand(variants, cfg.after, choices(typed), cfg.each, cfg.n)
+    placed = make_jobs(planned, Path(cfg.paths.logs_dir), cfg.paths.cache_dir)
+    jobs = list(dict.fromkeys(placed))
+    name = cfg.name or f"sweep-{choice('plan')}-{_hash([job.folder.name for job in placed])}"
+    folder = Path(cfg.paths.logs_dir) / name
+    if (folder / record.CONFIG).exists():
+        raise UserError(
+            "name", found=f"a run folder {folder}", expected="a new name, or that of a set", fix="set another"
+        )
+    screen.show(_plan_table(planned, placed))
+    if cfg.dry_run:
+        screen.show(*(shlex.join(job.command) for job in jobs))
+        return
+    record.write_json(folder / "sweep.json", {"command": typed_command(), "runs": [job.folder.name for job in jobs]})
+    queue = LocalQueue(split_machine(cfg.slots, gpu_numbers()), folder / "output", _notice)
+    queue.run(jobs)
+    done = [(run, job.folder) for run, job in zip(planned, placed, strict=True) if job.state == record.DONE]
+    if done:
+        table = write_summary(done, cfg.each, folder, f"Plan {choice('plan')}")
+        if cfg.join_predictions:
+            rows = join_predictions(done, folder / "predictions.parquet")
+            screen.show(f"Predictions of {rows} rows: {folder / 'predictions.parquet'}")
+        screen.show(screen.table(table.caption, table.columns, table.rows), table.note, f"Summary: {folder}")
+    _say_what_failed(queue, jobs)
+
+
+def choices(typed: Sequence[str]) -> dict[str, list[str]]:
+    """Every combination of values behind commas, by what tells it from the others."""
+    axes: list[list[tuple[str, str]]] = []
+    for override in OverridesParser.create().parse_overrides(list(typed)):
+        line = str(override.input_line)
+        if override.is_sweep_override():
+            key = override.get_key_element()
+            lines = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            axes.append([(one, one) for one in lines])
+        else:
+            axes.append([("", line)])
+    found = {}
+    for combination in itertools.product(*axes):
+        name = ", ".join(label for label, _ in combination if label)
+        found[name] = [line for _, line in combination]
+    return found
+
+
+def make_jobs(planned: Sequence[PlannedRun], logs_dir: Path, cache_dir: str) -> list[Job]:
+    """The job of each planned run: one for all that are the same, under a name that finds it again in any plan."""
+    jobs: dict[tuple[str, int], Job] = {}
+    by_id: dict[str, Job] = {}
+    for run in planned:
+        parent = jobs[run.after, run.repeat] if run.after is not None else None
+        overrides = [one.replace(_PARENT, str(parent.folder)) if parent else one for one in run.overrides]
+        cfg = compose("train", [*overrides, *_NOWHERE])
+        check_files(cfg)
+        experiment = next((one.split("=")[1] for one in overrides if one.startswith("experiment=")), "default")
+        run_id = f"{experiment}-{run.repeat}-{signature(cfg)}"
+        command = [sys.executable, str(ROOT_DIR / "src" / "lit_humor" / "train.py"), *overrides]
+        command += [f"run_id={run_id}", "resume=auto", f"paths.logs_dir={logs_dir}", f"paths.cache_dir={cache_dir}"]
+        job = Job(logs_dir / run_id, command, cost=float(cfg.trainer.max_epochs), after=parent)
+        jobs[run.variant, run.repeat] = by_id.setdefault(run_id, job)
+    return list(jobs.values())
+
+
+def signature(cfg: DictConfig) -> str:
+    """A hash of everything that decides what a training comes to."""
+    content: Any = OmegaConf.to_container(cfg, resolve=True)
+    for key in _PLACES:
+        content.pop(key, None)
+    for key in _TRAINER_PLACES:
+        content["trainer"].pop(key, None)
+    return _hash(content)
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def _check(cfg: DictConfig, typed: Sequence[str]) -> None:
+    for setting in typed:
+        key = setting.partition("=")[0]
+        if key in ("run_id", "resume", cfg.each):
+            raise UserError(
+                key, found=setting, expected="nothing: each run of a plan gets its own", fix=f"leave {key} away"
+            )
+    for key in ("n", "slots"):
+        if cfg[key] < 1:
+            raise UserError(key, found=str(cfg[key]), expected="at least 1", fix=f"set {key}=1")
+    if cfg.name:
+        check_name("name", cfg.name)
+    names = [str(name) for name in cfg.variants]
+    for child, parent in cfg.after.items():
+        if child not in names or parent not in names[: names.index(child)]:
+            raise UserError(
+                f"after.{child}",
+                found=str(parent),
+                expected="variants, the one to wait for before the one that waits",
+                fix="correct the plan",
+            )
+
+
+def _plan_table(planned: Sequence[PlannedRun], jobs: Sequence[Job]) -> Table:
+    rows = []
+    for run, job in zip(planned, jobs, strict=True):
+        waits = job.after.folder.name if job.after else ""
+        rows.append([job.folder.name, run.variant, f"{job.cost:g}", waits, "done" if is_done(job.folder) else "to do"])
+    return screen.table(f"Plan: {len(jobs)} runs", ("run", "variant", "epochs", "after", "state"), rows)
+
+
+def _notice(job: Job) -> None:
+    took = f", {job.seconds:.0f} s" if job.seconds else ""
+    screen.show(f"{time.strftime('%H:%M:%S')} {job.folder.name}: {job.state}{took}")
+
+
+def _say_what_failed(queue: LocalQueue, jobs: Sequence[Job]) -> None:
+    bad = [job for job in jobs if job.state == record.FAILED]
+    if not bad:
+        return
+    for job in bad:
+        tail = queue.output_of(job).read_text(errors="replace").splitlines()[-_TAIL:]
+        screen.show(f"\n{job.folder.name} failed:", *(f"  {line}" for line in tail))
+    skipped = [job.folder.name for job in jobs if job.state == SKIPPED]
+    told = f"; skipped behind them: {', '.join(skipped)}" if skipped else ""
+    raise UserError(
+        f"plan={choice('plan')}",
+        found=f"runs that failed: {', '.join(job.folder.name for job in bad)}{told}",
+        expected="all done",
+        fix="mend the cause and type the same command again; what is done stays",
+    )
