@@ -1,4 +1,4 @@
-"""Watch runs live: python src/lit_humor/monitor.py [run=<folder>] [logs=<folder>] [--once]."""
+"""Watch runs live: python src/lit_humor/monitor.py [run=<folder of a run or a plan>] [logs=<folder>] [--once]."""
 
 import sys
 import time
@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
-from lit_humor.runs.board import detail, overview
-from lit_humor.runs.watch import find_run, find_runs, look
+from lit_humor.runs import record
+from lit_humor.runs.board import detail, overview, plan
+from lit_humor.runs.watch import find_run, find_runs, find_set, look, sets_going
 
 ROOT = Path(__file__).resolve().parents[2]
 _LINES, _SECONDS = 12, 1.0
@@ -30,7 +31,7 @@ def main() -> None:
         else:
             sys.exit(f"Error: found {argument}, expected run=<folder>, logs=<folder> or --once. Fix: monitor.py --help")
     logs_dir = Path(settings["logs"])
-    folder = find_run(settings["run"], logs_dir) if settings["run"] else None
+    folder = find_run(settings["run"], logs_dir) or find_set(settings["run"], logs_dir) if settings["run"] else None
     if settings["run"] and folder is None:
         sys.exit(f"Error: run={settings['run']}: found no such run, expected a run folder. Fix: ls {logs_dir}")
     console = Console(highlight=False)
@@ -47,13 +48,16 @@ def main() -> None:
 
 
 def _frame(run: Path | None, logs_dir: Path) -> RenderableType:
-    """One run, or all of a folder with the one heard of last in full."""
+    """One run or one set of runs, or all of a folder with the one heard of last in full."""
+    if run is not None and (run / record.QUEUE).is_file():
+        return plan(run)
     if run is not None:
         return detail(look(run, _LINES))
     folders = find_runs(logs_dir)
     if not folders:
         return f"No runs in {logs_dir} yet."
-    return Group(overview([look(folder) for folder in folders[:_LINES]]), detail(look(folders[0], _LINES)))
+    sets = [plan(folder) for folder in sets_going(logs_dir)]
+    return Group(*sets, overview([look(folder) for folder in folders[:_LINES]]), detail(look(folders[0], _LINES)))
 
 
 if __name__ == "__main__":

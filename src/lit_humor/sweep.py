@@ -13,7 +13,9 @@ from lit_humor.engine.schema import SweepConfig
 def main() -> None:
     """Train every run of a plan that is not done yet, and write one table of all."""
     own = {field.name for field in dataclasses.fields(SweepConfig)} | {"plan", "hydra"}
-    typed = [one for one in sys.argv[1:] if not one.startswith("-") and re.split(r"[.=]", one)[0] not in own]
+    typed = [
+        one for one in sys.argv[1:] if not one.startswith("-") and re.split(r"[.=]", one.lstrip("+~"))[0] not in own
+    ]
     sys.argv[1:] = [one for one in sys.argv[1:] if one not in typed]
 
     @command("sweep")

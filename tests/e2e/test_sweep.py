@@ -1,6 +1,11 @@
+import csv
+import itertools
 import json
+import re
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.e2e.typed import typed, typed_here
@@ -45,6 +50,9 @@ def test_a_dry_run_shows_every_command_and_makes_nothing(tmp_path: Path) -> None
         (["plan=nothing"], "plan"),
         (["data=csv", "data.train_path=missing.csv"], "missing.csv"),
         (["optim.learning_rat=1"], "optim.learning_rat"),
+        (["plan=search", "+space={optim.lr: [1, 2]}"], "space.optim.lr: found no such setting"),
+        (["plan=search", "+space={optim.layer_decay: {low: 2, high: 1}}"], "space.optim.layer_decay: found"),
+        (["plan=search", "optim.layer_decay=1,0.9"], "plan=search: found values behind commas"),
         (["name=../x"], "name=../x: found a name with other characters"),
     ],
 )
@@ -54,3 +62,64 @@ def test_mistakes(tmp_path: Path, arguments: list[str], told: str) -> None:
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "logs").exists()
+
+
+def test_stages_name_the_run_that_they_start_from(tmp_path: Path) -> None:
+    done = typed_here("sweep", "plan=stages", "dry_run=true", *_arguments(tmp_path))
+    assert done.returncode == 0, done.stderr
+    first, second, third = (line for line in done.stdout.splitlines() if "train.py" in line)
+    assert "init_from" not in first
+    for parent, child in ((first, second), (second, third)):
+        name = re.search(r"run_id=(\S+)", parent)
+        assert name
+        assert f"{tmp_path / 'logs' / name[1]}" in re.search(r"init_from=\S+", child)[0]  # type: ignore[index]
+
+
+def _check_started_from(parent: Path, child: Path) -> None:
+    initial = json.loads((child / "environment.json").read_text())["initial_weights"]
+    assert initial["checkpoint"] == str(parent / "checkpoints" / "best.ckpt")
+    assert initial["sha256"] == (parent / "checkpoints" / "best.ckpt.sha256").read_text().split()[0]
+    assert (child / "config.yaml").stat().st_mtime > (parent / "result.json").stat().st_mtime
+
+
+def test_five_experiments_and_a_failure_among_them(tmp_path: Path) -> None:
+    arguments = (
+        "plan=five",
+        "slots=2",
+        "trainer.max_epochs=1",
+        "baseline=false",
+        "report=false",
+        *_arguments(tmp_path),
+    )
+    broken = "variants.exp3_stage1=['data.stages=3','data.difficulty=column']"  # of which the data have none
+    failed = typed("sweep", *arguments, broken, timeout=400)
+    assert failed.returncode == 1
+    assert failed.stdout.count(": failed") == failed.stdout.count(": skipped") == 1
+    assert "Error: plan=five: found runs that failed: default-1-" in failed.stderr
+    assert "skipped behind them: evaluation-1-" in failed.stderr
+    assert "data.difficulty=column: found no difficulty" in failed.stdout  # its last lines
+    done = typed("sweep", *arguments, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(": running") == 2  # the stage that was broken, and what waited for it
+    with (tmp_path / "logs" / "set" / "summary.csv").open() as file:
+        run_of = {row["variant"]: tmp_path / "logs" / row["run"] for row in csv.DictReader(file)}
+    assert len(run_of) == 10
+    said = {name: pq.read_table(run / "predictions" / "test.parquet").to_pydict() for name, run in run_of.items()}
+    _check_routed(said, run_of["exp3_routed"])
+    _check_cascade(said)
+    for stage in (1, 2):
+        _check_started_from(run_of[f"exp4_stage{stage}"], run_of[f"exp4_stage{stage + 1}"])
+
+
+def _check_routed(said: dict[str, dict[str, list[Any]]], folder: Path) -> None:
+    routed = said["exp3_routed"]
+    assert routed["id"] == [*itertools.chain(*(said[f"exp3_stage{stage}"]["id"] for stage in (1, 2, 3)))]
+    assert sorted(routed["id"]) == sorted(said["exp1_random"]["id"])
+    hits = [label == found for label, found in zip(routed["label"], routed["prediction"], strict=True)]
+    result = json.loads((folder / "result.json").read_text())["results"]["test"]
+    assert result["accuracy"] == pytest.approx(sum(hits) / len(hits))
+
+
+def _check_cascade(said: dict[str, dict[str, list[Any]]]) -> None:
+    for heard, text in zip(said["exp5_sequential"]["text"], said["exp1_random"]["text"], strict=True):
+        assert heard in (f"humor: {text}", f"not humor: {text}")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 EVENTS = {  # what: a function that is called just then
+    "pass": "lit_humor.engine.learner.Learner.row_losses",
     "batch": "lit_humor.callbacks.step_seeds.StepSeeds.on_train_batch_start",
     "stepped": "lit_humor.callbacks.heartbeat.Heartbeat.on_train_batch_end",
     "validation": "lit_humor.engine.learner.Learner.validation_step",
@@ -28,6 +29,7 @@ EVENTS = {  # what: a function that is called just then
     "row of a worker": "lit_humor.data.batching.Collator.__call__",
     "test": "lit_humor.engine.learner.Learner.test_step",
 }
+ACCIDENT_AT = "accident at "  # what a process prints then, with the time
 
 
 def meet(accident: dict[str, Any]) -> None:
@@ -61,8 +63,13 @@ def _find(path: str) -> tuple[Any, str]:
 
 
 def _act(action: str) -> None:
+    print(f"\n{ACCIDENT_AT}{time.time()}", flush=True)
     if action == "raise":
         raise RuntimeError("an accident")
+    if action == "out of memory":
+        import torch
+
+        raise torch.OutOfMemoryError("planted")
     os.kill(os.getpid(), getattr(signal, action))
     time.sleep(0.01)  # a handler runs between two instructions of Python
 

@@ -6,8 +6,10 @@ import csv
 import functools
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,13 @@ class Ended:
         code: Its exit code, or minus the signal that killed it.
         output: What it printed.
         left: Processes of it that are still there.
+        seconds: From the accident to the end; None without one.
     """
 
     code: int
     output: str
     left: list[int]
+    seconds: float | None = None
 
 
 def train(folder: Path, *arguments: str, accident: dict[str, Any] | None = None, timeout: float = 120) -> Ended:
@@ -51,7 +55,8 @@ def train_by_two(*arguments: str, accident: dict[str, Any] | None = None, timeou
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment, start_new_session=True,
     )  # fmt: skip
     output, _ = process.communicate(timeout=timeout)
-    return Ended(process.returncode, output, _of_session(process.pid))
+    met = re.findall(rf"^{child.ACCIDENT_AT}(\S+)$", output, re.MULTILINE)
+    return Ended(process.returncode, output, _of_session(process.pid), time.time() - float(met[0]) if met else None)
 
 
 def _of_session(session: int) -> list[int]:

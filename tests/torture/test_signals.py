@@ -13,7 +13,10 @@ PHASES = {"start": 1, "batch": 3, "validation": 2, "save": 30, "test": 1}
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
 ONE = [(name, phase) for name in SIGNALS for phase in PHASES]
 TWO = [(name, phase, rank) for name, phase in ONE for rank in (0, 1)]
-FAILURES = [("raise", "batch", 0), ("raise", "batch", 1), ("SIGKILL", "batch", 1)]
+FAILURES = [
+    *((action, event, rank) for action, event in (("raise", "batch"), ("out of memory", "pass")) for rank in (0, 1)),
+    ("SIGKILL", "batch", 1),
+]
 SHORT_TWO = [("SIGTERM", "batch", 1), ("SIGUSR1", "test", 0)]
 
 
@@ -97,9 +100,14 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("action", "event", "rank"), FAILURES if ROUNDS else FAILURES[-1:])
 def test_a_process_that_fails_ends_all(tmp_path: Path, action: str, event: str, rank: int) -> None:
     accident = {"event": event, "at": 3, "action": action, "rank": rank}
-    ended = train_by_two(*_arguments(tmp_path, "run"), accident=accident, timeout=60)
+    ended = train_by_two(*_arguments(tmp_path, "run"), accident=accident)
     assert ended.code != 0
     assert ended.left == []
+    assert ended.seconds is not None
+    assert ended.seconds < 30, ended.output
+    if action == "out of memory":
+        told = next(line for line in ended.output.splitlines() if line.startswith("Error: memory: found too little"))
+        assert "Fix: set trainer.max_tokens=" in told  # others would wait for passes that never come
 
 
 def test_a_loader_process_that_is_killed_ends_the_run(tmp_path: Path) -> None:

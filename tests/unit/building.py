@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from lit_humor.data.batching import Collator, SplitTensors, WindowSampler
-from lit_humor.data.datamodule import DataSettings, HumorDataModule
+from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.data.examples import Examples, Place
+from lit_humor.data.settings import DataSettings
 from lit_humor.data.tokens import TokenStore, load_tokenizer
 from lit_humor.engine.learner import Learner
 from lit_humor.metrics.classification import ClassificationMetrics
@@ -69,6 +70,7 @@ def make_datamodule(tiny_model: str, cache_dir: Path, **options: object) -> Humo
         "max_length": 64, "padding": "longest", "pad_to_multiple_of": 8, "length_grouped": True, "batch_size": 8,
         "eval_batch_size": 4, "num_workers": 0, "val_fraction": 0.1, "test_fraction": 0.1, "split_seed": 0,
         "cache_dir": str(cache_dir), "folds": 0, "fold": 1,
+        "order": "random", "difficulty": "length", "stages": 0, "stage": 1, "replay": 0.0, "route": False,
     }  # fmt: skip
     settings |= {name: options.pop(name) for name in list(options) if name in settings}
     return HumorDataModule(

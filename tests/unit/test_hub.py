@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.datamodule import DataSettings
+from lit_humor.data.settings import DataSettings
 from lit_humor.data.sources.hub import HubDataset
 from lit_humor.engine.cli import CONFIG_DIR
 from lit_humor.engine.schema import register_schemas

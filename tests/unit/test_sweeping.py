@@ -17,7 +17,8 @@ from lit_humor.engine.sweeping import choices, make_jobs, signature
 from lit_humor.reporting.summary import interval, join_predictions, paired_difference, write_summary
 from lit_humor.runs import record
 from lit_humor.runs.plans import PlannedRun, expand
-from lit_humor.runs.queue import SKIPPED, Job, LocalQueue, is_done, split_machine
+from lit_humor.runs.queue import Job, LocalQueue, split_machine
+from lit_humor.runs.watch import is_done
 
 # A run as far as a queue knows one: it takes a moment, writes how it ended, and saves when asked to stop.
 A_RUN = """
@@ -42,13 +43,14 @@ sys.exit(0 if state == "done" else 1)
 
 
 def _job(folder: Path, seconds: float = 0.3, state: str = "done", cost: float = 1.0, after: Job | None = None) -> Job:
-    return Job(folder, [sys.executable, "-c", A_RUN, str(folder), str(seconds), state], cost, after)
+    parents = [after] if after else []
+    return Job(folder, [sys.executable, "-c", A_RUN, str(folder), str(seconds), state], cost, parents)
 
 
 def _queue(folder: Path, slots: int = 1) -> tuple[LocalQueue, list[tuple[str, str]]]:
     seen: list[tuple[str, str]] = []
     noticed = lambda job: seen.append((job.folder.name, job.state))  # noqa: E731
-    return LocalQueue(split_machine(slots, []), folder / "output", noticed), seen
+    return LocalQueue(split_machine(slots, []), folder, noticed), seen
 
 
 def _time(job: Job, what: str) -> float:
@@ -59,9 +61,9 @@ def test_a_plan_is_every_variant_under_every_choice_for_every_repeat() -> None:
     runs = expand({"a": [], "b": ["x=1"]}, {"b": "a"}, {"": ["y=2"]}, "seed", 2)
     assert runs == [
         PlannedRun("a", 1, ("y=2", "seed=1")),
-        PlannedRun("b", 1, ("y=2", "seed=1", "x=1"), "a"),
+        PlannedRun("b", 1, ("y=2", "seed=1", "x=1"), ("a",)),
         PlannedRun("a", 2, ("y=2", "seed=2")),
-        PlannedRun("b", 2, ("y=2", "seed=2", "x=1"), "a"),
+        PlannedRun("b", 2, ("y=2", "seed=2", "x=1"), ("a",)),
     ]
 
 
@@ -126,11 +128,18 @@ def test_slots_run_side_by_side_and_never_more(tmp_path: Path) -> None:
 def test_a_failure_skips_its_children_only(tmp_path: Path) -> None:
     bad = _job(tmp_path / "bad", state="failed")
     child, grandchild = _job(tmp_path / "child", after=bad), _job(tmp_path / "grandchild")
-    grandchild.after = child
+    grandchild.after = [child, bad]
     other = _job(tmp_path / "other")
     queue, _ = _queue(tmp_path)
     queue.run([bad, child, grandchild, other])
-    assert [job.state for job in (bad, child, grandchild, other)] == [record.FAILED, SKIPPED, SKIPPED, record.DONE]
+    told = record.read_json(tmp_path / record.QUEUE)["jobs"]
+    assert [one["state"] for one in told] == [job.state for job in (bad, child, grandchild, other)]
+    assert [job.state for job in (bad, child, grandchild, other)] == [
+        record.FAILED,
+        record.SKIPPED,
+        record.SKIPPED,
+        record.DONE,
+    ]
     assert not child.folder.exists()
 
 
@@ -155,7 +164,7 @@ def test_ctrl_c_has_runs_save_and_leaves_none(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        LocalQueue(slots, tmp_path / "output", interrupt).run([job])
+        LocalQueue(slots, tmp_path, interrupt).run([job])
     assert job.state == record.INTERRUPTED
     assert record.read_json(job.folder / record.STATUS)["state"] == record.INTERRUPTED
 

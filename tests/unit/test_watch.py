@@ -119,6 +119,30 @@ def test_the_board_tells_what_the_folder_says(tmp_path: Path) -> None:
         assert part in told, part
 
 
+def _set(folder: Path, pid: int) -> Path:
+    states = {"first": record.RUNNING, "second": record.DONE, "third": record.SKIPPED}
+    jobs = [
+        {"folder": str(folder.parent / name), "state": state, "slot": 0, "seconds": 75.0 * (state == record.DONE)}
+        for name, state in states.items()
+    ]
+    record.write_json(folder / record.QUEUE, {"pid": pid, "host": socket.gethostname(), "slots": 2, "jobs": jobs})
+    return folder
+
+
+def test_a_set_of_runs_is_shown_while_it_goes(tmp_path: Path) -> None:
+    make_run(tmp_path / "first")
+    going = _set(tmp_path / "set", os.getpid())
+    for told in (_monitor(f"logs={tmp_path}", "--once").stdout, _monitor(f"run={going}", "--once").stdout):
+        assert "set: 1 of 3 done, 2 at a time" in told
+        lines = [line for line in told.splitlines() if any(name in line for name in ("first", "second", "third"))]
+        assert [name in line for name, line in zip(("first", "third", "second"), lines, strict=False)] == [True] * 3
+        assert "0.8123" in lines[0]
+        assert "1 min 15 s" in lines[2]
+    _set(tmp_path / "set", _dead_pid())
+    assert "of 3 done" not in _monitor(f"logs={tmp_path}", "--once").stdout
+    assert "of 3 done" in _monitor(f"logs={tmp_path}", "run=set", "--once").stdout
+
+
 def test_one_frame_shows_the_dead_and_needs_no_torch(tmp_path: Path) -> None:
     make_run(tmp_path / "dead", pid=_dead_pid())
     told = _monitor(f"logs={tmp_path}", "--once").stdout

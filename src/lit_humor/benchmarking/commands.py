@@ -42,8 +42,16 @@ def train(run_id: str, overrides: Sequence[str]) -> None:
     Raises:
         UserError: The training failed.
     """
-    done = subprocess.run(
-        train_command(run_id, overrides), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    run_apart(train_command(run_id, overrides), run_id)
+
+
+def run_apart(command: Sequence[str], name: str) -> str:
+    """Run a training in a process of its own; return what it printed.
+
+    Raises:
+        UserError: It failed.
+    """
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise UserError(run_id, found=done.stderr[-2000:], expected="a training that ends well", fix="see its log.txt")
+        raise UserError(name, found=done.stderr[-2000:], expected="a training that ends well", fix="see these lines")
+    return done.stdout

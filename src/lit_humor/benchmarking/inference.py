@@ -15,6 +15,7 @@ from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides
 from lit_humor.benchmarking.ladder import PLAIN
 from lit_humor.benchmarking.stepping import build, synchronise
+from lit_humor.core import markdown
 from lit_humor.core.batch import TRAIN
 from lit_humor.data.batching import WindowSampler
 
@@ -74,6 +75,6 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
     base = statistics.median(first["seconds"])
     rows = []
     for name, way in content["ways"].items():
-        pace = output.median_range([way["rows"] / value for value in way["seconds"]], 0)
+        pace = markdown.median_range([way["rows"] / value for value in way["seconds"]], 0)
         rows.append([name, way["precision"], pace, f"{base / statistics.median(way['seconds']):.2f}"])
-    return "\n".join(lines + output.table(["way", "precision", "rows/s", "x in order"], rows)) + "\n"
+    return "\n".join(lines + markdown.table(["way", "precision", "rows/s", "x in order"], rows)) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import shutil
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides
 from lit_humor.benchmarking.plots import bars
 from lit_humor.benchmarking.stepping import Setup, build, matmul_ceiling, synchronise
+from lit_humor.core import markdown
 from lit_humor.core.batch import TRAIN, Batch
 from lit_humor.core.errors import UserError
 from lit_humor.data.tokens import TokenStore
@@ -53,6 +55,7 @@ BEYOND = (
     ("without any dropout", ("model.network.attention_dropout=0", "model.network.dropout=0")),
     ("with embeddings frozen", ("model.network.embeddings=frozen",)),
     ("with gradient checkpointing", ("model.network.gradient_checkpointing=true",)),
+    ("with each layer compiled", ("trainer.compile=true",)),
 )
 PROFILES = {"one_liners": (15, 0.4), "tweets": (27, 0.5), "stories": (80, 0.5), "fixed": (128, 0.0)}  # median, spread
 
@@ -91,7 +94,10 @@ def run_ladder(cfg: DictConfig) -> dict[str, Any]:
     if cfg.profile != "own" and cfg.profile not in PROFILES:
         expected = f"one of own, {', '.join(PROFILES)}"
         raise UserError("profile", found=cfg.profile, expected=expected, fix="set profile=own")
-    rungs = dict(climb([*model_overrides(), *data_overrides(cfg)], look_at_machine()))
+    machine = look_at_machine()
+    rungs = dict(climb([*model_overrides(), *data_overrides(cfg)], machine))
+    if not (cfg.compiled and (machine.gpu_names or shutil.which("c++"))):
+        rungs = {name: overrides for name, overrides in rungs.items() if "trainer.compile=true" not in overrides}
     found = {name: Measured(name) for name in rungs}
     ceilings: dict[str, float] = {}
     screen.show(f"{len(rungs)} rungs x {cfg.repeats} repeats x {cfg.steps} optimizer steps, interleaved")
@@ -282,12 +288,12 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
     header = ["rung", "precision", "real tokens/s", "rows/s", "s / epoch", "x baseline", "x rung before", "padding"]
     rows = []
     for rung in content["rungs"]:
-        cells = [rung["name"], rung["precision"], output.median_range(rung["tokens_per_second"], 0)]
+        cells = [rung["name"], rung["precision"], markdown.median_range(rung["tokens_per_second"], 0)]
         cells += [f"{rung['rows_per_second']:.1f}", f"{rung['epoch_seconds']:.0f}"]
         cells += [f"{rung['ratio']:.2f}", f"{rung['ratio_before']:.2f}"]
         cells += [f"{rung['padding_waste']:.1%}", f"{rung['cores_busy']:.0%}", f"{rung['flop_utilisation']:.0%}"]
         rows.append([*cells, "" if rung["peak_memory_mib"] is None else f"{rung['peak_memory_mib']:.0f}"])
-    return "\n".join(lines + output.table([*header, "cores busy", "FLOP use", "peak MiB"], rows)) + "\n"
+    return "\n".join(lines + markdown.table([*header, "cores busy", "FLOP use", "peak MiB"], rows)) + "\n"
 
 
 def _title(cfg: DictConfig) -> str:

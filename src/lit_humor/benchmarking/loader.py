@@ -18,6 +18,7 @@ from rich.progress import track
 
 from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides
+from lit_humor.core import markdown
 from lit_humor.core.batch import TRAIN
 from lit_humor.engine import factory
 from lit_humor.engine.cli import compose
@@ -110,4 +111,4 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         per_row = [f"{run['seconds'][name] / run['rows'] * 1e6:.1f}" for name in _TIMES[:-1]]
         first = f"{run['seconds']['first_batch'] * 1e3:.0f}"
         rows.append([f"{run['rows']:,}", *per_row, first, f"{run['resident_mib']:.0f}", f"{run['peak_mib']:.0f}"])
-    return "\n".join(lines + output.table([*header, "resident MiB", "peak MiB"], rows)) + "\n"
+    return "\n".join(lines + markdown.table([*header, "resident MiB", "peak MiB"], rows)) + "\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,20 +74,3 @@ def publish(cfg: DictConfig, suite: str, content: Mapping[str, Any], markdown: s
     path = write(cfg, suite, content["machine"], content, markdown)
     screen.show(markdown, f"Written: {path}.md, {path}.json")
     return path
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
-
-
-def mean_sd(values: Sequence[float], digits: int) -> str:
-    """Mean ± standard deviation; the mean alone of one value."""
-    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{spread}"
-
-
-def median_range(values: Sequence[float], digits: int) -> str:
-    """Median (minimum - maximum)."""
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} - {max(values):.{digits}f})"

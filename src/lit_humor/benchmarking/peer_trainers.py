@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -35,6 +37,8 @@ PEERS = (*_HF, "pytorch", RAW)
 
 def train_peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Train with one peer, in a process that does nothing else; score the validation rows.
+
+    ``python -m lit_humor.benchmarking.peer_trainers NAME OVERRIDE...`` prints what it returns as its last line.
 
     Args:
         name: One of ``PEERS``.
@@ -176,3 +180,7 @@ def _score(model: Any, rows: Any, collator: Any) -> dict[str, float]:
 
 def _scores(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
     return {"f1": float(f1_score(labels, predictions)), "accuracy": float(accuracy_score(labels, predictions))}
+
+
+if __name__ == "__main__":
+    print(json.dumps(train_peer(sys.argv[1], sys.argv[2:])))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import shutil
 import statistics
+import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from omegaconf import DictConfig
 from rich.progress import track
 
 from lit_humor.benchmarking import output
-from lit_humor.benchmarking.commands import data_overrides, model_overrides, train
-from lit_humor.benchmarking.peer_trainers import PEERS, RAW, train_peer
+from lit_humor.benchmarking.commands import data_overrides, model_overrides, run_apart, train
+from lit_humor.benchmarking.peer_trainers import PEERS, RAW
 from lit_humor.benchmarking.plots import bars
+from lit_humor.core import markdown
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.engine import screen
 from lit_humor.runs import record
@@ -48,11 +49,7 @@ def run_peers(cfg: DictConfig) -> dict[str, Any]:
         whole = (f"trainer.max_epochs={epochs}", f"trainer.schedule_epochs={epochs}", *_TO_THE_END)
         overrides = [*model_overrides(), *data_overrides(cfg), f"seed={seed}", *whole]
         for name in names if repeat % 2 == 0 else reversed(names):  # a machine that slows down slows none alone
-            if name == OURS:
-                runs.append(_ours(cfg, overrides))
-                continue
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                runs.append(pool.submit(train_peer, name, overrides).result())
+            runs.append(_ours(cfg, overrides) if name == OURS else _peer(name, overrides))
     content = {
         **{**output.describe_here(), "epochs": epochs, "runs": runs, "ratios": _ratios(runs)},
         "overhead_ms_per_step": _overheads_ms(runs),
@@ -80,6 +77,12 @@ def _ours(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
         **{"f1": found["f1"], "accuracy": found["accuracy"], "precision": plan["precision"]},
         "peak_memory_mib": result["peak_memory_bytes"] / 2**20,
     }
+
+
+def _peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Train with a peer, in a process started as train.py is: the same steps took longer in a pool."""
+    printed = run_apart([sys.executable, "-m", "lit_humor.benchmarking.peer_trainers", name, *overrides], name)
+    return json.loads(printed.splitlines()[-1])
 
 
 def _seconds(runs: Sequence[Mapping[str, Any]], name: str) -> list[float]:
@@ -117,7 +120,7 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         "with rows of like length, and bf16 where the machine has it. hf_fixed_padding: hf_default with every row "
         "padded to 128. pytorch: a loop of twenty lines. These four without class weights, smoothing and layer decay.",
         "- raw_loop: the steps of train.py without Lightning, callbacks and logging; train.py takes "
-        f"{output.median_range(content['overhead_ms_per_step'], 2)} ms a step more.",
+        f"{markdown.median_range(content['overhead_ms_per_step'], 2)} ms a step more.",
         output.machine_line(content["machine"]),
         output.commit_line([content]),
         "",
@@ -139,10 +142,10 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         cells = [
             name,
             mine[0]["precision"],
-            output.median_range(seconds, 1),
+            markdown.median_range(seconds, 1),
             f"{statistics.median(seconds) / ours:.2f}",
         ]
         cells += [str(mine[0]["steps"])]
-        cells += [output.mean_sd([run[key] for run in mine], 3) for key in ("f1", "accuracy")]
+        cells += [markdown.mean_sd([run[key] for run in mine], 3) for key in ("f1", "accuracy")]
         rows.append([*cells, f"{statistics.median(run['peak_memory_mib'] for run in mine):.0f}"])
-    return "\n".join(lines + output.table(header, rows)) + "\n"
+    return "\n".join(lines + markdown.table(header, rows)) + "\n"

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides, train
+from lit_humor.core import markdown
 from lit_humor.core.errors import UserError
 from lit_humor.engine import screen
 from lit_humor.engine.cli import choice, compose
@@ -35,7 +36,7 @@ def run_recipes(cfg: DictConfig) -> None:
     runs: list[dict[str, Any]] = []
     for seed, experiment in todo:
         runs.append(_measure(cfg, experiment, seed))
-        text = markdown(cfg, runs)
+        text = _markdown(cfg, runs)
         output.write(cfg, "recipes", runs[0]["machine"], runs, text)  # after every run: nothing measured is lost
     screen.show(text)
 
@@ -100,7 +101,7 @@ def _check_same_run(folder: Path, wanted: DictConfig, commit: str) -> None:
             )
 
 
-def markdown(cfg: DictConfig, runs: Sequence[dict[str, Any]]) -> str:
+def _markdown(cfg: DictConfig, runs: Sequence[dict[str, Any]]) -> str:
     """The table with everything that is needed to measure it again."""
     first = runs[0]
     seeds = " ".join(str(seed) for seed in cfg.seeds)
@@ -123,8 +124,8 @@ def markdown(cfg: DictConfig, runs: Sequence[dict[str, Any]]) -> str:
     for experiment in cfg.experiments:
         rows = [run for run in runs if run["experiment"] == experiment]
         if rows:
-            cells = [output.mean_sd([run[metric] for run in rows], 3) for metric in METRICS]
-            cells += [output.mean_sd([run["epochs_to_best"] for run in rows], 1)]
+            cells = [markdown.mean_sd([run[metric] for run in rows], 3) for metric in METRICS]
+            cells += [markdown.mean_sd([run["epochs_to_best"] for run in rows], 1)]
             cells += [f"{statistics.median(second for run in rows for second in run['epoch_seconds']):.0f}"]
             cells += [
                 f"{statistics.median(run[key] for run in rows):.0f}"
@@ -133,4 +134,4 @@ def markdown(cfg: DictConfig, runs: Sequence[dict[str, Any]]) -> str:
             table_rows.append([experiment, str(len(rows)), *cells])
     baseline = [f"{first['baseline'][metric]:.3f}" for metric in METRICS]
     table_rows.append(["TF-IDF + logistic regression", "", *baseline, "", "", "", ""])
-    return "\n".join(lines + output.table(header, table_rows)) + "\n"
+    return "\n".join(lines + markdown.table(header, table_rows)) + "\n"

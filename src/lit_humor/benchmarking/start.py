@@ -15,6 +15,7 @@ from rich.progress import track
 
 from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides, train_command
+from lit_humor.core import markdown
 from lit_humor.core.errors import UserError
 from lit_humor.runs import record
 
@@ -76,5 +77,5 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
     rows = []
     for name, seconds in content["seconds"].items():
         middle = sorted(seconds)[len(seconds) // 2]
-        rows.append([name, output.median_range(seconds, 1), f"{middle / bare:.2f}"])
-    return "\n".join(lines + output.table(["what", "seconds", "x imports alone"], rows)) + "\n"
+        rows.append([name, markdown.median_range(seconds, 1), f"{middle / bare:.2f}"])
+    return "\n".join(lines + markdown.table(["what", "seconds", "x imports alone"], rows)) + "\n"

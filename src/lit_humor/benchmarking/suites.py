@@ -25,7 +25,8 @@ def run_quick(cfg: DictConfig) -> dict[str, Any]:
     """Short forms of ladder and peers; their ratios into ``quick.json``."""
     folder = Path(cfg.output) / "quick"
     repeats = min(cfg.repeats, _QUICK_REPEATS)
-    short = {"output": str(folder), "steps": _QUICK_STEPS, "repeats": repeats, "max_epochs": 1, "memory": False}
+    short = {"output": str(folder), "steps": _QUICK_STEPS, "repeats": repeats, "max_epochs": 1}
+    short |= {"memory": False, "compiled": False}
     for_ladder, for_peers = cfg.copy(), cfg.copy()
     for_ladder.update(short)
     for_peers.update({**short, "repeats": 1, "rows": cfg.rows or _QUICK_ROWS})

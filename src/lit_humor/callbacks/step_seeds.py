@@ -30,6 +30,11 @@ class StepSeeds(pl.Callback):
     ) -> None:
         """Seed."""
         seed = derive_seed(self.seed, "step", trainer.current_epoch, batch_idx, trainer.global_rank)
-        torch.manual_seed(seed)
+        # Not torch.manual_seed: while no GPU is in use it queues a call, with a traceback, for every kind there is.
+        torch.default_generator.manual_seed(seed)
+        if pl_module.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif pl_module.device.type == "mps":
+            torch.mps.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)

@@ -36,6 +36,8 @@ class WindowSampler(Sampler[list[int]]):
         seed: Seed of the run; None keeps the rows in order of length, longest first, for evaluation.
         length_grouped: Draw each window from rows of like length: pools of 100 windows are sorted, and the
             windows shuffled, so that the order stays random and padding is short.
+        fixed_order: [N] rows in the order of every epoch, in place of one that is drawn; then only rows of the same
+            window are grouped by length.
         rank: This process.
         world_size: Number of processes.
     """
@@ -48,12 +50,13 @@ class WindowSampler(Sampler[list[int]]):
         micro_batch_size: int,
         seed: int | None,
         length_grouped: bool = False,
+        fixed_order: np.ndarray | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.lengths = lengths
         self.window_size, self.micro_batch_size = window_size, micro_batch_size
-        self.seed, self.length_grouped = seed, length_grouped
+        self.seed, self.length_grouped, self.fixed_order = seed, length_grouped, fixed_order
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
         self.num_batches_to_skip = 0
@@ -82,6 +85,8 @@ class WindowSampler(Sampler[list[int]]):
 
     def windows(self) -> list[np.ndarray]:
         """The rows of each optimizer step of this epoch, the same for every process."""
+        if self.fixed_order is not None:
+            return self._cut(self.fixed_order)
         if self.seed is None:
             order = np.argsort(-self.lengths, kind="stable")
             return self._cut(order)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -16,47 +15,12 @@ from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.data.batching import Collator, SplitTensors, WindowSampler
 from lit_humor.data.examples import Examples
+from lit_humor.data.ordering import describe_curriculum, difficulty_of, take_stage, training_order
 from lit_humor.data.report import data_report
+from lit_humor.data.settings import DataSettings
 from lit_humor.data.sources.source import Source
 from lit_humor.data.splits import split_off, take_fold
 from lit_humor.data.tokens import TokenStore, tokenize
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSettings:
-    """How texts become batches, whatever source they come from.
-
-    Attributes:
-        max_length: Tokens of a row at most, special tokens included.
-        padding: ``longest`` row of the batch, or always ``max_length``.
-        pad_to_multiple_of: The width of a batch is rounded up to a multiple of this.
-        length_grouped: Draw batches from rows of like length.
-        batch_size: Rows of a batch on one device, as the recipe has it.
-        eval_batch_size: Rows of a batch in validation and test.
-        num_workers: Loader processes, as the recipe has it.
-        val_fraction: Share of the training rows split off where there is no validation split; 0 for none.
-        test_fraction: The same for the test split.
-        split_seed: Seed of these splits.
-        cache_dir: Where tokenized texts are kept.
-        folds: Divide the training rows into so many, and test on one of them in place of any test split; 0 does not.
-        fold: Which one, from 1.
-        leaks: What texts that stand in two splits do: ``report`` tells, ``error`` refuses to train.
-    """
-
-    max_length: int
-    padding: Literal["longest", "max_length"]
-    pad_to_multiple_of: int
-    length_grouped: bool
-    batch_size: int
-    eval_batch_size: int
-    num_workers: int
-    val_fraction: float
-    test_fraction: float
-    split_seed: int
-    cache_dir: str
-    folds: int = 0
-    fold: int = 1
-    leaks: Literal["report", "error"] = "report"
 
 
 class HumorDataModule(pl.LightningDataModule):
@@ -113,6 +77,8 @@ class HumorDataModule(pl.LightningDataModule):
             for name, fraction in ((TEST, self.settings.test_fraction), (VAL, self.settings.val_fraction)):
                 if name not in splits and fraction > 0:
                     splits[TRAIN], splits[name] = split_off(splits[TRAIN], fraction, self.settings.split_seed, name)
+            if self.settings.stages:
+                splits = take_stage(splits, self.settings)
         self.splits = {name: splits[name] for name in SPLITS if len(splits.get(name, ()))}
         self.slice_values = _slice_values(self.splits)
         return self.splits
@@ -190,18 +156,20 @@ class HumorDataModule(pl.LightningDataModule):
                 expected="every text in one split",
                 fix="python src/lit_humor/audit.py ... fix=<new folder> leaves them out, or set data.leaks=report",
             )
-        return found | {"fingerprint": self._fingerprint()}
+        return found | {"fingerprint": self._fingerprint(), "curriculum": describe_curriculum(self.settings)}
 
     def _fingerprint(self) -> str:
-        """A hash of every token and label in its place: a run that goes on must find the same."""
+        """A hash of every token and label in its place, and of an order by difficulty: a run goes on with the same."""
         digest = hashlib.sha256()
         for name, store in self.tokens.items():
             for array in (store.input_ids, store.offsets, self.splits[name].labels):
                 digest.update(np.ascontiguousarray(array).data)
+        if (order := self._fixed_order()) is not None:
+            digest.update(order.data)
         return digest.hexdigest()
 
     def train_dataloader(self) -> DataLoader:
-        """Training batches of this process, in an order drawn from (seed, epoch)."""
+        """Training batches of this process, in an order drawn from (seed, epoch), or by difficulty."""
         return self._loader(TRAIN, self._sampler(TRAIN, training=True))
 
     def val_dataloader(self) -> DataLoader:
@@ -233,12 +201,19 @@ class HumorDataModule(pl.LightningDataModule):
             micro_batch_size=self.micro_batch_size if training else rows,
             seed=self.seed if training else None,
             length_grouped=self.settings.length_grouped and training,
+            fixed_order=self._fixed_order() if training else None,
             rank=rank,
             world_size=world_size,
         )
         if training:  # the epoch too: loader processes ask for rows before the Trainer calls set_epoch
             sampler.epoch, sampler.num_batches_to_skip = self._resumed_at
         return sampler
+
+    def _fixed_order(self) -> np.ndarray | None:
+        if self.settings.order == "random":
+            return None
+        difficulty = difficulty_of(self.splits[TRAIN], self.settings)
+        return training_order(difficulty, self.settings.order == "hard_first", self.seed)
 
     def _loader(self, split: str, sampler: WindowSampler) -> DataLoader:
         collator = Collator(

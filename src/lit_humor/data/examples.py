@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,6 +30,7 @@ class Columns:
         text_pair_column: Column of a second text (a context); the model reads both as a pair.
         group_column: Rows with the same value here stay in one split.
         label_names: Class names in class order, the humorous one last; None takes 0/1 and its spellings.
+        difficulty_column: Column of numbers, higher for harder rows; see ``data.difficulty``.
     """
 
     text_column: str | None = None
@@ -36,6 +38,7 @@ class Columns:
     text_pair_column: str | None = None
     group_column: str | None = None
     label_names: list[str] | None = None
+    difficulty_column: str | None = None
 
 
 class Place(NamedTuple):
@@ -102,6 +105,7 @@ class Examples:
         class_names: Class names in class order.
         slices: Values of ``language``, ``genre``, ``part`` where the data has such a column; None where unknown.
         groups: Group of each row, or None.
+        difficulty: [N] float64, or None.
         origin: File or data set, for messages.
         places: File and line of each row.
     """
@@ -115,6 +119,7 @@ class Examples:
     text_pairs: list[str] | None = None
     slices: Mapping[str, list[str | None]] = field(default_factory=dict)
     groups: list[str] | None = None
+    difficulty: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -141,6 +146,7 @@ class Examples:
             text_pairs=None if self.text_pairs is None else pick(self.text_pairs),
             slices={name: pick(values) for name, values in self.slices.items()},
             groups=None if self.groups is None else pick(self.groups),
+            difficulty=None if self.difficulty is None else self.difficulty[np.asarray(rows, dtype=np.int64)],
         )
 
 
@@ -163,12 +169,19 @@ def build_examples(table: Table, columns: Columns, origin: str) -> Examples:
         pair = find_column(table, columns.text_pair_column, (), "data.text_pair_column", origin)
     if columns.group_column is not None:
         group = find_column(table, columns.group_column, (), "data.group_column", origin)
+    difficulty = None
+    if columns.difficulty_column is not None:
+        difficulty = find_column(table, columns.difficulty_column, (), "data.difficulty_column", origin)
     places = _places(table, origin)
     labels, problems = encode_labels(table[label], columns.label_names, places, label)
     pairs = None if pair is None else ["" if value is None else value for value in table[pair]]
     if pair is not None and pairs is not None:
         problems |= check_texts(pairs, places, pair, blank_is_fine=True)
     problems |= check_texts(table[text], places, text)
+    numbers = None
+    if difficulty is not None:
+        numbers, not_numbers = _to_numbers(table[difficulty], places, difficulty)
+        problems |= not_numbers
     readings = _READINGS.get()
     if problems and (readings is None or len(problems) == len(places)):
         raise problems[min(problems)]
@@ -185,12 +198,25 @@ def build_examples(table: Table, columns: Columns, origin: str) -> Examples:
         slices={name: [_known(value) for value in table[name]] for name in SLICE_COLUMNS if name in table},
         # A row without a group is a group of its own.
         groups=None if group is None else [_known(v) or str(p) for v, p in zip(table[group], places, strict=True)],
+        difficulty=numbers,
     )
     return examples.take(readings[origin].kept()) if readings is not None and problems else examples
 
 
 def _places(table: Table, origin: str) -> list[Place]:
     return [Place(*place) for place in zip(table.get(FILE, [origin] * len(table[LINE])), table[LINE], strict=True)]
+
+
+def _to_numbers(values: Sequence[Any], places: Sequence[Place], column: str) -> tuple[np.ndarray, dict[int, UserError]]:
+    """[N] float64, nan where a value is no finite number, and what is wrong with such rows."""
+    numbers, problems = np.full(len(values), np.nan), {}
+    for row, value in enumerate(values):
+        with contextlib.suppress(TypeError, ValueError):
+            numbers[row] = float(value)
+        if not np.isfinite(numbers[row]):
+            where, found = f"{places[row]}, column '{column}'", shorten(value)
+            problems[row] = UserError(where, found=found, expected="a number", fix="correct it or delete the row")
+    return numbers, problems
 
 
 def _known(value: Any) -> str | None:

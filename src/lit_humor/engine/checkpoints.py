@@ -70,7 +70,7 @@ def read_checkpoint(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
         raise UserError(f"checkpoint {path}", found="no such file", expected=expected, fix=fix)
     path = Path(path)
     known = _known_sums(path)
-    if known and _sum_of(path) not in known:
+    if known and sum_of(path) not in known:
         raise _damaged(path, f"other bytes than were written (see {sums_path(path).name})")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
@@ -124,7 +124,8 @@ def _known_sums(path: Path) -> list[str]:
         return []
 
 
-def _sum_of(path: Path) -> str:
+def sum_of(path: Path) -> str:
+    """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

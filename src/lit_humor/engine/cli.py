@@ -131,14 +131,14 @@ def check_files(cfg: DictConfig) -> None:
     """Answer a wrong path before the seconds that torch and lightning take to import."""
     from lit_humor.data.tables import find_reader
 
-    for key in ("data.train_path", "data.val_path", "data.test_path"):
+    for key in ("data.train_path", "data.val_path", "data.test_path", "data.difficulty_path"):
         if path := OmegaConf.select(cfg, key):
             find_reader(Path(str(path)))
 
 
 def _find_runs(cfg: DictConfig) -> None:
     """Put a run's folder in the place of its id."""
-    for key in ("run", "resume"):
+    for key in ("run", "resume", "init_from"):
         if (name := cfg.get(key)) and name != "auto":
             cfg[key] = str(find_run(str(name), Path(cfg.paths.logs_dir)) or name)
     if isinstance(cfg.get("runs"), ListConfig):

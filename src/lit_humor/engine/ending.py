@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +14,6 @@ from lit_humor.engine.cli import INTERRUPTED
 from lit_humor.engine.rundir import is_main_process
 from lit_humor.runs import record
 
-_PR_SET_PDEATHSIG = 1
 _PARTING_SECONDS = 5.0
 
 
@@ -48,9 +45,3 @@ def set_state(run_dir: Path, state: str) -> None:
     status = run_dir / record.STATUS
     if is_main_process() and status.is_file():
         record.write_json(status, record.read_json(status) | {"state": state, "heartbeat": time.time()})
-
-
-def end_with_parent() -> None:
-    """Have a process that DDP started end when the one that started it is gone, however that went."""
-    if not is_main_process() and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -3,34 +3,51 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
 from lit_humor.callbacks.predictions import PredictionWriter
 from lit_humor.callbacks.progress import EpochProgress
 from lit_humor.core.batch import TEST, VAL
 from lit_humor.core.errors import UserError
-from lit_humor.data.datamodule import DataSettings
 from lit_humor.data.examples import Columns
+from lit_humor.data.settings import DataSettings
 from lit_humor.engine import screen
 from lit_humor.engine.cli import typed_overrides
 from lit_humor.engine.factory import TrainedRun, load_run
 from lit_humor.engine.rundir import open_run_dir
 from lit_humor.engine.training import quiet_libraries, score
-from lit_humor.metrics.classification import DEFINITIONS
+from lit_humor.metrics.classification import DEFINITIONS, measure
+from lit_humor.reporting.evidence import read_predictions
 from lit_humor.runs import record
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Load a run, score one split on one device, write result and predictions, show them."""
+    """Load a run, score one split on one device, write result and predictions, show them.
+
+    Of several passes each reads what the one before answered, in front of every text.
+
+    Raises:
+        UserError: There is no such run, checkpoint or split.
+    """
     quiet_libraries()
+    if cfg.runs:
+        _take_together(cfg)
+        return
+    if cfg.passes < 1:
+        raise UserError("passes", found=str(cfg.passes), expected="at least 1", fix="set passes=1")
     run = load_run(_run_folder(cfg), cfg.ckpt, _other_data(cfg))
     split = _choose_split(run, cfg.split)
     origin = run.datamodule.splits[split].origin
-    folder = Path(cfg.output or run.folder / "eval" / f"{'own' if cfg.data is None else _file_name(origin)}-{split}")
+    name = f"{'own' if cfg.data is None else _file_name(origin)}-{split}{f'-{cfg.passes}-passes' * (cfg.passes > 1)}"
+    folder = Path(cfg.output or run.folder / "eval" / name)
     trainer = pl.Trainer(
         devices=1,  # several would count the rows right as well, but nothing here takes long enough to need them
         precision=run.precision,  # type: ignore[arg-type]
@@ -39,16 +56,54 @@ def evaluate(cfg: DictConfig) -> None:
         enable_model_summary=False,
     )
     results = score(trainer, run.learner, run.datamodule, split, checkpoint=None)
-    record.write_json(
-        folder / record.RESULT,
-        {
-            "results": {split: results},
-            "origin": origin,
-            "definitions": DEFINITIONS,
-            "checkpoint": cfg.ckpt or "best",
-        },
-    )
+    texts = run.datamodule.splits[split].texts
+    for _ in range(cfg.passes - 1):
+        _put_answers_in_front(run, split, texts, folder)
+        results = score(trainer, run.learner, run.datamodule, split, checkpoint=None)
+    _write(folder, split, results, origin, cfg.ckpt or "best")
+
+
+def _write(folder: Path, split: str, results: dict[str, Any], origin: str, checkpoint: str) -> None:
+    content = {"results": {split: results}, "origin": origin, "definitions": DEFINITIONS, "checkpoint": checkpoint}
+    record.write_json(folder / record.RESULT, content)
     screen.show(*screen.result_tables(f"{split} ({origin})", results, None), f"Result and predictions: {folder}")
+
+
+def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], folder: Path) -> None:
+    answers = pq.read_table(_predictions(folder, split))["prediction"].to_pylist()
+    heard = [f"{answer}: {text}" for answer, text in zip(answers, texts, strict=True)]
+    run.datamodule.splits[split] = replace(run.datamodule.splits[split], texts=heard)
+    del run.datamodule.tokens[split]
+    run.datamodule.setup()
+
+
+def _take_together(cfg: DictConfig) -> None:
+    """Score what several models predicted, each of other rows, as the predictions of one."""
+    folders = [Path(one) for one in cfg.runs]
+    split = cfg.split or (TEST if _predictions(folders[0], TEST).is_file() else VAL)
+    missing = [one for one in folders if not _predictions(one, split).is_file()]
+    if missing or not cfg.output:
+        raise UserError(
+            "runs" if missing else "output",
+            found=f"no predictions of split '{split}' in {missing[0]}" if missing else "nothing",
+            expected="runs that are done" if missing else "a folder for what all say together",
+            fix="train them to the end" if missing else "set output=logs/<name>",
+        )
+    table = pa.concat_tables([pq.read_table(_predictions(one, split)) for one in folders], promote_options="default")
+    ids = table["id"].to_pylist()
+    if len(set(ids)) < len(ids):
+        expected, fix = "every row answered by one model", "train them with data.stages and data.route=true"
+        raise UserError("runs", found="rows that several of them answered", expected=expected, fix=fix)
+    folder = Path(cfg.output)
+    with record.replacing(_predictions(folder, split)) as unfinished:
+        pq.write_table(table, unfinished)
+    found = read_predictions(_predictions(folder, split))
+    results = measure(found.class_names, found.labels, found.probabilities)
+    _write(folder, split, results, " + ".join(one.name for one in folders), "best")
+
+
+def _predictions(folder: Path, split: str) -> Path:
+    return folder / record.PREDICTIONS / f"{split}.parquet"
 
 
 def _other_data(cfg: DictConfig) -> DictConfig | None:

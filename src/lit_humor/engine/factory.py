@@ -14,14 +14,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.core.errors import UserError
 from lit_humor.core.seeds import derive_seed
-from lit_humor.data.datamodule import DataSettings, HumorDataModule
+from lit_humor.data.datamodule import HumorDataModule
+from lit_humor.data.settings import DataSettings
 from lit_humor.data.tokens import load_tokenizer
-from lit_humor.engine.checkpoints import SafeCheckpointIO, read_checkpoint
+from lit_humor.engine.checkpoints import SafeCheckpointIO
 from lit_humor.engine.hardware import ANYWHERE, Machine, Plan, make_plan
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.loggers import check_trackers, open_trackers
 from lit_humor.engine.rundir import open_run_dir
 from lit_humor.engine.validate import check_config
+from lit_humor.engine.weights import load_weights
 from lit_humor.metrics.classification import SCALARS, ClassificationMetrics
 from lit_humor.models.encoder import load_config, max_positions
 from lit_humor.runs import record
@@ -86,7 +88,15 @@ def validate(cfg: DictConfig) -> None:
 
 def pin_paths(cfg: DictConfig) -> None:
     """Make the paths of data and model absolute: the run then loads from any folder."""
-    for key in ("data.train_path", "data.val_path", "data.test_path", "data.name", "model.pretrained"):
+    for key in (
+        "data.train_path",
+        "data.val_path",
+        "data.test_path",
+        "data.name",
+        "data.difficulty_path",
+        "model.pretrained",
+        "init_from",
+    ):
         value = OmegaConf.select(cfg, key)
         if isinstance(value, str) and Path(value).exists():
             OmegaConf.update(cfg, key, os.path.abspath(value))
@@ -262,7 +272,7 @@ def load_learner(
     learner = build_learner(
         cfg, str(path / record.BACKBONE), datamodule, class_names=names, plan=None, attention=attention
     )
-    _load_weights(learner, Path(checkpoint) if checkpoint else path / record.CHECKPOINTS / record.BEST)
+    load_weights(learner, Path(checkpoint) if checkpoint else path / record.CHECKPOINTS / record.BEST)
     return learner.eval(), plan["precision"]
 
 
@@ -274,16 +284,3 @@ def _check_classes(datamodule: HumorDataModule, class_names: tuple[str, ...]) ->
             expected=f"{list(class_names)}, those of the model",
             fix=f"set 'data.label_names=[{','.join(class_names)}]'",
         )
-
-
-def _load_weights(learner: Learner, checkpoint: Path) -> None:
-    state = read_checkpoint(checkpoint)["state_dict"]
-    try:
-        learner.load_state_dict(state)
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"ckpt={checkpoint}",
-            found=f"weights that do not fit the run's model ({str(error).splitlines()[0]})",
-            expected="a checkpoint of this run",
-            fix="name the run folder that the checkpoint came from: run=<folder>",
-        ) from None

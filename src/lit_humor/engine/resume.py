@@ -16,6 +16,7 @@ from lit_humor.engine.checkpoints import newest_valid, read_checkpoint
 from lit_humor.engine.cli import typed_overrides
 from lit_humor.engine.rundir import check_name, hold, is_main_process, open_run_dir
 from lit_humor.runs import record
+from lit_humor.runs.watch import is_done
 
 AUTO = "auto"
 _HALF_RATE = "-half-rate"
@@ -62,7 +63,7 @@ def find_resumed(cfg: DictConfig) -> Resumed | None:
         return Resumed(folder, named, _as_planned(saved, folder))
     folder, saved = _open(cfg.resume)
     hold(folder)
-    if _is_done(folder):
+    if is_done(folder):
         raise UserError(
             f"resume={cfg.resume}",
             found="a run that is done",
@@ -108,7 +109,7 @@ def _of_run_id(cfg: DictConfig) -> Resumed | None:
         return None
     folder, saved = _open(str(folder))
     _check_same_settings(cfg, saved, folder)
-    return Resumed(folder, checkpoint, _as_planned(saved, folder), is_done=_is_done(folder))
+    return Resumed(folder, checkpoint, _as_planned(saved, folder), is_done=is_done(folder))
 
 
 def at_half_rate(cfg: DictConfig) -> dict[str, Any]:
@@ -209,11 +210,6 @@ def _place(key: str, text: str, planned: Any) -> Any:
     if text != "auto" and not (text.isdigit() and int(text) >= least):
         raise UserError(key, found=text, expected=f"a whole number from {least}, or auto", fix=f"set {key}={planned}")
     return planned if text == "auto" else int(text)
-
-
-def _is_done(folder: Path) -> bool:
-    told = (folder / record.RESULT, folder / record.STATUS)
-    return all(path.is_file() for path in told) and record.read_json(told[1])["state"] == record.DONE
 
 
 def check_same_data(folder: Path, report: Mapping[str, Any]) -> None:

@@ -197,12 +197,13 @@ def open_run_dir(folder: str) -> tuple[Path, DictConfig]:
     return path, cfg
 
 
-def write_start(folder: Path, cfg: DictConfig, plan: Mapping[str, Any]) -> None:
-    """Write ``config.yaml`` and ``environment.json``; a run that goes on keeps the command that began it."""
-    found = describe_environment() | {"plan": dict(plan)}
+def write_start(folder: Path, cfg: DictConfig, plan: Mapping[str, Any], initial: Mapping[str, str]) -> None:
+    """Write ``config.yaml`` and ``environment.json``; a run that goes on keeps what it began with."""
+    found = describe_environment() | {"plan": dict(plan), "initial_weights": dict(initial)}
     if (folder / record.ENVIRONMENT).is_file():
         before = record.read_json(folder / record.ENVIRONMENT)
-        found |= {"command": before["command"], "resumed_by": [*before.get("resumed_by", []), found["command"]]}
+        found["resumed_by"] = [*before.get("resumed_by", []), found["command"]]
+        found |= {name: before[name] for name in ("command", "initial_weights") if name in before}
     record.write_json(folder / record.ENVIRONMENT, found)
     record.write_text(
         folder / record.CONFIG, OmegaConf.to_yaml(OmegaConf.create(written_config(cfg)))

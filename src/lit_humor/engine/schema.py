@@ -62,6 +62,7 @@ class TrainConfig:
     seed: int = MISSING
     run_id: Optional[str] = None
     resume: Optional[str] = None
+    init_from: Optional[str] = None
     recover: bool = False
     baseline: bool = True
     report: bool = True
@@ -80,8 +81,10 @@ class EvalConfig:
     """Everything of an evaluation."""
 
     run: Optional[str] = None
+    runs: Optional[list[str]] = None
     ckpt: Optional[str] = None
     split: Optional[str] = None
+    passes: int = MISSING
     output: Optional[str] = None
     seed: int = MISSING
     data: Optional[dict[str, Any]] = None
@@ -160,6 +163,7 @@ class BenchConfig:
     repeats: int = MISSING
     steps: int = MISSING
     rows: Optional[int] = None
+    compiled: bool = MISSING
     memory: bool = MISSING
     sizes: list[int] = MISSING
     train_path: Optional[str] = None
@@ -176,9 +180,10 @@ class SweepConfig:
     """Everything of a plan of many runs, but for what each of them is made of."""
 
     n: int = MISSING
-    each: str = MISSING
-    variants: dict[str, Any] = MISSING  # name: settings
-    after: dict[str, str] = MISSING
+    each: Optional[str] = None
+    variants: dict[str, Any] = field(default_factory=dict)  # name: settings
+    space: dict[str, Any] = field(default_factory=dict)  # key: values, or a range
+    after: dict[str, Any] = field(default_factory=dict)  # name: one name, or several
     join_predictions: bool = False  # the test rows of all runs in one file
     slots: int = MISSING
     name: Optional[str] = None

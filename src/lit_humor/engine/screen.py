@@ -87,6 +87,8 @@ def data_tables(report: Mapping[str, Any]) -> list[RenderableType]:
         rows.append((name, split["rows"], classes, lengths, split["truncated"], split["duplicates"]))
     columns = ("split", "rows", "classes", "tokens p50 / p90 / p99 / max", "truncated", "duplicates")
     shown: list[RenderableType] = [table("Data", columns, rows)]
+    if report.get("curriculum"):
+        shown.append(f"Training rows: {report['curriculum']}")
     first = next(iter(report["splits"].values()))
     for name, counts in first["slices"].items():
         shown.append(f"{name} ({next(iter(report['splits']))}): " + ", ".join(f"{k} {v}" for k, v in counts.items()))

@@ -139,9 +139,10 @@ class SteppingModule(pl.LightningModule):
 
     def clip_gradients_to(self, most: float | None) -> Tensor:
         """Scale the whole gradient to a norm of at most ``most``; return the norm it had."""
-        norm = nn.utils.get_total_norm([p.grad for p in self.parameters() if p.grad is not None])
+        parameters = list(self.parameters())
+        norm = nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
         if most:
-            nn.utils.clip_grads_with_norm_(self.parameters(), most, norm)
+            nn.utils.clip_grads_with_norm_(parameters, most, norm)
         return norm
 
     def guarded(self, check: Callable[[], None]) -> None:

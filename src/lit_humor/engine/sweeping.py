@@ -20,17 +20,19 @@ from lit_humor.core.errors import UserError
 from lit_humor.engine import screen
 from lit_humor.engine.cli import check_files, choice, compose
 from lit_humor.engine.rundir import ROOT_DIR, check_name, typed_command
-from lit_humor.reporting.summary import join_predictions, write_summary
+from lit_humor.engine.searching import Search, check_range, describe_range, rows_of
+from lit_humor.reporting.summary import join_predictions, write_summary, write_trials
 from lit_humor.runs import record
-from lit_humor.runs.plans import PlannedRun, expand
-from lit_humor.runs.queue import SKIPPED, Job, LocalQueue, is_done, split_machine
+from lit_humor.runs.plans import PlannedRun, expand, parents_of
+from lit_humor.runs.queue import Job, LocalQueue, split_machine
 from lit_humor.runs.resources import gpu_numbers
+from lit_humor.runs.watch import is_done
 
 _PLACES = ("paths", "run_id", "resume", "report")  # say where a run is, not what it is
 _NOWHERE = ("paths.root_dir=.", "paths.cache_dir=.", "paths.logs_dir=.")
 _TRAINER_PLACES = ("devices", "accelerator", "num_workers")
-_PARENT = "{parent}"  # in settings of a variant: the run folder of the one that it waits for
-_TAIL = 15  # lines shown of a run that failed
+_PARENT = "{parent}"  # in settings of a variant: the run folder of what it waits for, of several with commas
+_TAIL, _SHOWN = 15, 3  # lines shown of a run that failed, and of how many
 
 
 def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
@@ -44,22 +46,22 @@ def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
         UserError: The plan or a setting is wrong, or runs failed; the others are done by then.
     """
     _check(cfg, typed)
+    if cfg.space:
+        _search(cfg, typed)
+        return
     variants = {str(name): list(settings or ()) for name, settings in cfg.variants.items()}
     planned = expand(variants, cfg.after, choices(typed), cfg.each, cfg.n)
     placed = make_jobs(planned, Path(cfg.paths.logs_dir), cfg.paths.cache_dir)
     jobs = list(dict.fromkeys(placed))
     name = cfg.name or f"sweep-{choice('plan')}-{_hash([job.folder.name for job in placed])}"
     folder = Path(cfg.paths.logs_dir) / name
-    if (folder / record.CONFIG).exists():
-        raise UserError(
-            "name", found=f"a run folder {folder}", expected="a new name, or that of a set", fix="set another"
-        )
+    _check_is_no_run(folder)
     screen.show(_plan_table(planned, placed))
     if cfg.dry_run:
         screen.show(*(shlex.join(job.command) for job in jobs))
         return
     record.write_json(folder / "sweep.json", {"command": typed_command(), "runs": [job.folder.name for job in jobs]})
-    queue = LocalQueue(split_machine(cfg.slots, gpu_numbers()), folder / "output", _notice)
+    queue = LocalQueue(split_machine(cfg.slots, gpu_numbers()), folder, _notice)
     queue.run(jobs)
     done = [(run, job.folder) for run, job in zip(planned, placed, strict=True) if job.state == record.DONE]
     if done:
@@ -69,6 +71,44 @@ def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
             screen.show(f"Predictions of {rows} rows: {folder / 'predictions.parquet'}")
         screen.show(screen.table(table.caption, table.columns, table.rows), table.note, f"Summary: {folder}")
     _say_what_failed(queue, jobs)
+
+
+def _search(cfg: DictConfig, typed: Sequence[str]) -> None:
+    """Train trial after trial, each with settings that those before it speak for, and write what came of them."""
+    combinations = choices(typed)
+    if len(combinations) > 1:
+        expected = "ranges in the plan's space"
+        raise UserError("plan=search", found="values behind commas", expected=expected, fix="take the commas away")
+    space: Any = OmegaConf.to_container(cfg.space)
+    logs_dir, jobs = Path(cfg.paths.logs_dir), list[Job]()
+    folder = logs_dir / (cfg.name or f"sweep-search-{_hash([*typed, space])}")
+    _check_is_no_run(folder)
+    ranges = {key: check_range(key, values) for key, values in space.items()}
+    default = compose("train", typed)
+    for key in ranges:
+        if OmegaConf.select(default, key) is None:
+            expected, fix = "a key of train.py", "python src/lit_humor/train.py --cfg job lists them"
+            raise UserError(f"space.{key}", found="no such setting", expected=expected, fix=fix)
+    screen.show(f"Search: {cfg.n} trials", *(f"  {key}: {describe_range(values)}" for key, values in ranges.items()))
+    if cfg.dry_run:
+        return
+
+    def make_job(settings: list[str]) -> Job:
+        return make_jobs([PlannedRun("", 1, (*typed, *settings))], logs_dir, cfg.paths.cache_dir)[0]
+
+    search = Search(folder, ranges, typed, cfg.n, make_job)
+    queue = LocalQueue(split_machine(cfg.slots, gpu_numbers()), folder, _notice)
+    queue.run(jobs, lambda: search.look_after(jobs, cfg.slots))
+    if rows := rows_of(search, logs_dir):
+        table = write_trials(rows, search.has_recipe, folder, "Search")
+        screen.show(screen.table(table.caption, table.columns, table.rows), table.note, f"Summary: {folder}")
+    _say_what_failed(queue, jobs)
+
+
+def _check_is_no_run(folder: Path) -> None:
+    if (folder / record.CONFIG).exists():
+        expected = "a new name, or that of a set"
+        raise UserError("name", found=f"a run folder {folder}", expected=expected, fix="set another")
 
 
 def choices(typed: Sequence[str]) -> dict[str, list[str]]:
@@ -94,17 +134,31 @@ def make_jobs(planned: Sequence[PlannedRun], logs_dir: Path, cache_dir: str) -> 
     jobs: dict[tuple[str, int], Job] = {}
     by_id: dict[str, Job] = {}
     for run in planned:
-        parent = jobs[run.after, run.repeat] if run.after is not None else None
-        overrides = [one.replace(_PARENT, str(parent.folder)) if parent else one for one in run.overrides]
-        cfg = compose("train", [*overrides, *_NOWHERE])
-        check_files(cfg)
-        experiment = next((one.split("=")[1] for one in overrides if one.startswith("experiment=")), "default")
-        run_id = f"{experiment}-{run.repeat}-{signature(cfg)}"
-        command = [sys.executable, str(ROOT_DIR / "src" / "lit_humor" / "train.py"), *overrides]
-        command += [f"run_id={run_id}", "resume=auto", f"paths.logs_dir={logs_dir}", f"paths.cache_dir={cache_dir}"]
-        job = Job(logs_dir / run_id, command, cost=float(cfg.trainer.max_epochs), after=parent)
+        parents = [jobs[parent, run.repeat] for parent in run.after]
+        named, overrides = (
+            [one.replace(_PARENT, ",".join(_quoted(place) for place in places)) for one in run.overrides]
+            for places in ([job.folder.name for job in parents], [str(job.folder) for job in parents])
+        )
+        command = [sys.executable, str(ROOT_DIR / "src" / "lit_humor" / f"{run.command}.py"), *overrides]
+        if run.command == "train":
+            cfg = compose("train", [*named, *_NOWHERE])  # the same wherever the runs lie
+            check_files(cfg)
+            experiment = next((one.split("=")[1] for one in overrides if one.startswith("experiment=")), "default")
+            run_id, cost = f"{experiment}-{run.repeat}-{signature(cfg)}", float(cfg.trainer.max_epochs)
+            command += [f"run_id={run_id}", "resume=auto", f"paths.logs_dir={logs_dir}", f"paths.cache_dir={cache_dir}"]
+        else:
+            compose("eval", named)
+            run_id, cost = f"evaluation-{run.repeat}-{_hash(named)}", 0.0
+            command += [f"output={_quoted(str(logs_dir / run_id))}"]
+        job = Job(logs_dir / run_id, command, cost, parents)
         jobs[run.variant, run.repeat] = by_id.setdefault(run_id, job)
     return list(jobs.values())
+
+
+def _quoted(path: str) -> str:
+    """A path as Hydra reads it whatever is in it."""
+    escaped = path.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def signature(cfg: DictConfig) -> str:
@@ -134,12 +188,13 @@ def _check(cfg: DictConfig, typed: Sequence[str]) -> None:
     if cfg.name:
         check_name("name", cfg.name)
     names = [str(name) for name in cfg.variants]
-    for child, parent in cfg.after.items():
-        if child not in names or parent not in names[: names.index(child)]:
+    for child in cfg.after:
+        parents = parents_of(child, cfg.after)
+        if child not in names or not set(parents) <= set(names[: names.index(child)]):
             raise UserError(
                 f"after.{child}",
-                found=str(parent),
-                expected="variants, the one to wait for before the one that waits",
+                found=", ".join(parents),
+                expected="variants, what to wait for before what waits",
                 fix="correct the plan",
             )
 
@@ -147,7 +202,7 @@ def _check(cfg: DictConfig, typed: Sequence[str]) -> None:
 def _plan_table(planned: Sequence[PlannedRun], jobs: Sequence[Job]) -> Table:
     rows = []
     for run, job in zip(planned, jobs, strict=True):
-        waits = job.after.folder.name if job.after else ""
+        waits = ", ".join(one.folder.name for one in job.after)
         rows.append([job.folder.name, run.variant, f"{job.cost:g}", waits, "done" if is_done(job.folder) else "to do"])
     return screen.table(f"Plan: {len(jobs)} runs", ("run", "variant", "epochs", "after", "state"), rows)
 
@@ -161,10 +216,12 @@ def _say_what_failed(queue: LocalQueue, jobs: Sequence[Job]) -> None:
     bad = [job for job in jobs if job.state == record.FAILED]
     if not bad:
         return
-    for job in bad:
+    for job in bad[:_SHOWN]:
         tail = queue.output_of(job).read_text(errors="replace").splitlines()[-_TAIL:]
         screen.show(f"\n{job.folder.name} failed:", *(f"  {line}" for line in tail))
-    skipped = [job.folder.name for job in jobs if job.state == SKIPPED]
+    if len(bad) > _SHOWN:
+        screen.show(f"\nand {len(bad) - _SHOWN} more: {queue.output_dir}")
+    skipped = [job.folder.name for job in jobs if job.state == record.SKIPPED]
     told = f"; skipped behind them: {', '.join(skipped)}" if skipped else ""
     raise UserError(
         f"plan={choice('plan')}",

@@ -6,6 +6,7 @@ import logging
 import os
 import resource
 import shutil
+import signal
 import sys
 import time
 import warnings
@@ -25,7 +26,7 @@ from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory, screen
 from lit_humor.engine.checkpoints import read_checkpoint
 from lit_humor.engine.cli import choice
-from lit_humor.engine.ending import end_with_parent, set_state, told_how_it_ends
+from lit_humor.engine.ending import set_state, told_how_it_ends
 from lit_humor.engine.hardware import Plan, look_at_machine
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.loggers import log_final_scores
@@ -39,10 +40,12 @@ from lit_humor.engine.rundir import (
     write_start,
     written_config,
 )
-from lit_humor.metrics.classification import DEFINITIONS, ClassificationMetrics
+from lit_humor.engine.weights import load_initial_weights
+from lit_humor.metrics.classification import DEFINITIONS, measure
 from lit_humor.models.encoder import checkpoint_bytes
 from lit_humor.reporting.report import write_report
 from lit_humor.runs import record
+from lit_humor.runs.processes import end_with_parent
 
 _HALF = "train anew with half the optim.learning_rate"
 _CHECKPOINTS_AT_ONCE = 3  # best, last, and the one that is being written
@@ -52,7 +55,8 @@ def train(cfg: DictConfig) -> None:
     """Train, evaluate the best checkpoint and leave everything in the run folder."""
     quiet_libraries()
     check_launch()
-    end_with_parent()
+    if not is_main_process():
+        end_with_parent(signal.SIGKILL)
     environment = dict(os.environ)  # without what Lightning puts there
     with signals.heard():
         try:
@@ -99,6 +103,9 @@ def _train(cfg: DictConfig, resumed: Resumed | None) -> None:
         check_same_data(resumed.folder, report)
     screen.show(*screen.data_tables(report))
     learner = factory.build_learner(cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan)
+    initial = load_initial_weights(learner, cfg.init_from) if cfg.init_from and not resumed else {}
+    if initial:
+        screen.show(f"Starting from the weights of {initial['checkpoint']}")
     screen.show(screen.group_table(learner.parameter_groups(), cfg.optim.learning_rate, cfg.optim.lr_scale))
 
     run_dir = resumed.folder if resumed else create_run_dir(cfg.paths.logs_dir, cfg.run_id, _prefix())
@@ -113,7 +120,7 @@ def _train(cfg: DictConfig, resumed: Resumed | None) -> None:
         record.clear_unfinished(run_dir)
         record.write_json(run_dir / record.DATA_REPORT, report)
         factory.save_backbone(run_dir, learner, datamodule)
-        write_start(run_dir, cfg, plan.to_dict())
+        write_start(run_dir, cfg, plan.to_dict(), initial)
     screen.show(f"Run folder: {run_dir}\n")
     with told_how_it_ends(run_dir):
         _fit_and_score(cfg, plan, trainer, learner, datamodule, resumed)
@@ -188,15 +195,10 @@ def _baseline(datamodule: HumorDataModule) -> dict[str, Any]:
     except ValueError as error:
         screen.show(f"No TF-IDF baseline: {error}")
         return {}
-    results = {}
-    for split, probabilities in zip(splits, found, strict=True):
-        metrics = ClassificationMetrics(datamodule.class_names, {})
-        labels = torch.from_numpy(datamodule.splits[split].labels)
-        everything = torch.ones(len(labels), dtype=torch.bool)
-        no_slices = torch.zeros(len(labels), 0, dtype=torch.long)
-        metrics.update(torch.from_numpy(probabilities).float(), labels, everything, no_slices)
-        results[split] = metrics.compute()
-    return results
+    return {
+        split: measure(datamodule.class_names, datamodule.splits[split].labels, probabilities)
+        for split, probabilities in zip(splits, found, strict=True)
+    }
 
 
 def _write_result(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
@@ -126,6 +127,20 @@ class ClassificationMetrics(nn.Module):
         self.collection.reset()
         for metric in self.slices:
             metric.reset()
+
+
+def measure(class_names: Sequence[str], labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    """Every metric of a whole split, as ``ClassificationMetrics.compute`` tells them, without slices.
+
+    Args:
+        class_names: Class names in class order, the humorous one last.
+        labels: [N] int64.
+        probabilities: [N, C].
+    """
+    metrics = ClassificationMetrics(class_names, {})
+    everything, no_slices = torch.ones(len(labels), dtype=torch.bool), torch.zeros(len(labels), 0, dtype=torch.long)
+    metrics.update(torch.from_numpy(probabilities).float(), torch.from_numpy(labels), everything, no_slices)
+    return metrics.compute()
 
 
 def matthews_correlation(confusion: Tensor) -> float:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import stats
 
+from lit_humor.core import markdown
 from lit_humor.pages.page import Grid, Section, render
 from lit_humor.runs import record
 from lit_humor.runs.plans import PlannedRun
@@ -21,6 +22,7 @@ from lit_humor.runs.plans import PlannedRun
 METRICS = ("f1", "accuracy", "f1_macro", "mcc", "auroc", "calibration_error")
 _LOW_IS_GOOD = ("calibration_error",)
 _LEVEL = 0.95
+_GOAL = "val f1"  # of a search
 
 
 def write_summary(done: Sequence[tuple[PlannedRun, Path]], each: str, folder: Path, title: str) -> Grid:
@@ -37,16 +39,63 @@ def write_summary(done: Sequence[tuple[PlannedRun, Path]], each: str, folder: Pa
     """
     rows = [_row(run, path, each) for run, path in done]
     table = _table(rows, each)
+    sections = [Section("Variants", [table]), Section("Runs", [_grid("Every run", rows)])]
+    _write(folder, title, rows, table, sections)
+    return table
+
+
+def write_trials(rows: Sequence[Mapping[str, Any]], has_recipe: bool, folder: Path, title: str) -> Grid:
+    """Write what a search tried, in the same three files, the best first; return the table.
+
+    Args:
+        rows: ``trial``, ``state``, settings, ``val f1`` (of those that are done), and whatever else is to be shown.
+        has_recipe: Whether the first has the settings without a search.
+        folder: Where to write.
+        title: Of the page.
+
+    Raises:
+        MissingExtraError: The ``report`` extra is not installed.
+    """
+    ranked = sorted(rows, key=lambda row: -row.get(_GOAL, -math.inf))
+    table = _grid("Trials", ranked, _told_by_trials(rows if has_recipe else [], ranked[0]))
+    _write(folder, title, ranked, table, [Section("Trials", [table])])
+    return table
+
+
+def _told_by_trials(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> str:
+    """What to say of the best trial, beside the first, which has the settings without a search."""
+    first = next((row for row in rows if row["trial"] == 0 and _GOAL in row), None)
+    if _GOAL not in best or first is None:
+        return "No trial to compare came to an end."
+    gain = best[_GOAL] - first[_GOAL]
+    if gain <= 0:
+        return "Trial 0 has the settings without a search; none did better on validation."
+    told = f"beats it by {gain:+.4f} on the rows that chose it"
+    if "test f1" in best and "test f1" in first:
+        told += f", by {best['test f1'] - first['test f1']:+.4f} on test"
+    return f"Trial 0 has the settings without a search; the best, trial {best['trial']}, {told}."
+
+
+def _write(
+    folder: Path, title: str, rows: Sequence[Mapping[str, Any]], table: Grid, sections: Sequence[Section]
+) -> None:
     lines = io.StringIO()
-    writer = csv.DictWriter(lines, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(lines, _columns(rows), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     record.write_text(folder / "summary.csv", lines.getvalue())
     record.write_text(folder / "summary.md", _markdown(title, table))
-    columns, cells = list(rows[0]), [[_text(value) for value in row.values()] for row in rows]
-    sections = [Section("Variants", [table]), Section("Runs", [Grid("Every run", columns, cells, "", True)])]
     record.write_text(folder / "summary.html", render("report.html", title=title, lead="", sections=sections))
-    return table
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _grid(caption: str, rows: Sequence[Mapping[str, Any]], note: str = "") -> Grid:
+    """Every row as it is."""
+    columns = _columns(rows)
+    return Grid(caption, columns, [[_text(row.get(name)) for name in columns] for row in rows], note, True)
 
 
 def join_predictions(done: Sequence[tuple[PlannedRun, Path]], path: Path) -> int:
@@ -128,14 +177,12 @@ def _is_best(means: Mapping[tuple[str, str], float], variant: str, metric: str) 
 def _cell(values: Mapping[int, float], is_best: bool) -> str:
     if not values:
         return ""
-    spread = f" ± {statistics.stdev(values.values()):.3f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values.values()):.3f}{spread}{' *' if is_best else ''}"
+    return f"{markdown.mean_sd(list(values.values()), 3)}{' *' if is_best else ''}"
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def _markdown(title: str, table: Grid) -> str:
-    lines = [table.columns, ["---"] * len(table.columns), *table.rows]
-    return "\n".join([f"# {title}", "", *("| " + " | ".join(line) + " |" for line in lines), "", table.note, ""])
+    return "\n".join([f"# {title}", "", *markdown.table(table.columns, table.rows), "", table.note, ""])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -12,12 +13,14 @@ from rich.text import Text
 
 from lit_humor.runs import record
 from lit_humor.runs.resources import gpu_use, process_use
-from lit_humor.runs.watch import CRASHED, STALE, STARTING, Watched
+from lit_humor.runs.watch import CRASHED, STALE, STARTING, Watched, look
 
 _COLORS = {
     record.RUNNING: "green", record.DONE: "blue", record.INTERRUPTED: "yellow", record.FAILED: "red",
     STARTING: "cyan", STALE: "yellow", CRASHED: "red",
 }  # fmt: skip
+_ORDER = (record.RUNNING, record.FAILED, record.INTERRUPTED, record.WAITING, record.SKIPPED, record.DONE)
+_ROWS = 30  # of a set of runs
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDEST = 40
 
@@ -39,6 +42,32 @@ def overview(runs: Sequence[Watched]) -> RenderableType:
             _number(status.get("best")),
             sparkline(scores, 16),
         )
+    return grid
+
+
+def plan(folder: Path) -> RenderableType:
+    """A line for each run of a set: what runs first, then what failed, waits and is done."""
+    told = record.read_json(folder / record.QUEUE)
+    jobs = sorted(told["jobs"], key=lambda job: _ORDER.index(job["state"]))
+    done = sum(job["state"] == record.DONE for job in jobs)
+    title = f"{folder.name}: {done} of {len(jobs)} done, {told['slots']} at a time"
+    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold", expand=True)
+    for name in ("run", "state", "slot", "epoch", "left", "val/f1", "took"):
+        grid.add_column(name, justify="left" if name in ("run", "state") else "right")
+    for job in jobs[:_ROWS]:
+        run = look(Path(job["folder"]))
+        is_running, scores = job["state"] == record.RUNNING, run.series.get("val/f1", [])
+        grid.add_row(
+            run.folder.name,
+            _state(run) if is_running else Text(job["state"], style=_COLORS.get(job["state"], "")),
+            str(job["slot"] + 1) if is_running else "",
+            f"{run.status.get('epoch', '')}/{run.status.get('max_epochs', '')}" if run.status else "",
+            _duration(run.status.get("eta_seconds")) if run.is_alive else "",
+            f"{scores[-1]:.4f}" if scores else "",
+            _duration(job["seconds"]) if job["seconds"] else "",
+        )
+    if len(jobs) > _ROWS:
+        grid.add_row(f"and {len(jobs) - _ROWS} more")
     return grid
 
 

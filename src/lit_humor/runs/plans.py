@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+EVALUATION = "command=eval"
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -13,19 +15,21 @@ class PlannedRun:
     Attributes:
         variant: What it is a repeat of; a row of the summary.
         repeat: Which repeat, from 1.
-        overrides: Settings of ``train.py``.
-        after: Variant whose run of the same repeat has to be done before; None where it waits for nothing.
+        overrides: Settings of the command.
+        after: Variants whose runs of the same repeat have to be done before.
+        command: ``train``, or ``eval`` for one that scores what others have trained.
     """
 
     variant: str
     repeat: int
     overrides: tuple[str, ...]
-    after: str | None = None
+    after: tuple[str, ...] = ()
+    command: str = "train"
 
 
 def expand(
     variants: Mapping[str, Sequence[str]],
-    after: Mapping[str, str],
+    after: Mapping[str, str | Sequence[str]],
     choices: Mapping[str, Sequence[str]],
     each: str,
     repeats: int,
@@ -33,8 +37,9 @@ def expand(
     """Every variant under every choice, once for each repeat; parents before those that wait for them.
 
     Args:
-        variants: Settings of each variant, on top of the choice's.
-        after: The variant that another one waits for, under the same choice.
+        variants: Settings of each variant, on top of the choice's; of one that begins with ``command=eval`` settings of
+            ``eval.py``, and no others.
+        after: The variants that another one waits for, under the same choice.
         choices: Settings that were typed, by what tells one choice from the others.
         each: The key of ``train.py`` that a repeat sets to 1, 2, ...
         repeats: How many.
@@ -43,10 +48,19 @@ def expand(
     for repeat in range(1, repeats + 1):
         for choice, typed in choices.items():
             for variant, settings in variants.items():
-                overrides = (*typed, f"{each}={repeat}", *settings)
-                parent = label(after[variant], choice) if variant in after else None
-                runs.append(PlannedRun(label(variant, choice), repeat, overrides, parent))
+                parents = tuple(label(parent, choice) for parent in parents_of(variant, after))
+                name = label(variant, choice)
+                if settings and settings[0] == EVALUATION:
+                    runs.append(PlannedRun(name, repeat, tuple(settings[1:]), parents, "eval"))
+                else:
+                    runs.append(PlannedRun(name, repeat, (*typed, f"{each}={repeat}", *settings), parents))
     return runs
+
+
+def parents_of(variant: str, after: Mapping[str, str | Sequence[str]]) -> list[str]:
+    """What a variant waits for."""
+    found = after.get(variant, ())
+    return [found] if isinstance(found, str) else list(found)
 
 
 def label(variant: str, choice: str) -> str:

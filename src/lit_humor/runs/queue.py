@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lit_humor.runs import record
-from lit_humor.runs.watch import look
+from lit_humor.runs.processes import end_with_parent
+from lit_humor.runs.watch import is_done, look
 
-WAITING, SKIPPED = "waiting", "skipped"  # what a job may be beside the states of a run
 _POLL_SECONDS = 0.2
 _SAVING_SECONDS = 120.0  # that a run has to save when all are stopped
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -43,23 +42,25 @@ class Job:
         folder: Its run folder, there or to be made.
         command: What starts it, or goes on with it.
         cost: How long it takes against the others, in any unit.
-        after: The job that has to be done before.
+        after: Jobs that have to be done before.
         state: ``waiting``, ``running``, ``done``, ``failed``, ``interrupted`` or ``skipped``.
         slot: Where it runs.
         process: While it runs.
         started: ``time.time()`` of its start.
         seconds: From its start to its end.
+        is_asked_to_stop: Whether someone had it stop before its end.
     """
 
     folder: Path
     command: Sequence[str]
     cost: float = 1.0
-    after: Job | None = None
-    state: str = WAITING
+    after: Sequence[Job] = ()
+    state: str = record.WAITING
     slot: int = -1
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     started: float = 0.0
     seconds: float = 0.0
+    is_asked_to_stop: bool = False
 
 
 class LocalQueue:
@@ -67,26 +68,33 @@ class LocalQueue:
 
     Args:
         slots: Places; as many runs at a time.
-        output_dir: Folder for what each run prints.
+        folder: Gets ``queue.json``, and ``output/`` with what each run prints.
         notice: Called with a job whenever its state changes.
     """
 
-    def __init__(self, slots: Sequence[Slot], output_dir: Path, notice: Callable[[Job], None]) -> None:
-        self.slots, self.output_dir, self.notice = slots, output_dir, notice
+    def __init__(self, slots: Sequence[Slot], folder: Path, notice: Callable[[Job], None]) -> None:
+        self.slots, self.folder, self.notice = slots, folder, notice
+        self.output_dir = folder / "output"
+        self._jobs: Sequence[Job] = ()
 
-    def run(self, jobs: Sequence[Job]) -> None:
+    def run(self, jobs: Sequence[Job], each_round: Callable[[], None] = lambda: None) -> None:
         """Run all jobs, parents before their children in the list; return when each is done, failed or skipped.
 
         No run outlives this call, however it ends, nor this process: what is stopped saves first.
+
+        Args:
+            jobs: What to run.
+            each_round: Called several times a second; may add to ``jobs``.
         """
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        for job in jobs:
-            if is_done(job.folder):
-                self._set(job, record.DONE)
+        self._jobs = jobs
         try:
-            while any(job.state in (WAITING, record.RUNNING) for job in jobs):
+            while True:
                 for job in jobs:
                     self._look_after(job)
+                each_round()
+                if not any(job.state in (record.WAITING, record.RUNNING) for job in jobs):
+                    return
                 self._start(jobs)
                 time.sleep(_POLL_SECONDS)
         finally:
@@ -99,15 +107,20 @@ class LocalQueue:
     def _look_after(self, job: Job) -> None:
         if job.process is not None and (code := job.process.poll()) is not None:
             job.process, job.seconds = None, time.time() - job.started
-            self._set(job, record.DONE if code == 0 and is_done(job.folder) else record.FAILED)
-        if job.state == WAITING and job.after is not None and job.after.state in (record.FAILED, SKIPPED):
-            self._set(job, SKIPPED)
+            not_done = record.INTERRUPTED if job.is_asked_to_stop else record.FAILED
+            self._set(job, record.DONE if code == 0 and is_done(job.folder) else not_done)
+        if job.state == record.WAITING and is_done(job.folder):
+            self._set(job, record.DONE)
+        if job.state == record.WAITING and any(one.state in (record.FAILED, record.SKIPPED) for one in job.after):
+            self._set(job, record.SKIPPED)
 
     def _start(self, jobs: Iterable[Job]) -> None:
         jobs = list(jobs)
         taken = {job.slot for job in jobs if job.process is not None}
         free = (slot for slot in range(len(self.slots)) if slot not in taken)
-        ready = (job for job in jobs if job.state == WAITING and (job.after is None or job.after.state == record.DONE))
+        ready = (
+            job for job in jobs if job.state == record.WAITING and all(one.state == record.DONE for one in job.after)
+        )
         for job, slot in zip(sorted(ready, key=lambda job: -job.cost), free, strict=False):
             if look(job.folder).is_alive:  # of an earlier call that was killed; it is saving
                 continue
@@ -143,11 +156,12 @@ class LocalQueue:
     def _set(self, job: Job, state: str) -> None:
         job.state = state
         self.notice(job)
-
-
-def is_done(folder: Path) -> bool:
-    """Whether a run ended well."""
-    return (folder / record.RESULT).is_file() and look(folder).state == record.DONE
+        told = [
+            {"folder": str(one.folder), "state": one.state, "slot": one.slot, "seconds": one.seconds}
+            for one in self._jobs
+        ]
+        place = {"pid": os.getpid(), "host": socket.gethostname(), "slots": len(self.slots)}
+        record.write_json(self.folder / record.QUEUE, {**place, "jobs": told})
 
 
 def split_machine(count: int, gpus: Sequence[str]) -> list[Slot]:
@@ -166,4 +180,4 @@ def _begin(cores: Sequence[int]) -> None:
     """Stay on some cores; save and leave when the queue is killed."""
     if sys.platform == "linux":
         os.sched_setaffinity(0, cores)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    end_with_parent(signal.SIGTERM)

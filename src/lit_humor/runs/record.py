@@ -17,6 +17,7 @@ RESULT, DATA_REPORT, METRICS = "result.json", "data_report.json", "metrics.csv"
 CHECKPOINTS, PREDICTIONS, CONFUSION, BACKBONE = "checkpoints", "predictions", "confusion", "backbone"
 CALIBRATION = "calibration.json"
 PROBABILITY = "p_"  # columns of predictions: this and the name of a class
+QUEUE = "queue.json"  # in the folder of a set of runs: how each of them stands
 STOP_REQUEST = "stop-request"  # a file that asks the run to save and leave
 BEST, LAST = "best.ckpt", "last.ckpt"
 FINITE = "finite.ckpt"  # weights before a step whose gradient was not finite
@@ -24,6 +25,7 @@ FINITE = "finite.ckpt"  # weights before a step whose gradient was not finite
 _UNFINISHED = ".unfinished"
 
 RUNNING, DONE, INTERRUPTED, FAILED = "running", "done", "interrupted", "failed"
+WAITING, SKIPPED = "waiting", "skipped"  # what a job of a queue may be beside these
 
 
 @contextmanager

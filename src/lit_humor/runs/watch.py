@@ -58,6 +58,22 @@ def find_run(name: str, logs_dir: Path) -> Path | None:
     return next((path for path in (Path(name), logs_dir / name) if (path / record.CONFIG).is_file()), None)
 
 
+def find_set(name: str, logs_dir: Path) -> Path | None:
+    """A set of runs by its folder, or by its name alone where it lies in ``logs_dir``."""
+    return next((path for path in (Path(name), logs_dir / name) if (path / record.QUEUE).is_file()), None)
+
+
+def sets_going(logs_dir: Path) -> list[Path]:
+    """Sets of runs below a folder whose queue is there and not through."""
+    found = []
+    for path in sorted(logs_dir.glob(f"*/{record.QUEUE}")):
+        told = record.read_json(path)
+        is_there = told["host"] != socket.gethostname() or _is_process(int(told["pid"]))
+        if is_there and any(job["state"] in (record.WAITING, record.RUNNING) for job in told["jobs"]):
+            found.append(path.parent)
+    return found
+
+
 def look(folder: Path, num_log_lines: int = 0) -> Watched:
     """Look at a run; a file that is missing or half written counts as not there yet."""
     try:
@@ -74,6 +90,12 @@ def look(folder: Path, num_log_lines: int = 0) -> Watched:
         checkpoints={path.name: path.stat().st_size for path in sorted((folder / record.CHECKPOINTS).glob("*.ckpt"))},
         log=_tail(folder / "log.txt", num_log_lines) if num_log_lines else [],
     )
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a run ended well, with its results; an evaluation leaves nothing but these."""
+    has_status = (folder / record.STATUS).is_file()
+    return (folder / record.RESULT).is_file() and (not has_status or look(folder).state == record.DONE)
 
 
 def _state(status: Mapping[str, Any], silent: float) -> str:

@@ -1,0 +1,57 @@
+"""How texts become batches, whatever source they come from: keys of ``data`` beside those of the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """How texts become batches, whatever source they come from.
+
+    Attributes:
+        max_length: Tokens of a row at most, special tokens included.
+        padding: ``longest`` row of the batch, or always ``max_length``.
+        pad_to_multiple_of: The width of a batch is rounded up to a multiple of this.
+        length_grouped: Draw batches from rows of like length.
+        batch_size: Rows of a batch on one device, as the recipe has it.
+        eval_batch_size: Rows of a batch in validation and test.
+        num_workers: Loader processes, as the recipe has it.
+        val_fraction: Share of the training rows split off where there is no validation split; 0 for none.
+        test_fraction: The same for the test split.
+        split_seed: Seed of these splits.
+        cache_dir: Where tokenized texts are kept.
+        folds: Divide the training rows into so many, and test on one of them in place of any test split; 0 does not.
+        fold: Which one, from 1.
+        order: Training rows in an order drawn anew in each epoch, or by difficulty, the same in every epoch.
+        difficulty: What makes a row hard; see ``ordering.difficulty_of``.
+        difficulty_path: Under ``confidence``: a model's predictions of the training rows.
+        stages: Divide the training rows by difficulty into so many, and train on one of them; 0 does not.
+        stage: Which one, from 1.
+        replay: Share of the rows of earlier stages that a stage trains on, too.
+        route: Validate and test on rows of that stage alone, as for a model that answers only these.
+        leaks: What texts that stand in two splits do: ``report`` tells, ``error`` refuses to train.
+    """
+
+    max_length: int
+    padding: Literal["longest", "max_length"]
+    pad_to_multiple_of: int
+    length_grouped: bool
+    batch_size: int
+    eval_batch_size: int
+    num_workers: int
+    val_fraction: float
+    test_fraction: float
+    split_seed: int
+    cache_dir: str
+    folds: int = 0
+    fold: int = 1
+    order: Literal["random", "easy_first", "hard_first"] = "random"
+    difficulty: Literal["length", "column", "confidence"] = "length"
+    difficulty_path: str | None = None
+    stages: int = 0
+    stage: int = 1
+    replay: float = 0.0
+    route: bool = False
+    leaks: Literal["report", "error"] = "report"
