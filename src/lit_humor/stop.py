@@ -32,7 +32,7 @@ def main() -> None:
         print("Nothing was stopped.")
         sys.exit(1)
     for run in alive:
-        record.write_text(run.folder / record.STOP_REQUEST, "")
+        record.ask_to_stop(run.folder)
     sys.exit(max([_wait(run) for run in alive]))
 
 

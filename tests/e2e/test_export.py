@@ -24,12 +24,13 @@ from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import typed_here
 
 NAMES = ("not humor", "humor")
+EXACT = "trainer.precision=32-true"  # on a machine that has bf16, too
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     logs = tmp_path_factory.mktemp("logs")
-    done = typed_here("train", "debug=tiny", f"paths.logs_dir={logs}", "run_id=run", "baseline=false")
+    done = typed_here("train", "debug=tiny", f"paths.logs_dir={logs}", "run_id=run", "baseline=false", EXACT)
     assert done.returncode == 0, done.stderr
     (logs / "run" / "calibration.json").write_text('{"temperature": 0.25, "threshold": 0.5}')  # one that shows
     return logs / "run"

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import lightning.pytorch as pl
 import pytest
@@ -14,6 +15,7 @@ from lit_humor.callbacks.early_stopping import EarlyStoppingAfterWarmup
 from lit_humor.callbacks.interruption import Interruption, signals
 from lit_humor.callbacks.step_seeds import StepSeeds
 from lit_humor.core.errors import InterruptedRun, NonFiniteStepError
+from lit_humor.core.seeds import derive_seed
 from lit_humor.models.encoder import TextClassifier
 from lit_humor.runs import record
 from tests.unit.building import TRAINER, make_datamodule, make_examples, make_learner
@@ -42,6 +44,19 @@ def test_same_seed_same_weights_other_seed_other_weights(tiny_model: str, tmp_pa
     first, again, other = (_weights(_train(tiny_model, tmp_path, seed=seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other), "the seed must reach the order of rows"
+
+
+def test_a_step_draws_from_its_own_seed_and_seeds_no_device_that_it_does_not_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seed_gpus = Mock()
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seed_gpus)
+    trainer = Mock(current_epoch=2, global_rank=1)
+    StepSeeds(7).on_train_batch_start(trainer, Mock(device=torch.device("cpu")), None, 3)
+    drawn = torch.rand(5)
+    seed_gpus.assert_not_called()
+    torch.manual_seed(derive_seed(7, "step", 2, 3, 1))
+    assert torch.equal(drawn, torch.rand(5))
 
 
 def test_training_and_validation_loss_are_one_loss(tiny_model: str, tmp_path: Path) -> None:

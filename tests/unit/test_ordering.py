@@ -8,19 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from lit_humor.core.errors import UserError
+from lit_humor.data.batching import WindowSampler
 from lit_humor.data.examples import Columns, build_examples
 from lit_humor.data.ordering import difficulty_of, training_order
 from lit_humor.data.sources.files import TextFiles
 from tests.unit.building import NAMES, make_datamodule, make_examples
 
 CURRICULUM = {"stages": 3, "difficulty": "length"}
-
-
-def _rows_seen(tiny_model: str, folder: Path, **options: object) -> list[int]:
-    """Rows in the order in which batches of one epoch hold them, each batch sorted."""
-    datamodule = make_datamodule(tiny_model, folder, length_grouped=False, **options)
-    datamodule.setup()
-    return [row for batch in datamodule.train_dataloader() for row in sorted(batch["rows"].tolist())]
 
 
 @pytest.mark.parametrize("order", ["easy_first", "hard_first"])
@@ -48,11 +42,23 @@ def test_it_is_the_same_in_every_epoch_and_ties_are_drawn_from_the_seed(tiny_mod
     assert training_order(np.asarray([3.0, 1.0, 2.0]), True, 1).tolist() == [0, 2, 1]
 
 
-def test_two_processes_and_another_batch_size_see_the_same_steps(tiny_model: str, tmp_path: Path) -> None:
-    whole = _rows_seen(tiny_model, tmp_path, order="easy_first", window_size=8, micro_batch_size=8)
-    parts = _rows_seen(tiny_model, tmp_path, order="easy_first", window_size=8, micro_batch_size=4)
-    for start in range(0, 44, 8):
-        assert sorted(whole[start : start + 8]) == sorted(parts[start : start + 8])
+@pytest.mark.parametrize(("world_size", "micro_batch_size"), [(1, 4), (1, 2), (2, 4), (2, 1)])
+def test_steps_are_the_same_however_they_are_dealt(world_size: int, micro_batch_size: int) -> None:
+    lengths = np.random.default_rng(0).integers(3, 30, 44)
+    order = training_order(lengths, False, 1)
+    options = {"window_size": 8, "seed": 1, "length_grouped": True, "fixed_order": order}
+    samplers = [
+        WindowSampler(lengths, **options, micro_batch_size=micro_batch_size, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
+    dealt = list(zip(*samplers, strict=True))  # of each process its next micro-batch, beside each other
+    planned = [order[start : start + 8].tolist() for start in range(0, 44, 8)]
+    for window in planned:
+        rows: list[int] = []
+        while len(rows) < len(window):
+            rows += itertools.chain(*dealt.pop(0))
+        assert sorted(rows) == sorted(window)
+    assert dealt == []
 
 
 def test_stages_are_parts_of_like_size_and_leave_nothing_out(tiny_model: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from lit_humor.core.errors import UserError
 from lit_humor.engine.searching import Search, check_range, rows_of
@@ -37,7 +38,8 @@ def _search(folder: Path, count: int, values: Any = (0.1, 0.7, 0.9)) -> tuple[Se
         run = folder / f"run-{value}"
         return Job(run, [sys.executable, "-c", A_RUN, str(run), value])
 
-    return Search(folder / "set", {KEY: list(values)}, [], count, make_job), []
+    default = OmegaConf.create({"objective": {"label_smoothing": 0.1}})  # the recipe
+    return Search(folder / "set", {KEY: list(values)}, default, count, make_job), []
 
 
 def _run(search: Search, jobs: list[Job], folder: Path, slots: int = 1) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -62,7 +63,7 @@ def commit_line(runs: Sequence[Mapping[str, Any]]) -> str:
 
 def write(cfg: DictConfig, suite: str, machine: Mapping[str, Any], content: Any, markdown: str) -> Path:
     """Write ``<suite>_<data>_<model>_<hardware>_<yyyymm>`` .json and .md; return that name in its folder."""
-    hardware = machine["gpus"][0].replace(" ", "-").lower() if machine["gpus"] else "cpu"
+    hardware = re.sub(r"[^a-z0-9.]+", "-", [*machine["gpus"], machine["processor"]][0].lower()).strip("-")
     name = f"{suite}_{data_name(cfg)}_{choice('model')}_{hardware}_{time.strftime('%Y%m')}"
     record.write_json(Path(cfg.output) / f"{name}.json", content)
     record.write_text(Path(cfg.output) / f"{name}.md", markdown)

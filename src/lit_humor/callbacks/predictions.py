@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -25,7 +24,7 @@ class PredictionWriter(pl.Callback):
     """
 
     def __init__(self, run_dir: str) -> None:
-        self.folder = Path(run_dir) / record.PREDICTIONS
+        self.run_dir = run_dir
         self._rows: list[torch.Tensor] = []
         self._probabilities: list[torch.Tensor] = []
 
@@ -52,7 +51,7 @@ class PredictionWriter(pl.Callback):
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(datamodule, HumorDataModule)
         table = _table(datamodule, probabilities)
-        with record.replacing(self.folder / f"{datamodule.test_split}.parquet") as unfinished:
+        with record.replacing(record.predictions_path(self.run_dir, datamodule.test_split)) as unfinished:
             pq.write_table(table, unfinished)
 
 

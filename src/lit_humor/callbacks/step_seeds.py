@@ -30,7 +30,7 @@ class StepSeeds(pl.Callback):
     ) -> None:
         """Seed."""
         seed = derive_seed(self.seed, "step", trainer.current_epoch, batch_idx, trainer.global_rank)
-        # Not torch.manual_seed: while no GPU is in use it queues a call, with a traceback, for every kind there is.
+        # Not torch.manual_seed: it formats a traceback for every kind of device that is not in use, 2-3 ms a step.
         torch.default_generator.manual_seed(seed)
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed)

@@ -70,7 +70,7 @@ def _write(folder: Path, split: str, results: dict[str, Any], origin: str, check
 
 
 def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], folder: Path) -> None:
-    answers = pq.read_table(_predictions(folder, split))["prediction"].to_pylist()
+    answers = pq.read_table(record.predictions_path(folder, split))["prediction"].to_pylist()
     heard = [f"{answer}: {text}" for answer, text in zip(answers, texts, strict=True)]
     run.datamodule.splits[split] = replace(run.datamodule.splits[split], texts=heard)
     del run.datamodule.tokens[split]
@@ -80,8 +80,8 @@ def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], fol
 def _take_together(cfg: DictConfig) -> None:
     """Score what several models predicted, each of other rows, as the predictions of one."""
     folders = [Path(one) for one in cfg.runs]
-    split = cfg.split or (TEST if _predictions(folders[0], TEST).is_file() else VAL)
-    missing = [one for one in folders if not _predictions(one, split).is_file()]
+    split = cfg.split or (TEST if record.predictions_path(folders[0], TEST).is_file() else VAL)
+    missing = [one for one in folders if not record.predictions_path(one, split).is_file()]
     if missing or not cfg.output:
         raise UserError(
             "runs" if missing else "output",
@@ -89,21 +89,18 @@ def _take_together(cfg: DictConfig) -> None:
             expected="runs that are done" if missing else "a folder for what all say together",
             fix="train them to the end" if missing else "set output=logs/<name>",
         )
-    table = pa.concat_tables([pq.read_table(_predictions(one, split)) for one in folders], promote_options="default")
+    tables = [pq.read_table(record.predictions_path(one, split)) for one in folders]
+    table = pa.concat_tables(tables, promote_options="default")
     ids = table["id"].to_pylist()
     if len(set(ids)) < len(ids):
         expected, fix = "every row answered by one model", "train them with data.stages and data.route=true"
         raise UserError("runs", found="rows that several of them answered", expected=expected, fix=fix)
     folder = Path(cfg.output)
-    with record.replacing(_predictions(folder, split)) as unfinished:
+    with record.replacing(record.predictions_path(folder, split)) as unfinished:
         pq.write_table(table, unfinished)
-    found = read_predictions(_predictions(folder, split))
+    found = read_predictions(record.predictions_path(folder, split))
     results = measure(found.class_names, found.labels, found.probabilities)
     _write(folder, split, results, " + ".join(one.name for one in folders), "best")
-
-
-def _predictions(folder: Path, split: str) -> Path:
-    return folder / record.PREDICTIONS / f"{split}.parquet"
 
 
 def _other_data(cfg: DictConfig) -> DictConfig | None:

@@ -50,7 +50,7 @@ def export(cfg: DictConfig) -> None:
             expected="a new one",
             fix="set output=<another folder>, or remove that one",
         )
-    val = run_dir / record.PREDICTIONS / f"{VAL}.parquet"
+    val = record.predictions_path(run_dir, VAL)
     for needed in (val, run_dir / record.RESULT):
         if not needed.is_file():
             fix = f"finish it: train.py resume={run_dir}"

@@ -249,6 +249,9 @@ def describe_environment() -> dict[str, Any]:
     """Command, commit with uncommitted changes, versions and machine."""
     import torch  # seconds: not for --help and --cfg
 
+    from lit_humor.engine.hardware import look_at_machine
+
+    processor, bf16 = torch.cpu.get_capabilities().get("cpu_name") or platform.processor(), look_at_machine().cpu_bf16
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "commit": _git("rev-parse", "HEAD"),
@@ -257,7 +260,7 @@ def describe_environment() -> dict[str, Any]:
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "machine": {
             "system": platform.platform(),
-            "processor": torch.cpu.get_capabilities().get("cpu_name") or platform.processor(),
+            "processor": f"{processor} ({bf16})" if bf16 else processor,
             "threads": torch.get_num_threads(),
             "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         },

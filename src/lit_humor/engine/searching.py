@@ -9,7 +9,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.core.errors import MissingExtraError, UserError
-from lit_humor.engine.cli import compose
 from lit_humor.runs import record
 from lit_humor.runs.queue import Job
 from lit_humor.runs.watch import look
@@ -29,7 +28,7 @@ class Search:
     Args:
         folder: Where ``study.log`` lies.
         space: By key of ``train.py`` what ``check_range`` made of its values.
-        typed: Settings of every trial.
+        default: Of ``train.py``, as every trial starts from it.
         count: How many trials in all, those of earlier calls included.
         make_job: Makes the job of a trial from its settings.
 
@@ -41,7 +40,7 @@ class Search:
         self,
         folder: Path,
         space: Mapping[str, Any],
-        typed: Sequence[str],
+        default: DictConfig,
         count: int,
         make_job: Callable[[list[str]], Job],
     ) -> None:
@@ -63,7 +62,7 @@ class Search:
             sampler=optuna.samplers.TPESampler(n_startup_trials=_STARTUP_TRIALS, seed=0),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=1),
         )
-        self._propose_first(compose("train", typed))
+        self._propose_first(default)
         self._open: list[tuple[Any, Job]] = []  # trials that have not ended; two of the same settings share a job
 
     def look_after(self, jobs: list[Job], num_slots: int) -> None:
@@ -122,7 +121,7 @@ class Search:
             known += 1
         if job.state == record.RUNNING and known and not job.is_asked_to_stop and trial.should_prune():
             job.is_asked_to_stop = True
-            (job.folder / record.STOP_REQUEST).touch()
+            record.ask_to_stop(job.folder)
         if job.state in (record.WAITING, record.RUNNING):
             return False
         if job.state == record.DONE:

@@ -96,7 +96,7 @@ def _search(cfg: DictConfig, typed: Sequence[str]) -> None:
     def make_job(settings: list[str]) -> Job:
         return make_jobs([PlannedRun("", 1, (*typed, *settings))], logs_dir, cfg.paths.cache_dir)[0]
 
-    search = Search(folder, ranges, typed, cfg.n, make_job)
+    search = Search(folder, ranges, default, cfg.n, make_job)
     queue = LocalQueue(split_machine(cfg.slots, gpu_numbers()), folder, _notice)
     queue.run(jobs, lambda: search.look_after(jobs, cfg.slots))
     if rows := rows_of(search, logs_dir):

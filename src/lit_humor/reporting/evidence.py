@@ -107,9 +107,7 @@ def read_run(folder: Path) -> Evidence:
         )
     rows = [{name: float(value) for name, value in row.items() if value} for row in record.read_metrics(folder)]
     found = {
-        split: read_predictions(path)
-        for split in SPLITS
-        if (path := folder / record.PREDICTIONS / f"{split}.parquet").is_file()
+        split: read_predictions(path) for split in SPLITS if (path := record.predictions_path(folder, split)).is_file()
     }
     return Evidence(
         folder=folder,

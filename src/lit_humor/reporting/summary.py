@@ -102,7 +102,7 @@ def join_predictions(done: Sequence[tuple[PlannedRun, Path]], path: Path) -> int
     """Write the test predictions of all runs as one Parquet file, with their variant and repeat; return the rows."""
     tables = []
     for run, folder in done:
-        table = pq.read_table(folder / record.PREDICTIONS / "test.parquet")
+        table = pq.read_table(record.predictions_path(folder, "test"))
         for name, value in (("repeat", pa.scalar(run.repeat)), ("variant", pa.scalar(run.variant))):
             table = table.add_column(0, name, pa.repeat(value, len(table)))
         tables.append(table)

@@ -72,6 +72,16 @@ def read_metrics(folder: str | Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
 
 
+def predictions_path(folder: str | Path, split: str) -> Path:
+    """Where a run keeps what its model said of a split."""
+    return Path(folder) / PREDICTIONS / f"{split}.parquet"
+
+
+def ask_to_stop(folder: str | Path) -> None:
+    """Leave the request at which a run saves and leaves."""
+    write_text(Path(folder) / STOP_REQUEST, "")
+
+
 def read_calibration(folder: str | Path) -> dict[str, float]:
     """What ``report.py`` fitted on validation: ``temperature``, and ``threshold`` of two classes; empty before that."""
     path = Path(folder) / CALIBRATION
