@@ -16,7 +16,7 @@ ARROWS = {
     "core": set(),
     **{name: {"core"} for name in SIBLINGS},
     "data": {"core", "runs"},  # files that appear whole
-    "runs": set(),
+    "runs": {"core"},
     "pages": {"core"},
     "reporting": {"core", "metrics", "pages", "runs"},
     "exporters": {"core", "models", "pages", "runs"},

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import typed, typed_here
 
 
@@ -123,3 +124,37 @@ def _check_routed(said: dict[str, dict[str, list[Any]]], folder: Path) -> None:
 def _check_cascade(said: dict[str, dict[str, list[Any]]]) -> None:
     for heard, text in zip(said["exp5_sequential"]["text"], said["exp1_random"]["text"], strict=True):
         assert heard in (f"humor: {text}", f"not humor: {text}")
+
+
+def test_a_plan_that_does_not_fit_is_refused_before_it_starts(tmp_path: Path) -> None:
+    arguments = ("plan=seeds", "n=5", "slots=2", "trainer.max_epochs=9", *_arguments(tmp_path))
+    done = typed("sweep", *arguments, "budget=8s")
+    assert done.returncode == 1, done.stdout
+    assert "Timing the first steps of 1 kinds of runs" in done.stdout
+    assert re.search(r"budget: found \d+ s, expected at most 8s. Fix: ", done.stderr), done.stderr
+    told = re.search(
+        r"all take (\d+) s with slots=2 \(one by one (\d+) s, in no order less than (\d+) s\)", done.stdout
+    )
+    assert told, done.stdout
+    whole, one_by_one, at_least = map(int, told.groups())
+    assert at_least <= whole <= one_by_one
+    assert whole > 8
+    assert not list((tmp_path / "logs").glob("*/config.yaml"))
+
+
+def test_a_plan_that_fits_runs_and_tells_what_it_took(tmp_path: Path) -> None:
+    arguments = ("plan=stages", "trainer.max_epochs=1", "baseline=false", "report=false", *_arguments(tmp_path))
+    done = typed("sweep", *arguments, "budget=1h")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Timing the first steps of 3 kinds of runs" in done.stdout
+    took = json.loads((tmp_path / "logs" / "set" / "sweep.json").read_text())["took"]
+    assert took["at_least_seconds"] == pytest.approx(took["one_by_one_seconds"])  # each waits for the one before
+    assert took["seconds"] > took["one_by_one_seconds"] > 0
+    assert typed("sweep", *arguments, "budget=1h").stdout.count(": running") == 0
+
+
+def test_a_budget_that_is_none_and_a_run_that_cannot_be_timed(tmp_path: Path) -> None:
+    done = typed_here("sweep", "budget=soon", *_arguments(tmp_path))
+    assert_one_message(done, "budget: found soon, expected a time such as 90min or 6h")
+    done = typed("sweep", "n=1", "budget=1h", "data.languages=[xx]", *_arguments(tmp_path))
+    assert_one_message(done, "budget: found ")

@@ -27,7 +27,7 @@ def test_bounds(found: str | None, wanted: str, is_met: bool) -> None:
 
 EXTRAS = {
     *("audit", "bench", "demo", "dev", "explain", "export", "hub", "mlflow", "monitor", "notebooks", "report"),
-    *("search", "serve", "wandb"),
+    *("search", "serve", "slurm", "wandb"),
 }
 
 

@@ -25,7 +25,9 @@ A_RUN = """
 import json, os, pathlib, signal, sys, time
 folder, seconds, state = pathlib.Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
 def tell(state):
-    (folder / "status.json").write_text(json.dumps({"state": state, "pid": os.getpid(), "host": os.uname().nodename}))
+    told = {"state": state, "pid": os.getpid(), "host": os.uname().nodename}
+    (folder / "new").write_text(json.dumps(told))
+    (folder / "new").rename(folder / "status.json")
 def stop(*_):
     tell("interrupted")
     sys.exit(143)
@@ -227,7 +229,7 @@ def test_the_summary_says_what_the_runs_say(tmp_path: Path) -> None:
         scores = {"f1": f1, "accuracy": f1, "f1_macro": f1, "mcc": f1, "auroc": f1, "calibration_error": 1 - f1}
         record.write_json(folder / record.RESULT, {"results": {"val": {"f1": 0.0}, "test": scores}})
         done.append((PlannedRun(variant, repeat, ()), folder))
-    table = write_summary(done, "seed", tmp_path, "Plan")
+    (table,) = write_summary(done, "seed", tmp_path, "Plan")
     first, second = ([row[0], row[1], row[2], row[7]] for row in table.rows)
     assert first == ["a", "2", "0.850 ± 0.071", "0.150 ± 0.071"]
     assert second == ["b", "2", "0.920 ± 0.028 *", "0.080 ± 0.028 *"]
@@ -235,3 +237,16 @@ def test_the_summary_says_what_the_runs_say(tmp_path: Path) -> None:
     assert (tmp_path / "summary.csv").read_text().splitlines()[1].startswith("a1,a,1,test,0.8,")
     assert "| b | 2 | 0.920 ± 0.028 * |" in (tmp_path / "summary.md").read_text()
     assert "0.920 ± 0.028" in (tmp_path / "summary.html").read_text()
+
+
+def test_a_matrix_says_what_each_model_does_with_each_language(tmp_path: Path) -> None:
+    done = []
+    for trained, repeat, scores in (("en", 1, (0.8, 0.4)), ("en", 2, (0.9, 0.5)), ("de", 1, (0.3, 0.7))):
+        folder = tmp_path / f"{trained}{repeat}"
+        slices = {"language": {name: {"f1": f1} for name, f1 in zip(("en", "de"), scores, strict=True)}}
+        record.write_json(folder / record.RESULT, {"results": {"test": {"f1": 0.5, "slices": slices}}})
+        done.append((PlannedRun(f"{trained} on all", repeat, (), (trained,), "eval"), folder))
+    _, matrix = write_summary(done, "seed", tmp_path, "Plan", "language")
+    assert matrix.columns == ["trained on", "en", "de"]
+    assert matrix.rows == [["en", "0.850 ± 0.071", "0.450 ± 0.071"], ["de", "0.300", "0.700"]]
+    assert "| de | 0.300 | 0.700 |" in (tmp_path / "summary.md").read_text()

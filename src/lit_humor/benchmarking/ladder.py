@@ -21,14 +21,14 @@ from torch import nn
 from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides
 from lit_humor.benchmarking.plots import bars
-from lit_humor.benchmarking.stepping import Setup, build, matmul_ceiling, synchronise
+from lit_humor.benchmarking.stepping import Setup, build, matmul_ceiling, pick_windows, synchronise
 from lit_humor.core import markdown
 from lit_humor.core.batch import TRAIN, Batch
 from lit_humor.core.errors import UserError
 from lit_humor.data.tokens import TokenStore
 from lit_humor.engine import factory, screen
 from lit_humor.engine.cli import choice, compose
-from lit_humor.engine.hardware import Machine, Plan, look_at_machine
+from lit_humor.engine.hardware import Machine, look_at_machine
 from lit_humor.engine.training import peak_memory_bytes
 
 PLAIN = (
@@ -214,23 +214,6 @@ def recut(store: TokenStore, median: int, spread: float, longest: int = 128) -> 
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     ids = np.resize(np.asarray(store.input_ids), int(offsets[-1]))
     return TokenStore(ids, offsets, lengths.astype(np.int32), 0)
-
-
-def pick_windows(
-    batches: Sequence[list[int]], lengths: np.ndarray, plan: Plan, count: int, longest: bool = False
-) -> list[list[list[int]]]:
-    """Whole optimizer steps of an epoch, evenly spaced from short to long, or the longest, each a list of batches."""
-    per_step = plan.accumulation
-    num_rows = sum(map(len, batches))
-    windows = [list(batches[i : i + per_step]) for i in range(0, len(batches), per_step)]
-    windows = [window for window in windows if sum(map(len, window)) == plan.window_size]
-    if not windows:
-        expected = f"at least {plan.window_size}, for a whole optimizer step"
-        raise UserError("rows", found=f"{num_rows} training rows", expected=expected, fix="take more rows")
-    if longest:  # the one that computes most, padding included
-        return sorted(windows, key=lambda window: max(len(rows) * int(lengths[rows].max()) for rows in window))[-count:]
-    windows.sort(key=lambda window: sum(int(lengths[rows].sum()) for rows in window))
-    return [windows[int((index + 0.5) * len(windows) / count)] for index in range(count)]
 
 
 def _content(cfg: DictConfig, found: Sequence[Measured], ceilings: Mapping[str, float]) -> dict[str, Any]:

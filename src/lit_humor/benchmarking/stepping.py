@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
 
 from lit_humor.core.batch import Batch, passes
+from lit_humor.core.errors import UserError
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory
 from lit_humor.engine.cli import compose
@@ -81,6 +83,23 @@ def build(overrides: Sequence[str], machine: Machine | None = None) -> Setup:
     device = torch.device("cuda" if plan.accelerator == "gpu" else plan.accelerator)
     scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "16-mixed")
     return Setup(cfg, plan, datamodule, learner.to(device).train(), device, scaler)
+
+
+def pick_windows(
+    batches: Sequence[list[int]], lengths: np.ndarray, plan: Plan, count: int, longest: bool = False
+) -> list[list[list[int]]]:
+    """Whole optimizer steps of an epoch, evenly spaced from short to long, or the longest, each a list of batches."""
+    per_step = plan.accumulation
+    num_rows = sum(map(len, batches))
+    windows = [list(batches[i : i + per_step]) for i in range(0, len(batches), per_step)]
+    windows = [window for window in windows if sum(map(len, window)) == plan.window_size]
+    if not windows:
+        expected = f"at least {plan.window_size}, for a whole optimizer step"
+        raise UserError("rows", found=f"{num_rows} training rows", expected=expected, fix="take more rows")
+    if longest:  # the one that computes most, padding included
+        return sorted(windows, key=lambda window: max(len(rows) * int(lengths[rows].max()) for rows in window))[-count:]
+    windows.sort(key=lambda window: sum(int(lengths[rows].sum()) for rows in window))
+    return [windows[int((index + 0.5) * len(windows) / count)] for index in range(count)]
 
 
 def synchronise(device: torch.device) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from lit_humor.callbacks.interruption import is_step_end
+from lit_humor.core.durations import parse_duration
 from lit_humor.core.errors import UserError
 from lit_humor.runs import record
 
@@ -59,14 +60,13 @@ def _parse(every: int | str | None) -> tuple[int, float]:
     """Steps and seconds, one of them 0."""
     if every is None:
         return 0, 0.0
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?min", str(every))
-    if found and float(found[1]) > 0:
-        return 0, 60 * float(found[1])
+    if seconds := parse_duration(str(every)):
+        return 0, seconds
     if str(every).isdigit() and int(every) > 0:
         return int(every), 0.0
     raise UserError(
         "trainer.checkpoint_every",
         found=str(every),
-        expected="optimizer steps such as 500, or minutes such as 10min",
+        expected="optimizer steps such as 500, or a time such as 10min",
         fix="set trainer.checkpoint_every=10min",
     )

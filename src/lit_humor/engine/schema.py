@@ -185,7 +185,10 @@ class SweepConfig:
     space: dict[str, Any] = field(default_factory=dict)  # key: values, or a range
     after: dict[str, Any] = field(default_factory=dict)  # name: one name, or several
     join_predictions: bool = False  # the test rows of all runs in one file
+    matrix: Optional[str] = None  # a slice column: evaluations by its values, a line for each model
     slots: int = MISSING
+    budget: Optional[str] = None
+    launch: Any = MISSING
     name: Optional[str] = None
     dry_run: bool = MISSING
     paths: PathsConfig = field(default_factory=PathsConfig)

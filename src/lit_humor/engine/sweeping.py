@@ -8,7 +8,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,15 @@ from rich.table import Table
 
 from lit_humor.core.errors import UserError
 from lit_humor.engine import screen
+from lit_humor.engine.budget import check_budget, say_what_it_took
 from lit_humor.engine.cli import check_files, choice, compose
+from lit_humor.engine.launching import SSH, open_queue
 from lit_humor.engine.rundir import ROOT_DIR, check_name, typed_command
 from lit_humor.engine.searching import Search, check_range, describe_range, rows_of
 from lit_humor.reporting.summary import join_predictions, write_summary, write_trials
 from lit_humor.runs import record
 from lit_humor.runs.plans import PlannedRun, expand, parents_of
-from lit_humor.runs.queue import Job, LocalQueue, split_machine
-from lit_humor.runs.resources import gpu_numbers
+from lit_humor.runs.queue import Job, Queue
 from lit_humor.runs.watch import is_done
 
 _PLACES = ("paths", "run_id", "resume", "report")  # say where a run is, not what it is
@@ -60,16 +61,23 @@ def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
     if cfg.dry_run:
         screen.show(*(shlex.join(job.command) for job in jobs))
         return
-    record.write_json(folder / "sweep.json", {"command": typed_command(), "runs": [job.folder.name for job in jobs]})
-    queue = LocalQueue(split_machine(cfg.slots, gpu_numbers()), folder, _notice)
+    _note(folder, {"command": typed_command(), "runs": [job.folder.name for job in jobs]})
+    queue = open_queue(cfg, folder, _notice)
+    if cfg.budget:
+        check_budget(planned, placed, cfg.each, cfg.budget, queue)
+    began = time.monotonic()
     queue.run(jobs)
+    if any(job.seconds for job in jobs):
+        _note(folder, {"took": say_what_it_took(jobs, queue.num_slots, time.monotonic() - began)})
     done = [(run, job.folder) for run, job in zip(planned, placed, strict=True) if job.state == record.DONE]
     if done:
-        table = write_summary(done, cfg.each, folder, f"Plan {choice('plan')}")
+        tables = write_summary(done, cfg.each, folder, f"Plan {choice('plan')}", cfg.matrix)
         if cfg.join_predictions:
             rows = join_predictions(done, folder / "predictions.parquet")
             screen.show(f"Predictions of {rows} rows: {folder / 'predictions.parquet'}")
-        screen.show(screen.table(table.caption, table.columns, table.rows), table.note, f"Summary: {folder}")
+        for table in tables:
+            screen.show(screen.table(table.caption, table.columns, table.rows), table.note)
+        screen.show(f"Summary: {folder}")
     _say_what_failed(queue, jobs)
 
 
@@ -97,12 +105,18 @@ def _search(cfg: DictConfig, typed: Sequence[str]) -> None:
         return make_jobs([PlannedRun("", 1, (*typed, *settings))], logs_dir, cfg.paths.cache_dir)[0]
 
     search = Search(folder, ranges, default, cfg.n, make_job)
-    queue = LocalQueue(split_machine(cfg.slots, gpu_numbers()), folder, _notice)
-    queue.run(jobs, lambda: search.look_after(jobs, cfg.slots))
+    queue = open_queue(cfg, folder, _notice)
+    queue.run(jobs, lambda: search.look_after(jobs, queue.num_slots))
     if rows := rows_of(search, logs_dir):
         table = write_trials(rows, search.has_recipe, folder, "Search")
         screen.show(screen.table(table.caption, table.columns, table.rows), table.note, f"Summary: {folder}")
     _say_what_failed(queue, jobs)
+
+
+def _note(folder: Path, what: Mapping[str, Any]) -> None:
+    """Keep something about a set of runs, beside what earlier calls kept."""
+    path = folder / "sweep.json"
+    record.write_json(path, (record.read_json(path) if path.is_file() else {}) | dict(what))
 
 
 def _check_is_no_run(folder: Path) -> None:
@@ -182,6 +196,11 @@ def _check(cfg: DictConfig, typed: Sequence[str]) -> None:
             raise UserError(
                 key, found=setting, expected="nothing: each run of a plan gets its own", fix=f"leave {key} away"
             )
+    if cfg.space and cfg.launch.kind == SSH:
+        raise UserError("launch=ssh", found="a search", expected="a plan whose runs are known", fix="set launch=local")
+    if cfg.space and cfg.budget:
+        expected, fix = "a plan whose runs are known", "leave budget away, or set a smaller n"
+        raise UserError("budget", found="a search", expected=expected, fix=fix)
     for key in ("n", "slots"):
         if cfg[key] < 1:
             raise UserError(key, found=str(cfg[key]), expected="at least 1", fix=f"set {key}=1")
@@ -212,7 +231,7 @@ def _notice(job: Job) -> None:
     screen.show(f"{time.strftime('%H:%M:%S')} {job.folder.name}: {job.state}{took}")
 
 
-def _say_what_failed(queue: LocalQueue, jobs: Sequence[Job]) -> None:
+def _say_what_failed(queue: Queue, jobs: Sequence[Job]) -> None:
     bad = [job for job in jobs if job.state == record.FAILED]
     if not bad:
         return

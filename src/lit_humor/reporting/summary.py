@@ -25,23 +25,28 @@ _LEVEL = 0.95
 _GOAL = "val f1"  # of a search
 
 
-def write_summary(done: Sequence[tuple[PlannedRun, Path]], each: str, folder: Path, title: str) -> Grid:
-    """Write ``summary.md``, ``.csv`` (a line a run) and ``.html``; return the table.
+def write_summary(
+    done: Sequence[tuple[PlannedRun, Path]], each: str, folder: Path, title: str, matrix: str | None = None
+) -> list[Grid]:
+    """Write ``summary.md``, ``.csv`` (a line a run) and ``.html``; return the tables.
 
     Args:
         done: Runs that are done, with their folders.
         each: What a repeat is, such as ``seed``.
         folder: Where to write.
         title: Of the page.
+        matrix: A slice column such as ``language``: what evaluations say of each of its values, in a line for each
+            variant that they evaluate.
 
     Raises:
         MissingExtraError: The ``report`` extra is not installed.
     """
     rows = [_row(run, path, each) for run, path in done]
-    table = _table(rows, each)
-    sections = [Section("Variants", [table]), Section("Runs", [_grid("Every run", rows)])]
-    _write(folder, title, rows, table, sections)
-    return table
+    tables = [_table(rows, each), *([_matrix(done, matrix)] if matrix else [])]
+    _write(
+        folder, title, rows, tables, [Section("Variants", list(tables)), Section("Runs", [_grid("Every run", rows)])]
+    )
+    return tables
 
 
 def write_trials(rows: Sequence[Mapping[str, Any]], has_recipe: bool, folder: Path, title: str) -> Grid:
@@ -58,7 +63,7 @@ def write_trials(rows: Sequence[Mapping[str, Any]], has_recipe: bool, folder: Pa
     """
     ranked = sorted(rows, key=lambda row: -row.get(_GOAL, -math.inf))
     table = _grid("Trials", ranked, _told_by_trials(rows if has_recipe else [], ranked[0]))
-    _write(folder, title, ranked, table, [Section("Trials", [table])])
+    _write(folder, title, ranked, [table], [Section("Trials", [table])])
     return table
 
 
@@ -77,14 +82,14 @@ def _told_by_trials(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) 
 
 
 def _write(
-    folder: Path, title: str, rows: Sequence[Mapping[str, Any]], table: Grid, sections: Sequence[Section]
+    folder: Path, title: str, rows: Sequence[Mapping[str, Any]], tables: Sequence[Grid], sections: Sequence[Section]
 ) -> None:
     lines = io.StringIO()
     writer = csv.DictWriter(lines, _columns(rows), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     record.write_text(folder / "summary.csv", lines.getvalue())
-    record.write_text(folder / "summary.md", _markdown(title, table))
+    record.write_text(folder / "summary.md", _markdown(title, tables))
     record.write_text(folder / "summary.html", render("report.html", title=title, lead="", sections=sections))
 
 
@@ -167,6 +172,20 @@ def _table(rows: Sequence[Mapping[str, Any]], each: str) -> Grid:
     return Grid("Variants", columns, cells, note)
 
 
+def _matrix(done: Sequence[tuple[PlannedRun, Path]], column: str) -> Grid:
+    """F1 by what a model was trained on and what it was tested on."""
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    for run, folder in done:
+        if run.command == "eval":
+            (results,) = record.read_json(folder / record.RESULT)["results"].values()
+            for value, scores in results["slices"].get(column, {}).items():
+                found.setdefault(run.after[0], {}).setdefault(value, {})[run.repeat] = scores["f1"]
+    values = list(dict.fromkeys(value for line in found.values() for value in line))
+    cells = [[name, *(_cell(line.get(value, {}), False) for value in values)] for name, line in found.items()]
+    note = f"F1: what a model was trained on (lines) and the {column} that it was tested on (columns)."
+    return Grid(f"Transfer by {column}", ["trained on", *values], cells, note)
+
+
 def _is_best(means: Mapping[tuple[str, str], float], variant: str, metric: str) -> bool:
     """Whether a variant has the best mean of several."""
     rivals = [value for (_, name), value in means.items() if name == metric]
@@ -184,5 +203,6 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
-def _markdown(title: str, table: Grid) -> str:
-    return "\n".join([f"# {title}", "", *markdown.table(table.columns, table.rows), "", table.note, ""])
+def _markdown(title: str, tables: Sequence[Grid]) -> str:
+    parts = [line for one in tables for line in ("", *markdown.table(one.columns, one.rows), "", one.note)]
+    return "\n".join([f"# {title}", *parts, ""])

@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lit_humor.runs import record
 from lit_humor.runs.processes import end_with_parent
@@ -63,7 +64,47 @@ class Job:
     is_asked_to_stop: bool = False
 
 
-class LocalQueue:
+class Queue:
+    """Runs jobs somewhere, and keeps ``queue.json``.
+
+    Args:
+        folder: Gets ``queue.json``, and ``output/`` with what each run prints.
+        notice: Called with a job whenever its state changes.
+        num_slots: Runs at a time.
+    """
+
+    def __init__(self, folder: Path, notice: Callable[[Job], None], num_slots: int) -> None:
+        self.folder, self.notice, self.num_slots = folder, notice, num_slots
+        self.output_dir = folder / "output"
+        self._jobs: Sequence[Job] = ()
+
+    def run(self, jobs: Sequence[Job], each_round: Callable[[], None] = lambda: None) -> None:
+        """Run all jobs, parents before their children in the list; return when each is done, failed or skipped.
+
+        Args:
+            jobs: What to run.
+            each_round: Called again and again; may add to ``jobs``.
+        """
+        raise NotImplementedError
+
+    def output_of(self, job: Job) -> Path:
+        """What a run printed."""
+        return self.output_dir / f"{job.folder.name}.txt"
+
+    def _set(self, job: Job, state: str) -> None:
+        job.state = state
+        self.notice(job)
+        self._write()
+
+    def _write(self) -> None:
+        place = {"pid": os.getpid(), "host": socket.gethostname(), "slots": self.num_slots}
+        record.write_json(self.folder / record.QUEUE, {**place, "jobs": [self._describe(job) for job in self._jobs]})
+
+    def _describe(self, job: Job) -> dict[str, Any]:
+        return {"folder": str(job.folder), "state": job.state, "slot": job.slot, "seconds": job.seconds}
+
+
+class LocalQueue(Queue):
     """Runs jobs in processes of their own, the longest of those that can start first.
 
     Args:
@@ -73,19 +114,11 @@ class LocalQueue:
     """
 
     def __init__(self, slots: Sequence[Slot], folder: Path, notice: Callable[[Job], None]) -> None:
-        self.slots, self.folder, self.notice = slots, folder, notice
-        self.output_dir = folder / "output"
-        self._jobs: Sequence[Job] = ()
+        super().__init__(folder, notice, len(slots))
+        self.slots = slots
 
     def run(self, jobs: Sequence[Job], each_round: Callable[[], None] = lambda: None) -> None:
-        """Run all jobs, parents before their children in the list; return when each is done, failed or skipped.
-
-        No run outlives this call, however it ends, nor this process: what is stopped saves first.
-
-        Args:
-            jobs: What to run.
-            each_round: Called several times a second; may add to ``jobs``.
-        """
+        """Run all jobs; none outlives this call, however it ends, nor this process: what is stopped saves first."""
         self.output_dir.mkdir(parents=True, exist_ok=True)
         self._jobs = jobs
         try:
@@ -99,10 +132,6 @@ class LocalQueue:
                 time.sleep(_POLL_SECONDS)
         finally:
             self._stop([job for job in jobs if job.process is not None])
-
-    def output_of(self, job: Job) -> Path:
-        """What a run printed."""
-        return self.output_dir / f"{job.folder.name}.txt"
 
     def _look_after(self, job: Job) -> None:
         if job.process is not None and (code := job.process.poll()) is not None:
@@ -118,10 +147,9 @@ class LocalQueue:
         jobs = list(jobs)
         taken = {job.slot for job in jobs if job.process is not None}
         free = (slot for slot in range(len(self.slots)) if slot not in taken)
-        ready = (
-            job for job in jobs if job.state == record.WAITING and all(one.state == record.DONE for one in job.after)
-        )
-        for job, slot in zip(sorted(ready, key=lambda job: -job.cost), free, strict=False):
+        left = {job for job in jobs if job.state != record.DONE}
+        ready = ready_jobs([job for job in jobs if job.state == record.WAITING], left, lambda job: job.cost)
+        for job, slot in zip(ready, free, strict=False):
             if look(job.folder).is_alive:  # of an earlier call that was killed; it is saving
                 continue
             with self.output_of(job).open("ab") as output:
@@ -153,15 +181,11 @@ class LocalQueue:
             job.process, job.seconds = None, time.time() - job.started
             self._set(job, record.INTERRUPTED)
 
-    def _set(self, job: Job, state: str) -> None:
-        job.state = state
-        self.notice(job)
-        told = [
-            {"folder": str(one.folder), "state": one.state, "slot": one.slot, "seconds": one.seconds}
-            for one in self._jobs
-        ]
-        place = {"pid": os.getpid(), "host": socket.gethostname(), "slots": len(self.slots)}
-        record.write_json(self.folder / record.QUEUE, {**place, "jobs": told})
+
+def ready_jobs(waiting: Iterable[Job], left: Container[Job], cost: Callable[[Job], float]) -> list[Job]:
+    """Jobs that wait for none of those that are left, the longest first."""
+    ready = (job for job in waiting if not any(parent in left for parent in job.after))
+    return sorted(ready, key=cost, reverse=True)
 
 
 def split_machine(count: int, gpus: Sequence[str]) -> list[Slot]:
