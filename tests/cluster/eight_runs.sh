@@ -9,6 +9,7 @@
 #SBATCH --kill-on-invalid-dep=yes
 #SBATCH --mem=60GB
 #SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
 #SBATCH --open-mode=append
 #SBATCH --output=FOLDER/set/output/%A_%a_0_log.out
 #SBATCH --partition=gpu

@@ -14,6 +14,7 @@ from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 from lit_humor.core.errors import UserError
 from lit_humor.engine.cli import compose
 from lit_humor.engine.launching import open_queue
+from lit_humor.runs.launch.slurm import Chain
 from lit_humor.runs.queue import Job, Queue
 from tests.e2e.typed import ROOT, typed
 from tests.unit.test_sweeping import A_RUN
@@ -125,6 +126,17 @@ def _steps(status: Path) -> int:
         return int(json.loads(status.read_text()).get("step", 0))
     except ValueError:
         return 0
+
+
+def test_a_training_on_two_nodes_knows_which_of_them_it_is_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = {"SLURM_JOB_NUM_NODES": "2", "SLURM_NODEID": "1", "SLURM_JOB_NODELIST": "gpu[7-8]", "SLURM_NTASKS": "2"}
+    for name, value in (node | {"SUBMITIT_EXECUTOR": "slurm"}).items():
+        monkeypatch.setenv(name, value)
+    script = f"import json, os; json.dump(dict(os.environ), open({str(tmp_path / 'seen')!r}, 'w'))"
+    Chain([[sys.executable, "-c", script]], 1.0)()
+    seen = json.loads((tmp_path / "seen").read_text())
+    assert {name: seen[name] for name in ("NODE_RANK", "MASTER_ADDR")} == {"NODE_RANK": "1", "MASTER_ADDR": "gpu7"}
+    assert not [name for name in seen if name.startswith("SLURM_")], "train.py starts its processes itself"
 
 
 def test_without_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

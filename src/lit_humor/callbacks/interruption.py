@@ -65,7 +65,8 @@ class Signals:
         if is_first:
             self.number, self._asked_at = number, now
         if not self.deferred:
-            if os.environ.get("LOCAL_RANK", "0") != "0":  # the process that started this one ends both
+            is_child = os.environ.get("LOCAL_RANK", "0") != "0" and "TORCHELASTIC_RUN_ID" not in os.environ
+            if is_child:  # the process that started this one ends both
                 os.kill(os.getppid(), number)
             elif is_first:
                 raise InterruptedRun(number)

@@ -186,7 +186,8 @@ def build_learner(
     )
     if plan is not None and plan.compile:
         network.compile_layers()
-    rank = os.environ.get("LOCAL_RANK", "0")  # dropout: each process draws its own
+    node, local = (int(os.environ.get(name, "0")) for name in ("NODE_RANK", "LOCAL_RANK"))
+    rank = os.environ.get("RANK") or str(node * (plan.devices if plan else 1) + local)  # each draws its own dropout
     pl.seed_everything(derive_seed(cfg.seed, "training", rank) % 2**32, verbose=False)
     return learner
 

@@ -45,7 +45,7 @@ class Plan:
 
     Attributes:
         accelerator: ``cpu``, ``gpu`` or ``mps``.
-        devices: Number of devices, a process each.
+        devices: Number of devices of a machine, a process each.
         precision: Precision of the Trainer.
         micro_batch_size: Rows of a batch on one device.
         max_tokens: Tokens of a training pass at most, padding included; a batch of more is passed in parts.
@@ -53,6 +53,7 @@ class Plan:
         num_workers: Loader processes of each process.
         attention: Attention backend.
         compile: Whether the encoder is compiled.
+        num_nodes: Machines that train together.
         reasons: Why, by the names above.
     """
 
@@ -65,19 +66,21 @@ class Plan:
     num_workers: int
     attention: str
     compile: bool
+    num_nodes: int = 1
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def window_size(self) -> int:
         """Rows of an optimizer step over all devices, the effective batch size."""
-        return self.micro_batch_size * self.accumulation * self.devices
+        return self.micro_batch_size * self.accumulation * self.devices * self.num_nodes
 
     def trainer_arguments(self) -> dict[str, Any]:
         """Arguments of ``lightning.pytorch.Trainer``; our sampler deals rows to processes itself."""
         return {
             "accelerator": self.accelerator,
             "devices": self.devices,
-            "strategy": "ddp" if self.devices > 1 else "auto",
+            "num_nodes": self.num_nodes,
+            "strategy": "ddp" if self.devices * self.num_nodes > 1 else "auto",
             "precision": self.precision,
             "accumulate_grad_batches": self.accumulation,
             "use_distributed_sampler": False,
@@ -129,17 +132,22 @@ def make_plan(
 
     window = batch_size * wanted["accumulation"]
     accelerator = choose("accelerator", *_best_accelerator(machine))
-    devices = _whole_number("devices", choose("devices", *_best_devices(machine, accelerator, window)))
+    num_nodes = wanted.get("num_nodes", 1)  # a run of older code has none
+    if num_nodes < 1:
+        fix = "set trainer.num_nodes=1"
+        raise UserError("trainer.num_nodes", found=str(num_nodes), expected="1 or more", fix=fix)
+    here = max(1, window // num_nodes)
+    devices = _whole_number("devices", choose("devices", *_best_devices(machine, accelerator, here)))
     _check_devices(accelerator, devices, machine)
     precision = _one_of("precision", choose("precision", *_best_precision(machine, accelerator)), _PRECISIONS)
-    all_at_once = (window // devices or 1, "all rows of the step at once")
+    all_at_once = (window // (devices * num_nodes) or 1, "all rows of the step at once")
     micro_batch_size = _whole_number("micro_batch_size", choose("micro_batch_size", *all_at_once))
     max_tokens = choose("max_tokens", *_best_max_tokens(machine, accelerator, batch_size * max_length))
     if max_tokens is not None and _whole_number("max_tokens", max_tokens) < 1:
         raise UserError(
             "trainer.max_tokens", found="0", expected="1 or more, null or auto", fix="set trainer.max_tokens=auto"
         )
-    accumulation = _accumulation(window, micro_batch_size, devices)
+    accumulation = _accumulation(window, micro_batch_size, devices * num_nodes)
     reasons["accumulation"] = f"{window} rows a step = {batch_size} x {wanted['accumulation']} of the recipe"
     workers = (0, "rows are pre-tokenized; a worker would take a core from training")
     if accelerator == "gpu":
@@ -154,6 +162,7 @@ def make_plan(
         num_workers=_whole_number("num_workers", choose("num_workers", *workers)),
         attention=_one_of("attention", choose("attention", *_best_attention(accelerator)), _ATTENTIONS),
         compile=_one_of("compile", choose("compile", False, "not measured to pay on short texts"), (True, False)),
+        num_nodes=num_nodes,
         reasons=reasons,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,14 @@ from lit_humor.core.errors import UserError
 from lit_humor.engine import factory, screen
 from lit_humor.engine.checkpoints import newest_valid, read_checkpoint
 from lit_humor.engine.cli import typed_overrides
+from lit_humor.engine.nodes import agree_on
 from lit_humor.engine.rundir import check_name, hold, is_main_process, open_run_dir
 from lit_humor.runs import record
 from lit_humor.runs.watch import is_done
 
 AUTO = "auto"
 _HALF_RATE = "-half-rate"
-_CHECKPOINT_VARIABLE = "LIT_HUMOR_CHECKPOINT"  # tells the processes that DDP starts what the first one found
+_CHECKPOINT_VARIABLE = "LIT_HUMOR_CHECKPOINT"  # what the first process found
 _PLACES = ("trainer.devices", "trainer.accelerator", "trainer.num_workers")  # may change: they move no weight
 
 
@@ -120,11 +120,8 @@ def at_half_rate(cfg: DictConfig) -> dict[str, Any]:
 
 def _checkpoint_of(folder: Path) -> Path | None:
     """What the first process found is what the others take."""
-    if not is_main_process() and _CHECKPOINT_VARIABLE in os.environ:
-        return Path(found) if (found := os.environ[_CHECKPOINT_VARIABLE]) else None
-    checkpoint = newest_valid(folder / record.CHECKPOINTS)
-    os.environ[_CHECKPOINT_VARIABLE] = str(checkpoint or "")
-    return checkpoint
+    found = agree_on(_CHECKPOINT_VARIABLE, lambda: str(newest_valid(folder / record.CHECKPOINTS) or ""))
+    return Path(found) if found else None
 
 
 def _set_aside(folder: Path) -> None:
@@ -190,7 +187,8 @@ def _as_planned(saved: DictConfig, folder: Path) -> DictConfig:
         elif value == "auto":
             saved.trainer[name] = plan[name]
     if saved.trainer.devices != "auto" and saved.trainer.devices != plan["devices"]:
-        rows, rest = divmod(plan["window_size"], saved.trainer.devices * plan["accumulation"])
+        processes = saved.trainer.devices * plan.get("num_nodes", 1)
+        rows, rest = divmod(plan["window_size"], processes * plan["accumulation"])
         if rest:
             raise UserError(
                 "trainer.devices",

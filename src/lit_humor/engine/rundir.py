@@ -26,7 +26,6 @@ from lit_humor.runs import record
 from lit_humor.runs.watch import find_run
 
 ROOT_DIR = Path(__file__).resolve().parents[3]
-_RUN_DIR_VARIABLE = "LIT_HUMOR_RUN_DIR"  # tells the processes that DDP starts which folder the first one made
 _LAUNCHED_VARIABLE = "LIT_HUMOR_LAUNCHED"  # tells them that the first one started them
 _LOCK = ".lock"
 _HELD: list[TextIO] = []
@@ -45,16 +44,16 @@ _PACKAGES = (
 
 def is_main_process() -> bool:
     """Whether this is the process a user started, not one that DDP started beside it."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK"))
 
 
 def check_launch() -> None:
     """Refuse processes that something else started side by side: each would train, and write, on its own.
 
     Raises:
-        UserError: torchrun or srun started several.
+        UserError: Something else than torchrun started several.
     """
-    if _LAUNCHED_VARIABLE in os.environ:
+    if _LAUNCHED_VARIABLE in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:
         return
     os.environ[_LAUNCHED_VARIABLE] = "1"
     for name in ("WORLD_SIZE", "SLURM_NTASKS"):
@@ -64,7 +63,7 @@ def check_launch() -> None:
                 name,
                 found=f"{count} processes, started from outside",
                 expected="one process, which starts the others itself",
-                fix="start it without torchrun, or with --ntasks=1, and set trainer.devices",
+                fix="start it once on each machine (srun --ntasks-per-node=1) and set trainer.devices, or use torchrun",
             )
 
 
@@ -79,8 +78,6 @@ def create_run_dir(logs_dir: str | Path, run_id: str | None, prefix: str) -> Pat
     Raises:
         UserError: The name is taken, or no name for a folder, or the folder cannot be made.
     """
-    if not is_main_process() and _RUN_DIR_VARIABLE in os.environ:
-        return Path(os.environ[_RUN_DIR_VARIABLE])
     let_go()  # of a run of that name that was set aside
     if run_id is not None:
         check_name("run_id", run_id)
@@ -98,7 +95,6 @@ def create_run_dir(logs_dir: str | Path, run_id: str | None, prefix: str) -> Pat
     except OSError as error:
         raise _not_writable(logs_dir, error) from None
     hold(folder)
-    os.environ[_RUN_DIR_VARIABLE] = str(folder)
     return folder
 
 

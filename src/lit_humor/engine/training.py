@@ -30,6 +30,7 @@ from lit_humor.engine.ending import set_state, told_how_it_ends
 from lit_humor.engine.hardware import Plan, look_at_machine
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.loggers import log_final_scores
+from lit_humor.engine.nodes import agree_on, check_processes
 from lit_humor.engine.resume import Resumed, at_half_rate, check_same_data, find_resumed
 from lit_humor.engine.rundir import (
     check_launch,
@@ -47,6 +48,7 @@ from lit_humor.reporting.report import write_report
 from lit_humor.runs import record
 from lit_humor.runs.processes import end_with_parent
 
+_RUN_DIR_VARIABLE = "LIT_HUMOR_RUN_DIR"  # the folder that the first process made
 _HALF = "train anew with half the optim.learning_rate"
 _CHECKPOINTS_AT_ONCE = 3  # best, last, and the one that is being written
 
@@ -90,6 +92,7 @@ def _train(cfg: DictConfig, resumed: Resumed | None) -> None:
     factory.pin_paths(cfg)
     check_room(cfg.paths.logs_dir, 0)
     plan = factory.build_plan(cfg, look_at_machine())
+    check_processes(plan)
     if resumed:
         plan = replace(plan, reasons=dict.fromkeys(plan.reasons, "as before the interruption"))
     screen.show(screen.plan_table(plan))
@@ -108,7 +111,7 @@ def _train(cfg: DictConfig, resumed: Resumed | None) -> None:
         screen.show(f"Starting from the weights of {initial['checkpoint']}")
     screen.show(screen.group_table(learner.parameter_groups(), cfg.optim.learning_rate, cfg.optim.lr_scale))
 
-    run_dir = resumed.folder if resumed else create_run_dir(cfg.paths.logs_dir, cfg.run_id, _prefix())
+    run_dir = resumed.folder if resumed else Path(agree_on(_RUN_DIR_VARIABLE, lambda: _make_folder(cfg)))
     screen.write_log_to(run_dir / "log.txt")
     try:
         trainer = factory.build_trainer(cfg, plan, run_dir)
@@ -178,9 +181,9 @@ def score(
     return learner.results["test"]
 
 
-def _prefix() -> str:
-    """First part of a run's name: its experiment."""
-    return choice("experiment") or "default"
+def _make_folder(cfg: DictConfig) -> str:
+    """The folder of a new run, named after its experiment where it has no name."""
+    return str(create_run_dir(cfg.paths.logs_dir, cfg.run_id, choice("experiment") or "default"))
 
 
 def _scored(datamodule: HumorDataModule) -> list[str]:

@@ -21,6 +21,7 @@ from lit_humor.runs.watch import is_done, look
 _UNKNOWN = "UNKNOWN"  # to sacct, as a job is that was just submitted
 _ALIVE = ("PENDING", "RUNNING", "REQUEUED", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING", "PREEMPTED")
 _MOST_REQUEUES = 1000
+_MASTER_PORT = "29500"
 _SAVING_SHARE = 0.8  # of the seconds before the limit; the rest is for putting the job back
 
 
@@ -47,6 +48,8 @@ class Chain:
         """
         # A training starts its processes itself; with these it would wait for srun to do it.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+        if int(os.environ.get("SLURM_JOB_NUM_NODES", "1")) > 1:
+            environment |= _place_among_nodes()
         for command in self.commands:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
             while (code := self._process.poll()) is None:
@@ -64,6 +67,14 @@ class Chain:
             while self._process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.1)
         return DelayedSubmission(Chain(self.commands, self.seconds_to_save))
+
+
+def _place_among_nodes() -> dict[str, str]:
+    """What tells a training on several nodes which of them this is."""
+    from submitit import JobEnvironment
+
+    here = JobEnvironment()
+    return {"NODE_RANK": str(here.node), "MASTER_ADDR": here.hostnames[0], "MASTER_PORT": _MASTER_PORT}
 
 
 class SlurmQueue(Queue):
@@ -114,6 +125,7 @@ class SlurmQueue(Queue):
         try:
             self.executor.update_parameters(
                 job_name=folder.name,
+                ntasks_per_node=1,
                 time=max(1, round(seconds / 60)),
                 signal_delay_s=seconds_to_save,
                 array_parallelism=at_a_time,

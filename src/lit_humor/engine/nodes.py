@@ -1,0 +1,75 @@
+"""What the first of all processes decides reaches the others, also those that were not started by it."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from lit_humor.core.errors import UserError
+from lit_humor.engine.hardware import Plan
+from lit_humor.engine.rundir import is_main_process
+
+_PATIENCE = timedelta(minutes=10)
+_NEEDED = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+def agree_on(variable: str, decide: Callable[[], str]) -> str:
+    """What the first process decides.
+
+    Args:
+        variable: Of the environment: tells it to processes that this one starts.
+        decide: Called in the first process alone.
+    """
+    if is_main_process():
+        os.environ[variable] = decide()
+        if _starts_outside():
+            _store().set(variable, os.environ[variable])
+    elif variable not in os.environ:
+        os.environ[variable] = _store().get(variable).decode()  # waits for it
+    return os.environ[variable]
+
+
+def check_processes(plan: Plan) -> None:
+    """Find out whether the processes that were started from outside are those of the plan.
+
+    Raises:
+        UserError: They are not, or a machine does not know which of them it is.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        found = (int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"]))
+        if found != (plan.devices, plan.devices * plan.num_nodes):
+            local, world = found
+            raise UserError(
+                "trainer.devices",
+                found=f"{plan.devices} on {plan.num_nodes} nodes; torchrun started {world} processes, {local} here",
+                expected="a process for each device",
+                fix=f"set trainer.devices={local} trainer.num_nodes={world // local}",
+            )
+    elif plan.num_nodes > 1 and (missing := [name for name in _NEEDED if name not in os.environ]):
+        raise UserError(
+            "trainer.num_nodes",
+            found=f"{plan.num_nodes}, without {', '.join(missing)} in the environment",
+            expected="each node to know its number, and the first one's address and a port that is free there",
+            fix="NODE_RANK=<0, 1, ...> MASTER_ADDR=<address> MASTER_PORT=29500 before the command, or torchrun",
+        )
+
+
+def _starts_outside() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ or all(name in os.environ for name in _NEEDED)
+
+
+@functools.cache
+def _store() -> Any:
+    """A dictionary that the first process holds, beside the port of the training itself."""
+    from torch.distributed import TCPStore
+
+    return TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]) + 1,
+        is_master=is_main_process(),
+        timeout=_PATIENCE,
+        wait_for_workers=False,
+    )

@@ -1,0 +1,111 @@
+"""One run on several machines: here each is a process of its own, as two machines would start it."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lit_humor.core.errors import UserError
+from lit_humor.engine.hardware import Machine, make_plan
+from lit_humor.engine.nodes import check_processes
+from tests.e2e.test_bad_input import assert_one_message
+from tests.e2e.typed import ENVIRONMENT, ROOT, result_of, typed
+
+TRAIN = str(ROOT / "src" / "lit_humor" / "train.py")
+
+
+def _port() -> int:
+    """One that is free, and the next, too."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        port = int(one.getsockname()[1])
+        other.bind(("127.0.0.1", port + 1))
+    return port
+
+
+def _arguments(folder: Path, name: str) -> list[str]:
+    return [
+        *("debug=tiny", "baseline=false", "report=false", "trainer.accelerator=cpu", "trainer.precision=32-true"),
+        *(f"paths.logs_dir={folder / 'logs'}", f"paths.cache_dir={folder / 'cache'}", f"run_id={name}"),
+        "trainer.micro_batch_size=4",
+    ]
+
+
+def _check_equal(folder: Path, name: str) -> None:
+    assert typed("train", *_arguments(folder, "plain"), "trainer.devices=2").returncode == 0
+    found, plain = (result_of(folder / "logs" / one) for one in (name, "plain"))
+    assert found["steps"] == plain["steps"]
+    for split in ("val", "test"):
+        assert found["results"][split]["confusion"] == plain["results"][split]["confusion"]
+        assert found["results"][split]["auroc"] == pytest.approx(plain["results"][split]["auroc"], abs=1e-6)
+
+
+def _start_nodes(folder: Path, *more: str) -> list[subprocess.CompletedProcess[str]]:
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_port())}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, TRAIN, *_arguments(folder, "nodes"), "trainer.num_nodes=2", "trainer.devices=1", *more],
+            env=os.environ | ENVIRONMENT | place | {"NODE_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (1, 0)
+    ]
+    ended = []
+    for process in processes:
+        out, err = process.communicate(timeout=300)
+        ended.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
+    return ended
+
+
+def test_two_nodes_train_as_two_devices_do_and_go_on_together(tmp_path: Path) -> None:
+    second, first = _start_nodes(tmp_path)
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "Run folder" in first.stdout
+    assert second.stdout == ""
+    _check_equal(tmp_path, "nodes")
+    for again in _start_nodes(tmp_path, "resume=auto"):
+        assert again.returncode == 0, again.stderr
+
+
+def test_torchrun_trains_as_two_devices_do(tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={_port()}", TRAIN]
+    done = subprocess.run(
+        [*torchrun, *_arguments(tmp_path, "torchrun"), "trainer.devices=2"],
+        env=os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    _check_equal(tmp_path, "torchrun")
+
+
+def test_nodes_that_do_not_know_each_other(tmp_path: Path) -> None:
+    arguments = ("model=tiny", "data=tiny", f"paths.logs_dir={tmp_path / 'logs'}", "trainer.devices=1")
+    done = typed("train", *arguments, "trainer.num_nodes=2")
+    assert_one_message(done, "trainer.num_nodes: found 2, without NODE_RANK, MASTER_ADDR, MASTER_PORT")
+    assert_one_message(typed("train", *arguments, "trainer.num_nodes=0"), "trainer.num_nodes: found 0")
+
+
+def test_torchrun_with_other_processes_than_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("LOCAL_WORLD_SIZE", "4"), ("WORLD_SIZE", "8")):
+        monkeypatch.setenv(name, value)
+    wanted = {"accelerator": "cpu", "accumulation": 8, "devices": 2}
+    with pytest.raises(
+        UserError, match=r"trainer\.devices: found 2 on 1 nodes; .* trainer\.devices=4 trainer\.num_nodes=2"
+    ):
+        check_processes(make_plan(wanted, 8, 0, Machine()))
+    check_processes(make_plan(wanted | {"devices": 4, "num_nodes": 2}, 8, 0, Machine()))
+
+
+def test_a_step_keeps_its_rows_on_several_nodes() -> None:
+    wanted = {"accelerator": "cpu", "accumulation": 4, "devices": 2}
+    alone, together = (make_plan(wanted | {"num_nodes": nodes}, 8, 0, Machine()) for nodes in (1, 4))
+    assert (alone.window_size, alone.micro_batch_size) == (32, 16)
+    assert (together.window_size, together.micro_batch_size) == (32, 4)
+    assert together.trainer_arguments()["num_nodes"] == 4
