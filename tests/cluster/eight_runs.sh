@@ -22,4 +22,4 @@ module load cuda
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output FOLDER/set/output/%A_%a_%t_log.out PYTHON -u -m submitit.core._submit FOLDER/set/output
+srun --unbuffered --output FOLDER/set/output/%A_%a_%t_log.out --cpus-per-task=8 PYTHON -u -m submitit.core._submit FOLDER/set/output

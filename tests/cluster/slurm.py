@@ -89,10 +89,9 @@ def supervise(job_id: str) -> None:
 
 
 def srun(arguments: list[str]) -> None:
-    taken = {"--output": 2, "--error": 2, "--unbuffered": 1}
     output = arguments[arguments.index("--output") + 1]
-    while arguments[0] in taken:
-        arguments = arguments[taken[arguments[0]] :]
+    while arguments[0].startswith("--"):
+        arguments = arguments[2 if arguments[0] == "--output" else 1 :]
     job_id = os.environ["SLURM_JOB_ID"]
     os.setpgid(0, 0)
     with changed(job_id) as job:

@@ -14,6 +14,7 @@ from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 from lit_humor.core.errors import UserError
 from lit_humor.engine.cli import compose
 from lit_humor.engine.launching import open_queue
+from lit_humor.runs.launch import slurm
 from lit_humor.runs.launch.slurm import Chain
 from lit_humor.runs.queue import Job, Queue
 from tests.e2e.typed import ROOT, typed
@@ -128,20 +129,48 @@ def _steps(status: Path) -> int:
         return 0
 
 
+def test_what_sbatch_refuses_is_told(cluster: Path, tmp_path: Path) -> None:
+    sbatch = cluster.with_name("bin") / "sbatch"
+    sbatch.write_text("#!/bin/bash\necho 'sbatch: error: invalid partition specified: gpuu' >&2; exit 1\n")
+    with pytest.raises(UserError, match=r"launch=slurm: found .*invalid partition specified: gpuu"):
+        _queue(tmp_path, "launch.partition=gpuu").run([_job(tmp_path / "run")])
+
+
+def test_a_job_that_sacct_does_not_know_is_waited_for_but_not_for_ever(
+    cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = _queue(tmp_path, watch=False)
+    queue.run([job := _job(tmp_path / "run")])
+    sacct = cluster.with_name("bin") / "sacct"
+    sacct.write_text("#!/bin/bash\necho 'JobID|State|NodeList'\n")
+    queue._ask()  # type: ignore[attr-defined]
+    assert queue._is_alive("1")  # type: ignore[attr-defined]
+    monkeypatch.setattr(slurm, "_PATIENCE_SECONDS", 0.0)
+    assert not queue._is_alive("1")  # type: ignore[attr-defined]
+    assert job.state == "waiting"
+
+
 def test_a_training_on_two_nodes_knows_which_of_them_it_is_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = {"SLURM_JOB_NUM_NODES": "2", "SLURM_NODEID": "1", "SLURM_JOB_NODELIST": "gpu[7-8]", "SLURM_NTASKS": "2"}
+    node = {
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_NODEID": "1",
+        "SLURM_JOB_NODELIST": "gpu[7-8]",
+        "SLURM_NTASKS": "2",
+        "SLURM_JOB_ID": "7",
+    }
     for name, value in (node | {"SUBMITIT_EXECUTOR": "slurm"}).items():
         monkeypatch.setenv(name, value)
     script = f"import json, os; json.dump(dict(os.environ), open({str(tmp_path / 'seen')!r}, 'w'))"
-    Chain([[sys.executable, "-c", script]], 1.0)()
+    Chain([[sys.executable, "-c", ""], [sys.executable, "-c", script]], 1.0)()
     seen = json.loads((tmp_path / "seen").read_text())
-    assert {name: seen[name] for name in ("NODE_RANK", "MASTER_ADDR")} == {"NODE_RANK": "1", "MASTER_ADDR": "gpu7"}
+    wanted = {"NODE_RANK": "1", "NUM_NODES": "2", "MASTER_ADDR": "gpu7", "MASTER_PORT": str(20000 + 7 * 64 + 2)}
+    assert {name: seen[name] for name in wanted} == wanted
     assert not [name for name in seen if name.startswith("SLURM_")], "train.py starts its processes itself"
 
 
 def test_without_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="launch=slurm: found no sbatch srun sacct here, expected a SLURM cluster"):
+    with pytest.raises(UserError, match=r"launch=slurm: found no sbatch srun sacct here, expected a SLURM cluster"):
         _queue(tmp_path)
 
 

@@ -68,6 +68,38 @@ def test_runs_train_there_and_lie_here(machine: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "home.hosts").exists(), "what is done is not sent again"
 
 
+def test_a_folder_with_other_things_is_left_alone(machine: Path, tmp_path: Path) -> None:
+    (machine / "thesis.txt").write_text("mine")
+    there = ("launch=ssh", "launch.host=gpu", "launch.setup=setup", "launch.place=.")
+    done = typed("sweep", "n=1", *ARGUMENTS, f"paths.logs_dir={tmp_path / 'logs'}", *there)
+    assert done.returncode == 1
+    assert "launch.place=.: found a folder there that holds other things" in done.stderr
+    assert [path.name for path in machine.iterdir()] == ["thesis.txt"]
+
+
+def test_what_went_further_there_is_not_set_back(machine: Path, tmp_path: Path) -> None:
+    """As after a connection that broke before anything was fetched."""
+    arguments = ("n=1", *ARGUMENTS, f"paths.logs_dir={tmp_path / 'logs'}")
+    there = ("launch=ssh", "launch.host=gpu", "launch.setup=setup")
+    assert typed("sweep", *arguments, *there).returncode == 0
+    (run,) = json.loads((tmp_path / "logs" / "set" / "sweep.json").read_text())["runs"]
+    status = tmp_path / "logs" / run / "status.json"
+    status.write_text(status.read_text().replace('"done"', '"interrupted"'))
+    os.utime(status, (1, 1))
+    again = typed("sweep", *arguments, *there)
+    assert again.returncode == 0, again.stderr
+    assert "Done already" not in (tmp_path / "logs" / "set" / "output" / f"{run}.txt").read_text()
+    assert json.loads(status.read_text())["state"] == "done"
+
+
+def test_a_queue_that_dies_there_is_told(machine: Path, tmp_path: Path) -> None:
+    there = ("launch=ssh", "launch.host=gpu", "launch.setup=mkdir -p .venv/bin")
+    done = typed("sweep", "n=1", *ARGUMENTS, f"paths.logs_dir={tmp_path / 'logs'}", *there)
+    assert done.returncode == 1
+    assert "launch.host=gpu: found exit code 127 of the queue there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_failure_there_is_told_here(machine: Path, tmp_path: Path) -> None:
     there = ("launch=ssh", "launch.host=gpu", "launch.setup=setup")
     done = typed("sweep", "n=1", "data.languages=[xx]", *ARGUMENTS, f"paths.logs_dir={tmp_path / 'logs'}", *there)

@@ -92,6 +92,12 @@ def test_nodes_that_do_not_know_each_other(tmp_path: Path) -> None:
     assert_one_message(typed("train", *arguments, "trainer.num_nodes=0"), "trainer.num_nodes: found 0")
 
 
+def test_a_node_beyond_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE_RANK", "1")
+    with pytest.raises(UserError, match=r"trainer\.num_nodes: found 1, on node number 1"):
+        check_processes(make_plan({"accelerator": "cpu", "accumulation": 8, "devices": 1}, 8, 0, Machine()))
+
+
 def test_torchrun_with_other_processes_than_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("LOCAL_WORLD_SIZE", "4"), ("WORLD_SIZE", "8")):
         monkeypatch.setenv(name, value)

@@ -46,7 +46,7 @@ def check_budget(planned: Sequence[PlannedRun], placed: Sequence[Job], each: str
         job.cost = cost
     told = forecast(costs, slots)
     until = time.strftime("%H:%M", time.localtime(time.time() + told.whole))
-    screen.show(f"Timed on their first steps, all take {_say(told, slots)}; the last ends at {until} or before.")
+    screen.show(f"Timed on their first steps, all take {_say(told, slots)}; the end is about {until}, or before.")
     if told.whole <= seconds:
         return
     ways = []
@@ -100,10 +100,10 @@ def _paces(
         timer.run(list(timings.values()))
     for timing in timings.values():
         if timing.state != record.DONE:
-            lines = timer.output_of(timing).read_text(errors="replace").splitlines()
+            told = (timer.output_of(timing).read_text(errors="replace").splitlines() or ["no word"])[-1]
             raise UserError(
                 "budget",
-                found=f"a run that ended so: {lines[-1]}",
+                found=f"a run that ended so: {told}",
                 expected="runs that can be built",
                 fix="correct the settings",
             )

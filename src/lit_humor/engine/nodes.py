@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -26,9 +27,10 @@ def agree_on(variable: str, decide: Callable[[], str]) -> str:
     if is_main_process():
         os.environ[variable] = decide()
         if _starts_outside():
-            _store().set(variable, os.environ[variable])
+            _tell(variable, os.environ[variable])
     elif variable not in os.environ:
         os.environ[variable] = _store().get(variable).decode()  # waits for it
+        _store().add(f"{variable} heard", 1)
     return os.environ[variable]
 
 
@@ -48,6 +50,13 @@ def check_processes(plan: Plan) -> None:
                 expected="a process for each device",
                 fix=f"set trainer.devices={local} trainer.num_nodes={world // local}",
             )
+    elif int(os.environ.get("NODE_RANK", "0")) >= plan.num_nodes:
+        raise UserError(
+            "trainer.num_nodes",
+            found=f"{plan.num_nodes}, on node number {os.environ['NODE_RANK']}, counted from 0",
+            expected="as many as there are",
+            fix="set trainer=ddp_multinode trainer.num_nodes=<their number>",
+        )
     elif plan.num_nodes > 1 and (missing := [name for name in _NEEDED if name not in os.environ]):
         raise UserError(
             "trainer.num_nodes",
@@ -55,6 +64,15 @@ def check_processes(plan: Plan) -> None:
             expected="each node to know its number, and the first one's address and a port that is free there",
             fix="NODE_RANK=<0, 1, ...> MASTER_ADDR=<address> MASTER_PORT=29500 before the command, or torchrun",
         )
+
+
+def _tell(variable: str, value: str) -> None:
+    """Let the others know, and wait until they do, where their number is known: this process may end soon."""
+    _store().set(variable, value)
+    listeners = int(os.environ.get("WORLD_SIZE") or os.environ.get("NUM_NODES", "1")) - 1
+    deadline = time.monotonic() + _PATIENCE.total_seconds()
+    while _store().add(f"{variable} heard", 0) < listeners and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _starts_outside() -> bool:

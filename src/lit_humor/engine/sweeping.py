@@ -61,7 +61,7 @@ def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
     if cfg.dry_run:
         screen.show(*(shlex.join(job.command) for job in jobs))
         return
-    _note(folder, {"command": typed_command(), "runs": [job.folder.name for job in jobs]})
+    _note(folder, {"command": f"{typed_command()} {shlex.join(typed)}", "runs": [job.folder.name for job in jobs]})
     queue = open_queue(cfg, folder, _notice)
     if cfg.budget:
         check_budget(planned, placed, cfg.each, cfg.budget, queue)
@@ -236,7 +236,8 @@ def _say_what_failed(queue: Queue, jobs: Sequence[Job]) -> None:
     if not bad:
         return
     for job in bad[:_SHOWN]:
-        tail = queue.output_of(job).read_text(errors="replace").splitlines()[-_TAIL:]
+        output = queue.output_of(job)
+        tail = output.read_text(errors="replace").splitlines()[-_TAIL:] if output.is_file() else ["without a word"]
         screen.show(f"\n{job.folder.name} failed:", *(f"  {line}" for line in tail))
     if len(bad) > _SHOWN:
         screen.show(f"\nand {len(bad) - _SHOWN} more: {queue.output_dir}")

@@ -150,8 +150,9 @@ class LocalQueue(Queue):
         left = {job for job in jobs if job.state != record.DONE}
         ready = ready_jobs([job for job in jobs if job.state == record.WAITING], left, lambda job: job.cost)
         for job, slot in zip(ready, free, strict=False):
-            if look(job.folder).is_alive:  # of an earlier call that was killed; it is saving
-                continue
+            seen = look(job.folder)
+            if seen.is_alive and seen.status.get("host") == socket.gethostname():
+                continue  # of an earlier call that was killed; it is saving
             with self.output_of(job).open("ab") as output:
                 job.process = subprocess.Popen(
                     job.command,

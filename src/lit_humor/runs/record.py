@@ -18,6 +18,7 @@ CHECKPOINTS, PREDICTIONS, CONFUSION, BACKBONE = "checkpoints", "predictions", "c
 CALIBRATION = "calibration.json"
 PROBABILITY = "p_"  # columns of predictions: this and the name of a class
 QUEUE = "queue.json"  # in the folder of a set of runs: how each of them stands
+STATES = "states.json"  # there, too: how the jobs of a queue on another machine ended
 STOP_REQUEST = "stop-request"  # a file that asks the run to save and leave
 BEST, LAST = "best.ckpt", "last.ckpt"
 FINITE = "finite.ckpt"  # weights before a step whose gradient was not finite

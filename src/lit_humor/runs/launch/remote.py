@@ -39,7 +39,10 @@ def main() -> None:
     path = Path(sys.argv[1])
     told = record.read_json(path)
     jobs = read_jobs(told["jobs"])
-    LocalQueue(split_machine(told["slots"], gpu_numbers()), path.parent, _notice).run(jobs)
+    try:
+        LocalQueue(split_machine(told["slots"], gpu_numbers()), path.parent, _notice).run(jobs)
+    finally:
+        record.write_json(path.with_name(record.STATES), {job.folder.name: job.state for job in jobs})
     sys.exit(0 if all(job.state == record.DONE for job in jobs) else 1)
 
 

@@ -18,10 +18,11 @@ from lit_humor.runs.launch.chains import chains_of
 from lit_humor.runs.queue import Job, Queue
 from lit_humor.runs.watch import is_done, look
 
-_UNKNOWN = "UNKNOWN"  # to sacct, as a job is that was just submitted
-_ALIVE = ("PENDING", "RUNNING", "REQUEUED", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING", "PREEMPTED")
+_ALIVE = ("PENDING", "RUNNING", "REQUEUED", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING")
+_PERHAPS = ("UNKNOWN", "PREEMPTED")  # just submitted, or about to be put back; not for long
+_PATIENCE_SECONDS = 300.0
 _MOST_REQUEUES = 1000
-_MASTER_PORT = "29500"
+_FIRST_PORT, _NUM_PORTS, _PORTS_OF_JOB = 20000, 10000, 64
 _SAVING_SHARE = 0.8  # of the seconds before the limit; the rest is for putting the job back
 
 
@@ -48,9 +49,9 @@ class Chain:
         """
         # A training starts its processes itself; with these it would wait for srun to do it.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-        if int(os.environ.get("SLURM_JOB_NUM_NODES", "1")) > 1:
-            environment |= _place_among_nodes()
-        for command in self.commands:
+        for place, command in enumerate(self.commands):
+            if int(os.environ.get("SLURM_JOB_NUM_NODES", "1")) > 1:
+                environment |= _place_among_nodes(place)
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
             while (code := self._process.poll()) is None:
                 time.sleep(0.1)
@@ -69,12 +70,14 @@ class Chain:
         return DelayedSubmission(Chain(self.commands, self.seconds_to_save))
 
 
-def _place_among_nodes() -> dict[str, str]:
-    """What tells a training on several nodes which of them this is."""
+def _place_among_nodes(number: int) -> dict[str, str]:
+    """What tells a command on several nodes which of them this is; each command of each job has ports of its own."""
     from submitit import JobEnvironment
 
     here = JobEnvironment()
-    return {"NODE_RANK": str(here.node), "MASTER_ADDR": here.hostnames[0], "MASTER_PORT": _MASTER_PORT}
+    port = _FIRST_PORT + (int(here.raw_job_id) * _PORTS_OF_JOB + 2 * number) % _NUM_PORTS
+    nodes = {"NODE_RANK": str(here.node), "NUM_NODES": str(here.num_nodes)}
+    return {**nodes, "MASTER_ADDR": here.hostnames[0], "MASTER_PORT": str(port)}
 
 
 class SlurmQueue(Queue):
@@ -122,6 +125,8 @@ class SlurmQueue(Queue):
         self.watch, self.poll_seconds, self.seconds_to_save = watch, poll_seconds, seconds_to_save
         self.executor = SlurmExecutor(self.output_dir, max_num_timeout=_MOST_REQUEUES)
         asked = {name: value for name, value in options.items() if value is not None}
+        if cores := asked.get("cpus_per_task"):
+            asked["srun_args"] = [f"--cpus-per-task={cores}"]  # some versions of srun do not take it over
         try:
             self.executor.update_parameters(
                 job_name=folder.name,
@@ -140,6 +145,7 @@ class SlurmQueue(Queue):
                 "launch", found=told, expected="options of sbatch", fix="see configs/launch/slurm.yaml"
             ) from None
         self._submitted: dict[Path, str] = {}  # run folder: SLURM's id
+        self._in_doubt_since: dict[str, float] = {}
         self._gone: set[Job] = set()  # not done when SLURM no longer had them
 
     def run(self, jobs: Sequence[Job], each_round: Callable[[], None] = lambda: None) -> None:
@@ -148,8 +154,7 @@ class SlurmQueue(Queue):
         self._jobs = jobs
         self._find_submitted()
         while True:
-            if self._submitted:
-                self._state(next(iter(self._submitted.values())))  # asks for all of them
+            self._ask()
             for job in jobs:
                 self._look_after(job)
             each_round()
@@ -166,19 +171,34 @@ class SlurmQueue(Queue):
         """Jobs of an earlier call that SLURM still has."""
         path = self.folder / record.QUEUE
         told = record.read_json(path)["jobs"] if path.is_file() else []
-        for one in told:
-            if (job_id := one.get("slurm")) and self._state(job_id) in _ALIVE:
-                self._submitted[Path(one["folder"])] = job_id
+        before = {Path(one["folder"]): one["slurm"] for one in told if one.get("slurm")}
+        self._submitted = dict(before)
+        self._ask()
+        self._submitted = {folder: job_id for folder, job_id in before.items() if self._is_alive(job_id)}
 
-    def _state(self, job_id: str, ask: bool = True) -> str:
-        """What sacct says, or said when it was asked last."""
-        return self.executor.job_class.watcher.get_state(job_id, mode="force" if ask else "cache").split()[0]
+    def _ask(self) -> None:
+        """Ask sacct for all jobs at once."""
+        watcher = self.executor.job_class.watcher
+        watcher.clear()
+        job_ids = list(dict.fromkeys(self._submitted.values()))
+        for job_id in job_ids[1:]:
+            watcher.get_state(job_id, mode="cache")  # makes it known
+        if job_ids:
+            watcher.get_state(job_ids[0], mode="force")
+
+    def _is_alive(self, job_id: str) -> bool:
+        """Whether SLURM had a job when it was asked last."""
+        state = self.executor.job_class.watcher.get_state(job_id, mode="cache").split()[0]
+        if state not in _PERHAPS:
+            self._in_doubt_since.pop(job_id, None)
+            return state in _ALIVE
+        return time.monotonic() - self._in_doubt_since.setdefault(job_id, time.monotonic()) < _PATIENCE_SECONDS
 
     def _look_after(self, job: Job) -> None:
         if job.state not in (record.WAITING, record.RUNNING):
             return
         job_id = self._submitted.get(job.folder)
-        is_alive = job_id is not None and self._state(job_id, ask=False) in (*_ALIVE, _UNKNOWN)
+        is_alive = job_id is not None and self._is_alive(job_id)
         state = job.state
         if is_done(job.folder):
             state = record.DONE
@@ -188,12 +208,15 @@ class SlurmQueue(Queue):
             state = record.FAILED if job in self._gone else job.state
             self._gone.add(job)  # once more: what its node wrote last may take a moment to be seen here
         elif job_id:
-            state = record.RUNNING if look(job.folder).state == record.RUNNING else record.WAITING
+            self._gone.discard(job)
+            state = record.RUNNING if look(job.folder).is_alive else record.WAITING
         if state != job.state:
             self._set(job, state)
 
     def _submit(self, jobs: Sequence[Job]) -> None:
         """Chains that wait for the same are an array."""
+        from submitit.core.utils import FailedJobError
+
         chains = chains_of(jobs)
         while chains:
             waits_for = {
@@ -205,15 +228,18 @@ class SlurmQueue(Queue):
             equal = [chain for chain in chains if waits_for.get(id(chain)) == parents]
             chains = [chain for chain in chains if chain not in equal]
             self.executor.update_parameters(dependency=f"afterok:{':'.join(parents)}" if parents else None)
-            with self.executor.batch():
-                handles = [
-                    self.executor.submit(Chain([job.command for job in chain], _SAVING_SHARE * self.seconds_to_save))
-                    for chain in equal
-                ]
+            saving = _SAVING_SHARE * self.seconds_to_save
+            try:
+                with self.executor.batch():
+                    handles = [self.executor.submit(Chain([job.command for job in one], saving)) for one in equal]
+            except FailedJobError as error:  # of sbatch
+                fix = "correct launch.*, and type the same again; what is submitted stays"
+                told = " ".join(str(error).split())[-500:]
+                raise UserError("launch=slurm", found=told, expected="a job that SLURM takes", fix=fix) from None
             for chain, handle in zip(equal, handles, strict=True):
                 self._submitted |= {job.folder: handle.job_id for job in chain}
                 self.notice(chain[0])
-        self._write()
+            self._write()
 
     def _describe(self, job: Job) -> dict[str, Any]:
         return super()._describe(job) | {"slurm": self._submitted.get(job.folder)}

@@ -17,7 +17,9 @@ from lit_humor.runs.launch.remote import describe_jobs, read_jobs
 from lit_humor.runs.queue import Job, Queue
 from lit_humor.runs.watch import is_done
 
-_STAYS_HERE = ("/logs", "/.venv", "/.cache", "/data-sent")
+_OURS = ".lit_humor-sent"  # in a folder there that holds nothing but what was sent
+_STAYS_HERE = ("/logs", "/.venv", "/.cache", "/data-sent", f"/{_OURS}")
+_NOT_OURS = 3
 
 
 class SshQueue(Queue):
@@ -67,8 +69,7 @@ class SshQueue(Queue):
         left = [job for job in jobs if job.state != record.DONE]
         if not left:
             return
-        quoted = shlex.quote(self.place)
-        there = self._ssh(f"mkdir -p {quoted} && cd {quoted} && pwd", capture=True).strip()
+        there = self._make_place()
         excluded = [f"--exclude={name}" for name in _STAYS_HERE]
         self._rsync(["--delete", *excluded, "--filter=:- .gitignore"], f"{self.root}/", f"{self.host}:{there}/")
         self._ssh(f"cd {shlex.quote(there)} && {self.setup}")
@@ -80,16 +81,32 @@ class SshQueue(Queue):
                 f"cd {shlex.quote(there)} && .venv/bin/python -m lit_humor.runs.launch.remote {shlex.quote(jobs_file)}"
             )
             code = subprocess.run(["ssh", *(["-tt"] if sys.stdin.isatty() else []), self.host, command]).returncode
-        finally:
+        finally:  # also what an interrupted training saved
             filters = [*(f"--include=/{name}/***" for name in names), "--exclude=*"]
             self._rsync(filters, f"{self.host}:{there}/logs/", f"{self.logs_dir}/")
-        states = {
-            Path(one["folder"]).name: one["state"] for one in record.read_json(self.folder / record.QUEUE)["jobs"]
-        }
+        told = self.folder / record.STATES
+        states = record.read_json(told) if told.is_file() else {}
         for job in left:
             self._set(job, record.DONE if is_done(job.folder) else states.get(job.folder.name, record.INTERRUPTED))
-        if code == 255:
-            self._fail("a connection that broke")
+        if code and not any(job.state == record.FAILED for job in left):
+            self._fail("a connection that broke" if code == 255 else f"exit code {code} of the queue there")
+
+    def _make_place(self) -> str:
+        """The folder there, as an absolute path; what is in it and not in the checkout will be deleted."""
+        place = shlex.quote(self.place)
+        is_ours = f'[ -e {_OURS} ] || [ -z "$(ls -A)" ] || exit {_NOT_OURS}'
+        command = f"mkdir -p {place} && cd {place} && {{ {is_ours}; }} && touch {_OURS} && pwd"
+        done = subprocess.run(["ssh", self.host, command], stdout=subprocess.PIPE, text=True)
+        if done.returncode == _NOT_OURS:
+            raise UserError(
+                f"launch.place={self.place}",
+                found="a folder there that holds other things",
+                expected="a new one, or one that launch=ssh made",
+                fix="set another launch.place",
+            )
+        if done.returncode:
+            self._fail(f"exit code {done.returncode} of {command}")
+        return done.stdout.strip()
 
     def _send(self, jobs: Sequence[Job], there: str) -> None:
         """Data files that the commands name, and the commands as they are there."""
@@ -97,17 +114,18 @@ class SshQueue(Queue):
         places = {one: f"{there}/data-sent/{_hash(_data_file(one))}" for one in sent}
         for one, place in places.items():
             self._ssh(f"mkdir -p {shlex.quote(place)}")
-            self._rsync([], str(_data_file(one)), f"{self.host}:{place}/")
+            self._rsync(["--copy-links"], str(_data_file(one)), f"{self.host}:{place}/")
         moved = read_jobs(describe_jobs(jobs))
         for job in moved:
             job.folder = Path(there) / "logs" / job.folder.name
             job.command = [self._there(one, there, places) for one in job.command]
         self.folder.mkdir(parents=True, exist_ok=True)
+        record.write_json(self.folder / record.STATES, {})
         record.write_json(self.folder / "jobs.json", {"slots": self.num_slots, "jobs": describe_jobs(moved)})
         self._ssh(f"mkdir -p {shlex.quote(f'{there}/logs')}")
-        started = [f"/{job.folder.name}" for job in jobs if job.folder.exists()]  # they go on there
-        filters = [f"--include={name}/***" for name in (f"/{self.folder.name}", *started)]
-        self._rsync([*filters, "--exclude=*"], f"{self.logs_dir}/", f"{self.host}:{there}/logs/")
+        needed = {f"/{one.folder.name}" for job in jobs for one in (job, *job.after) if one.folder.exists()}
+        filters = [f"--include={name}/***" for name in (f"/{self.folder.name}", *sorted(needed))]
+        self._rsync(["--update", *filters, "--exclude=*"], f"{self.logs_dir}/", f"{self.host}:{there}/logs/")
 
     def _there(self, argument: str, there: str, places: dict[str, str]) -> str:
         """An argument as it is on the other machine."""
@@ -122,11 +140,9 @@ class SshQueue(Queue):
         folders = "|".join(map(re.escape, moved))
         return re.sub(rf"({folders})(?=[/',\]]|$)", lambda found: moved[found[1]], argument)
 
-    def _ssh(self, command: str, capture: bool = False) -> str:
-        done = subprocess.run(["ssh", self.host, command], stdout=subprocess.PIPE if capture else None, text=True)
-        if done.returncode:
-            self._fail(f"exit code {done.returncode} of {command}")
-        return done.stdout or ""
+    def _ssh(self, command: str) -> None:
+        if code := subprocess.run(["ssh", self.host, command]).returncode:
+            self._fail(f"exit code {code} of {command}")
 
     def _rsync(self, options: Sequence[str], source: str, target: str) -> None:
         if code := subprocess.run(["rsync", "--archive", "--compress", *options, source, target]).returncode:
