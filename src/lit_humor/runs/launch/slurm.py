@@ -110,7 +110,7 @@ class SlurmQueue(Queue):
         seconds_to_save: int,
         at_a_time: int,
         watch: bool,
-        poll_seconds: float = 15.0,
+        poll_seconds: float,
         **options: Any,
     ) -> None:
         super().__init__(folder, notice, at_a_time)

@@ -110,15 +110,17 @@ class SshQueue(Queue):
 
     def _send(self, jobs: Sequence[Job], there: str) -> None:
         """Data files that the commands name, and the commands as they are there."""
-        sent = {one for job in jobs for one in job.command if _data_file(one)}
-        places = {one: f"{there}/data-sent/{_hash(_data_file(one))}" for one in sent}
-        for one, place in places.items():
+        files = {one: path for job in jobs for one in job.command if (path := _data_file(one))}
+        sent = {}
+        for one, path in files.items():
+            place = f"{there}/data-sent/{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]}"
             self._ssh(f"mkdir -p {shlex.quote(place)}")
-            self._rsync(["--copy-links"], str(_data_file(one)), f"{self.host}:{place}/")
+            self._rsync(["--copy-links"], str(path), f"{self.host}:{place}/")
+            sent[one] = f"{one.partition('=')[0]}={place}/{path.name}"
         moved = read_jobs(describe_jobs(jobs))
         for job in moved:
             job.folder = Path(there) / "logs" / job.folder.name
-            job.command = [self._there(one, there, places) for one in job.command]
+            job.command = [sent.get(one) or self._there(one, there) for one in job.command]
         self.folder.mkdir(parents=True, exist_ok=True)
         record.write_json(self.folder / record.STATES, {})
         record.write_json(self.folder / "jobs.json", {"slots": self.num_slots, "jobs": describe_jobs(moved)})
@@ -127,11 +129,8 @@ class SshQueue(Queue):
         filters = [f"--include={name}/***" for name in (f"/{self.folder.name}", *sorted(needed))]
         self._rsync(["--update", *filters, "--exclude=*"], f"{self.logs_dir}/", f"{self.host}:{there}/logs/")
 
-    def _there(self, argument: str, there: str, places: dict[str, str]) -> str:
+    def _there(self, argument: str, there: str) -> str:
         """An argument as it is on the other machine."""
-        if argument in places:
-            key = argument.partition("=")[0]
-            return f"{key}={places[argument]}/{_data_file(argument).name}"  # type: ignore[union-attr]
         if argument.startswith("paths.cache_dir="):
             return f"paths.cache_dir={there}/.cache"
         if argument == sys.executable:
@@ -158,7 +157,3 @@ def _data_file(argument: str) -> Path | None:
     key, _, value = argument.partition("=")
     is_data = key.startswith("data.") and key.endswith("_path") and Path(value).is_file()
     return Path(value) if is_data else None
-
-
-def _hash(path: Path | None) -> str:
-    return hashlib.sha256(str(path.absolute() if path else "").encode()).hexdigest()[:8]
