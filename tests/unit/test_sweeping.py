@@ -82,7 +82,8 @@ def test_values_behind_commas_are_taken_in_turn_and_lists_are_not() -> None:
 
 def test_a_signature_is_of_what_a_training_comes_to() -> None:
     plain = signature(compose("train", []))
-    assert signature(compose("train", ["trainer.num_workers=3", "run_id=x", "resume=auto"])) == plain
+    elsewhere = ["trainer.num_workers=3", "trainer.num_nodes=2", "run_id=x", "resume=auto"]
+    assert signature(compose("train", elsewhere)) == plain
     others = [signature(compose("train", [one])) for one in ("seed=1", "optim.layer_decay=1", "trainer.max_epochs=9")]
     assert len({plain, *others}) == 4
 
