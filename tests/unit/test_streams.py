@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -98,3 +100,31 @@ def test_parts_are_found_again_and_those_of_other_input_refused(tmp_path: Path) 
     with pytest.raises(UserError, match=r"'\.xls'"):
         Parts(tmp_path / "out.xls", {})
     assert json.loads(json.dumps(Rejected(1, "a", "b"))) == [1, "a", "b"]
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from lit_humor.data.parts import Parts
+parts = Parts(Path(sys.argv[1]), {})
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_process_at_a_time_makes_a_file_and_nobody_writes_over_it(tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    command = [sys.executable, "-c", HOLDS, str(target)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="another process that makes this file"):
+            Parts(target, {})
+        other.kill()  # the system lets go for it
+    parts = Parts(target, {})
+    parts.add(0, PARTS[0], [])
+    target.write_text("somebody else's")
+    with pytest.raises(UserError, match="a file there already"):
+        parts.join(1)
+    assert target.read_text() == "somebody else's"
+    assert len(parts) == 1

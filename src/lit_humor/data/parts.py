@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lit_humor.core import locks
 from lit_humor.core.errors import UserError
 from lit_humor.data.streams import Rejected
 from lit_humor.data.tables import safe_cell
@@ -23,12 +24,15 @@ OUTPUTS = (".csv", ".tsv", ".jsonl", ".parquet")
 class Parts:
     """The finished parts of a file that is being made, in ``<target>.parts``; each appears whole or not at all.
 
+    The folder belongs to one process at a time, until ``join`` or the end of that process.
+
     Args:
         target: The file to make, ending in one of ``OUTPUTS``.
         origin: What the file is made from; parts made from something else are refused.
 
     Raises:
-        UserError: The target is there already, cannot be written, or parts of another origin lie there.
+        UserError: The target is there already, cannot be written, is being made by another process, or parts of
+            another origin lie there.
     """
 
     def __init__(self, target: Path, origin: Mapping[str, Any]) -> None:
@@ -36,15 +40,23 @@ class Parts:
         if target.suffix.lower() not in OUTPUTS:
             found, known = f"the ending '{target.suffix}'", ", ".join(OUTPUTS)
             raise UserError(where, found=found, expected=f"one of {known}", fix="choose another ending")
-        if target.exists():
-            raise UserError(where, found="a file there already", expected="a new file", fix="choose another name")
         self.target = target
         self.folder = target.with_name(f"{target.name}.parts")
+        self._refuse_existing()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = locks.hold(self.folder / ".lock")
+        if self._lock is None:
+            found = "another process that makes this file"
+            raise UserError(where, found=found, expected="none", fix="wait for it, or choose another name")
         manifest = self.folder / "origin.json"
         if manifest.is_file() and record.read_json(manifest) != dict(origin):
             found = f"parts in {self.folder} that were made from other input, columns or weights"
             raise UserError(where, found=found, expected="the same command as before", fix=f"rm -r {self.folder}")
         record.write_json(manifest, dict(origin))
+
+    def __len__(self) -> int:
+        """Number of parts that are done."""
+        return sum(1 for _ in self.folder.glob("*.parquet"))
 
     def is_done(self, index: int) -> bool:
         """Whether a part was made before."""
@@ -62,7 +74,11 @@ class Parts:
 
         Returns:
             Number of rows and of rejected rows.
+
+        Raises:
+            UserError: Somebody else wrote the target by now; the parts stay.
         """
+        self._refuse_existing()
         paths = [self._path(index) for index in range(count)]
         schema = _common_schema([pq.read_schema(path) for path in paths])
         unfinished = self.target.with_name(f".{self.target.name}.unfinished")
@@ -83,6 +99,11 @@ class Parts:
     def rejected_path(self) -> Path:
         """Where rejected rows are written."""
         return self.target.with_name(f"{self.target.stem}.rejected.csv")
+
+    def _refuse_existing(self) -> None:
+        if self.target.exists():
+            where, fix = f"output={self.target}", "choose another name, or move that file away"
+            raise UserError(where, found="a file there already", expected="a new file", fix=fix)
 
     def _path(self, index: int, ending: str = ".parquet") -> Path:
         return self.folder / f"{index:06}{ending}"

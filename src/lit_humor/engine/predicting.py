@@ -126,12 +126,11 @@ def _predict_file(cfg: DictConfig, source: Path, target: Path, threshold: float 
                     parts.add(count - 1, rows, rejected)
                     scored += len(rows)
                 show(chunk.share, scored / (time.monotonic() - start))
+        num_rows, num_rejected = parts.join(count)
     except KeyboardInterrupt:
-        print(
-            f"\nInterrupted. {count - 1} parts are kept in {parts.folder}; the same command goes on.", file=sys.stderr
-        )
+        kept = f"{len(parts)} parts are kept in {parts.folder}"
+        print(f"\nInterrupted. {kept}; the same command goes on.", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    num_rows, num_rejected = parts.join(count)
     seconds = time.monotonic() - start
     told = [f"{num_rows:,} rows: {target}"]
     if num_rejected:

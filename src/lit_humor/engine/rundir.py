@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -20,6 +19,7 @@ from typing import Any, TextIO
 
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.core import locks
 from lit_humor.core.errors import UserError
 from lit_humor.engine.validate import looks_secret
 from lit_humor.runs import record
@@ -106,17 +106,14 @@ def hold(folder: Path) -> None:
     """
     if not is_main_process():
         return
-    file = (folder / _LOCK).open("w")
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, no forked loader process inherits it
-    except OSError:
-        file.close()
+    file = locks.hold(folder / _LOCK)
+    if file is None:
         raise UserError(
             f"run folder {folder}",
             found="another process that trains in it",
             expected="a run that stopped",
             fix=f"python src/lit_humor/stop.py run={folder}, or wait for it",
-        ) from None
+        )
     _HELD.append(file)
 
 
