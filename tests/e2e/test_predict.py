@@ -108,6 +108,21 @@ def test_a_threshold_decides(run: Path) -> None:
     assert called == ("humor" if load_scorer(str(run)).score(["x"])[0, 1] >= tuned else "not humor")
 
 
+def test_a_packed_run_is_used_like_any_other(tmp_path: Path) -> None:
+    settings = ("trainer.attention=packed", "baseline=false", "report=false", f"paths.logs_dir={tmp_path}")
+    done = typed_here("train", "debug=tiny", *settings, "run_id=packed")
+    assert done.returncode == 0, done.stderr
+    told = typed_here("predict", f"run={tmp_path / 'packed'}", "text=Why did the chicken?", "explain=true")
+    assert "chicken" in told.stdout.splitlines()[-1], told.stderr
+    done = typed_here("eval", f"run={tmp_path / 'packed'}", "split=val")
+    assert done.returncode == 0, done.stderr
+    (again,) = (tmp_path / "packed" / "eval").glob("*/result.json")
+    assert (
+        record.read_json(again)["results"]["val"]
+        == record.read_json(tmp_path / "packed" / "result.json")["results"]["val"]
+    )
+
+
 MISTAKES = {
     "no run": (["text=x"], "run: found no run"),
     "no such run": (["run=nope", "text=x"], "run=nope"),

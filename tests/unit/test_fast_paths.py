@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 from transformers import (
     BertConfig,
     BertModel,
@@ -22,57 +21,28 @@ from lit_humor.models.dropout import FastDropout, fast_dropout, use_fast_dropout
 from lit_humor.models.embeddings import UsedRowsEmbedding
 from lit_humor.models.encoder import TextClassifier
 from lit_humor.models.last_layer import keep_first_token_only
-
-USED = np.array([0, 1, 2, 3, 7, 8, 9, 20, 21])
-
-
-def _batch(padding: bool = True) -> dict[str, torch.Tensor]:
-    """Three rows of 7, 5 and 2 tokens of ``USED``; XLM-R's pad id is 1."""
-    ids = torch.tensor([[0, 7, 8, 9, 20, 21, 2], [0, 9, 9, 7, 2, 1, 1], [0, 2, 1, 1, 1, 1, 1]])
-    ids = ids if padding else ids[:1].repeat(3, 1)
-    return {"input_ids": ids, "attention_mask": (ids != 1).long()}
-
-
-def _model(tiny_model: str, **settings: Any) -> TextClassifier:
-    torch.manual_seed(0)
-    return TextClassifier(tiny_model, 2, **({"dropout": 0.0, "attention_dropout": 0.0} | settings))
-
-
-def _score(model: TextClassifier, padding: bool = True) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Logits and the gradient of every parameter."""
-    logits = model.train()(_batch(padding))["logits"]
-    F.cross_entropy(logits, torch.tensor([0, 1, 1])).backward()
-    return logits, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-
-
-def _assert_same(one: TextClassifier, other: TextClassifier, padding: bool) -> None:
-    (logits, gradients), (others, other_gradients) = _score(one, padding), _score(other, padding)
-    torch.testing.assert_close(logits, others)
-    assert gradients.keys() == other_gradients.keys()
-    assert len(gradients) > 30
-    for name, gradient in gradients.items():
-        torch.testing.assert_close(gradient, other_gradients[name], msg=name)
+from tests.unit.comparing import USED, assert_same, scores_and_gradients, short_batch, tiny_classifier
 
 
 @pytest.mark.parametrize("padding", [True, False])
 @pytest.mark.parametrize("pooling", ["first", "mean"])
 @pytest.mark.parametrize("attention", ["matmul", "sdpa"])
 def test_attention_backends_agree_with_eager(tiny_model: str, attention: str, pooling: str, padding: bool) -> None:
-    models = [_model(tiny_model, attention=name, pooling=pooling) for name in ("eager", attention)]
-    _assert_same(*models, padding)
+    models = [tiny_classifier(tiny_model, attention=name, pooling=pooling) for name in ("eager", attention)]
+    assert_same(*models, padding)
 
 
 @pytest.mark.parametrize("padding", [True, False])
 @pytest.mark.parametrize("attention", ["matmul", "sdpa", "eager"])
 def test_short_last_layer_is_the_whole_one_for_the_first_token(tiny_model: str, attention: str, padding: bool) -> None:
-    whole, short = (_model(tiny_model, attention=attention, short_last_layer=flag) for flag in (False, True))
-    assert short.backbone(**_batch()).last_hidden_state.shape[1] == 1
-    _assert_same(whole, short, padding)
+    whole, short = (tiny_classifier(tiny_model, attention=attention, short_last_layer=flag) for flag in (False, True))
+    assert short.backbone(**short_batch()).last_hidden_state.shape[1] == 1
+    assert_same(whole, short, padding)
 
 
 def test_short_last_layer_stays_whole_where_all_tokens_are_pooled(tiny_model: str) -> None:
-    model = _model(tiny_model, short_last_layer=True, pooling="mean")
-    assert model.backbone(**_batch()).last_hidden_state.shape[1] == 7
+    model = tiny_classifier(tiny_model, short_last_layer=True, pooling="mean")
+    assert model.backbone(**short_batch()).last_hidden_state.shape[1] == 7
 
 
 def test_short_last_layer_knows_what_it_knows() -> None:
@@ -95,27 +65,28 @@ def test_an_encoder_with_attention_of_its_own_does_not_see_padding(tmp_path: Pat
     MPNetModel(
         MPNetConfig(vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
     ).save_pretrained(tmp_path)
-    alone = {name: value[2:, :2] for name, value in _batch().items()}
-    padded = {name: value[2:] for name, value in _batch().items()}
+    alone = {name: value[2:, :2] for name, value in short_batch().items()}
+    padded = {name: value[2:] for name, value in short_batch().items()}
     for attention in ("matmul", "sdpa"):
         model = TextClassifier(str(tmp_path), 2, attention=attention).eval()
         torch.testing.assert_close(model(alone)["logits"], model(padded)["logits"])
 
 
 def test_every_dropout_is_on_in_training_and_off_in_evaluation(tiny_model: str) -> None:
-    for settings in ({"fast_dropout": True, "attention": "matmul"}, {"fast_dropout": False, "attention": "sdpa"}):
+    kinds = (("matmul", True), ("sdpa", False), ("packed", True))
+    for settings in ({"attention": attention, "fast_dropout": is_fast} for attention, is_fast in kinds):
         for rates in ({"dropout": 0.5}, {"attention_dropout": 0.5}):
-            model = _model(tiny_model, **settings, **rates)
+            model = tiny_classifier(tiny_model, **settings, **rates)
             assert all(module.training for module in model.modules())
-            first, second = (model(_batch())["embeddings"] for _ in range(2))
+            first, second = (model(short_batch())["embeddings"] for _ in range(2))
             assert not torch.allclose(first, second), (settings, rates)
             model.eval()
-            assert torch.equal(model(_batch())["logits"], model(_batch())["logits"])
+            assert torch.equal(model(short_batch())["logits"], model(short_batch())["logits"])
 
 
 @pytest.mark.parametrize("attention", ["matmul", "sdpa"])
 def test_dropout_of_attention_acts_in_the_short_last_layer_too(tiny_model: str, attention: str) -> None:
-    model = _model(tiny_model, attention=attention, attention_dropout=0.5, short_last_layer=True)
+    model = tiny_classifier(tiny_model, attention=attention, attention_dropout=0.5, short_last_layer=True)
     hidden, layer = torch.randn(3, 7, 16), model.layers()[-1]
     assert not torch.equal(layer(hidden), layer(hidden))
     model.eval()
@@ -124,13 +95,13 @@ def test_dropout_of_attention_acts_in_the_short_last_layer_too(tiny_model: str, 
 
 @pytest.mark.parametrize("settings", [{}, {"pooling": "mean"}, {"gradient_checkpointing": True}])
 def test_fast_paths_together_agree_with_the_plain_model_in_bf16(tiny_model: str, settings: dict[str, Any]) -> None:
-    plain = _model(tiny_model, attention="eager", **{k: v for k, v in settings.items() if k == "pooling"})
-    fast = _model(
+    plain = tiny_classifier(tiny_model, attention="eager", **{k: v for k, v in settings.items() if k == "pooling"})
+    fast = tiny_classifier(
         tiny_model, attention="matmul", fast_dropout=True, short_last_layer=True, embeddings="used", **settings
     )
     fast.prepare(USED)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        (logits, gradients), (others, other_gradients) = _score(plain), _score(fast)
+        (logits, gradients), (others, other_gradients) = scores_and_gradients(plain), scores_and_gradients(fast)
     torch.testing.assert_close(logits, others, rtol=0.05, atol=0.02)
     for name, gradient in gradients.items():
         if "word_embeddings" not in name:
@@ -167,7 +138,7 @@ def test_fast_dropout_masks_the_gradient_alike_and_rests_in_evaluation() -> None
 
 
 def test_fast_dropout_replaces_every_dropout_of_the_model(tiny_model: str) -> None:
-    model = _model(tiny_model, dropout=0.3, attention_dropout=0.2)
+    model = tiny_classifier(tiny_model, dropout=0.3, attention_dropout=0.2)
     names = list(model.state_dict())
     use_fast_dropout(model)
     kinds = [type(module) for module in model.modules() if isinstance(module, torch.nn.Dropout)]
@@ -177,7 +148,7 @@ def test_fast_dropout_replaces_every_dropout_of_the_model(tiny_model: str) -> No
 
 
 def test_used_rows_train_like_the_full_table(tiny_model: str) -> None:
-    whole, part = _model(tiny_model), _model(tiny_model, embeddings="used")
+    whole, part = tiny_classifier(tiny_model), tiny_classifier(tiny_model, embeddings="used")
     part.prepare(USED)
     assert isinstance(part.backbone.get_input_embeddings(), UsedRowsEmbedding)
     before = whole.state_dict()["backbone.embeddings.word_embeddings.weight"].clone()
@@ -185,7 +156,7 @@ def test_used_rows_train_like_the_full_table(tiny_model: str) -> None:
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1)
         for _ in range(4):
             optimizer.zero_grad()
-            _score(model)
+            scores_and_gradients(model)
             optimizer.step()
     states = whole.state_dict(), part.state_dict()
     assert list(states[0]) == list(states[1])
@@ -199,13 +170,13 @@ def test_used_rows_train_like_the_full_table(tiny_model: str) -> None:
 
 
 def test_used_rows_load_and_save_the_full_table(tiny_model: str) -> None:
-    whole, part = _model(tiny_model), _model(tiny_model, embeddings="used")
+    whole, part = tiny_classifier(tiny_model), tiny_classifier(tiny_model, embeddings="used")
     part.prepare(USED)
     with torch.no_grad():
         for parameter in whole.parameters():
             parameter.add_(1.0)
     part.load_state_dict(whole.state_dict())
-    torch.testing.assert_close(whole(_batch())["logits"], part(_batch())["logits"])
+    torch.testing.assert_close(whole(short_batch())["logits"], part(short_batch())["logits"])
     for name, value in part.state_dict().items():
         assert torch.equal(value, whole.state_dict()[name]), name
     with pytest.raises(RuntimeError, match="word_embeddings"):
@@ -213,46 +184,28 @@ def test_used_rows_load_and_save_the_full_table(tiny_model: str) -> None:
 
 
 def test_a_token_that_was_not_announced_is_an_error(tiny_model: str) -> None:
-    model = _model(tiny_model, embeddings="used")
+    model = tiny_classifier(tiny_model, embeddings="used")
     model.prepare(USED[USED != 20])
     with pytest.raises(IndexError):
-        model(_batch())
+        model(short_batch())
 
 
 def test_frozen_embeddings_do_not_learn(tiny_model: str) -> None:
-    _, gradients = _score(_model(tiny_model, embeddings="frozen"))
+    _, gradients = scores_and_gradients(tiny_classifier(tiny_model, embeddings="frozen"))
     assert not any("word_embeddings" in name for name in gradients)
     assert any("position_embeddings" in name for name in gradients)
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(tiny_model: str) -> None:
     settings = {"dropout": 0.3, "attention_dropout": 0.3, "fast_dropout": True, "attention": "matmul"}
-    plain, checkpointed = (_model(tiny_model, **settings, gradient_checkpointing=flag) for flag in (False, True))
+    plain, checkpointed = (
+        tiny_classifier(tiny_model, **settings, gradient_checkpointing=flag) for flag in (False, True)
+    )
     scores = []
     for model in (plain, checkpointed):
         torch.manual_seed(5)
-        scores.append(_score(model))
+        scores.append(scores_and_gradients(model))
     torch.testing.assert_close(scores[0][0], scores[1][0])
     for name, gradient in scores[0][1].items():
         torch.testing.assert_close(gradient, scores[1][1][name], msg=name)
     assert checkpointed.backbone.is_activation_checkpointing
-
-
-def test_compiled_layers_agree_and_are_not_compiled_anew_for_every_width(tiny_model: str) -> None:
-    plain, compiled = (_model(tiny_model, attention="sdpa") for _ in range(2))
-    torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
-    compiled.compile_layers(backend="eager")  # traces and guards as any backend, without a C++ compiler
-    compiled.train()
-    for width in (5, 9, 6, 12, 7, 3, 15, 8):
-        ids = torch.randint(7, 40, (3, width))
-        batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        expected, found = plain(batch)["logits"], compiled(batch)["logits"]
-        torch.testing.assert_close(expected, found)
-        for logits in (expected, found):
-            logits.logsumexp(-1).sum().backward()
-    for (name, one), other in zip(plain.named_parameters(), compiled.parameters(), strict=True):
-        if one.grad is not None and other.grad is not None:
-            torch.testing.assert_close(one.grad, other.grad, msg=name)
-    assert 1 <= torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
-    assert list(compiled.state_dict()) == list(plain.state_dict())

@@ -55,7 +55,9 @@ BEYOND = (
     ("without any dropout", ("model.network.attention_dropout=0", "model.network.dropout=0")),
     ("with embeddings frozen", ("model.network.embeddings=frozen",)),
     ("with gradient checkpointing", ("model.network.gradient_checkpointing=true",)),
+    ("packed end to end", ("trainer.attention=packed",)),
     ("with each layer compiled", ("trainer.compile=true",)),
+    ("with the whole encoder compiled", ("trainer.compile=full",)),
 )
 PROFILES = {"one_liners": (15, 0.4), "tweets": (27, 0.5), "stories": (80, 0.5), "fixed": (128, 0.0)}  # median, spread
 
@@ -97,7 +99,8 @@ def run_ladder(cfg: DictConfig) -> dict[str, Any]:
     machine = look_at_machine()
     rungs = dict(climb([*model_overrides(), *data_overrides(cfg)], machine))
     if not (cfg.compiled and (machine.gpu_names or shutil.which("c++"))):
-        rungs = {name: overrides for name, overrides in rungs.items() if "trainer.compile=true" not in overrides}
+        compiled = {"trainer.compile=true", "trainer.compile=full"}
+        rungs = {name: overrides for name, overrides in rungs.items() if compiled.isdisjoint(overrides)}
     found = {name: Measured(name) for name in rungs}
     ceilings: dict[str, float] = {}
     screen.show(f"{len(rungs)} rungs x {cfg.repeats} repeats x {cfg.steps} optimizer steps, interleaved")
@@ -163,7 +166,7 @@ def _measure(overrides: Sequence[str], profile: str, steps: int, into: Measured)
     everything = [batch for window in windows for batch in window]
     into.rows = sum(len(batch["rows"]) for batch in everything)
     into.real_tokens = sum(int(batch["attention_mask"].sum()) for batch in everything)
-    into.padding_waste = padding_waste(setup)
+    into.padding_waste = 0.0 if setup.plan.attention == "packed" else padding_waste(setup)
     into.flops = 6.0 * into.real_tokens * products(setup.learner.model, setup.cfg.model.network.short_last_layer)
     into.epoch_rows = len(setup.datamodule.tokens[TRAIN].lengths)
     into.precision = setup.plan.precision

@@ -10,6 +10,7 @@ from rich.text import Text
 from lit_humor.core.batch import MODEL_INPUTS
 from lit_humor.core.errors import MissingExtraError
 from lit_humor.engine.scoring import Scorer
+from lit_humor.models.packing import PACKED
 
 _STEPS = 32
 _STRONG, _WEAK = 0.5, 0.15  # of the largest weight
@@ -58,7 +59,10 @@ def explain(scorer: Scorer, text: str, label: int) -> list[Word]:
         }
         return torch.softmax(scorer.learner.model(batch)["logits"] / scorer.temperature, dim=-1)[:, label]
 
-    layer = scorer.learner.model.backbone.get_input_embeddings()  # type: ignore[union-attr,operator]
+    backbone: Any = scorer.learner.model.backbone
+    if backbone.config._attn_implementation == PACKED:  # captum asks for a result a row
+        backbone.set_attn_implementation("sdpa")
+    layer = backbone.get_input_embeddings()
     found = LayerIntegratedGradients(probability, layer).attribute(
         inputs["input_ids"], baselines=blank, n_steps=_STEPS, internal_batch_size=_STEPS
     )

@@ -18,7 +18,7 @@ from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.data.settings import DataSettings
 from lit_humor.data.tokens import load_tokenizer
 from lit_humor.engine.checkpoints import SafeCheckpointIO
-from lit_humor.engine.hardware import ANYWHERE, Machine, Plan, make_plan
+from lit_humor.engine.hardware import ANYWHERE, FULL, Machine, Plan, make_plan
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.loggers import check_trackers, open_trackers
 from lit_humor.engine.rundir import open_run_dir
@@ -185,7 +185,7 @@ def build_learner(
         max_tokens=plan.max_tokens if plan else None,
     )
     if plan is not None and plan.compile:
-        network.compile_layers()
+        network.compile_encoder(whole=plan.compile == FULL)
     node, local = (int(os.environ.get(name, "0")) for name in ("NODE_RANK", "LOCAL_RANK"))
     rank = os.environ.get("RANK") or str(node * (plan.devices if plan else 1) + local)  # each draws its own dropout
     pl.seed_everything(derive_seed(cfg.seed, "training", rank) % 2**32, verbose=False)

@@ -12,7 +12,8 @@ import torch
 from lit_humor.core.errors import UserError
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-ANYWHERE = ("sdpa", "eager", "matmul")  # attention backends that run on every device
+ANYWHERE = ("sdpa", "eager", "matmul", "packed")  # attention backends that run on every device
+FULL = "full"
 _ATTENTIONS = (*ANYWHERE, "flash_attention_2", "flex_attention")
 _ROOMY_GPU_BYTES = 40 * 2**30
 _ROOMY_FACTOR, _CPU_FACTOR = 4, 2  # of the tokens of a recipe's longest batch
@@ -52,7 +53,7 @@ class Plan:
         accumulation: Micro-batches of an optimizer step on one device.
         num_workers: Loader processes of each process.
         attention: Attention backend.
-        compile: Whether the encoder is compiled.
+        compile: Whether the encoder is compiled: no, layer by layer (True), or as a whole (``full``).
         num_nodes: Machines that train together.
         reasons: Why, by the names above.
     """
@@ -65,7 +66,7 @@ class Plan:
     accumulation: int
     num_workers: int
     attention: str
-    compile: bool
+    compile: bool | str
     num_nodes: int = 1
     reasons: Mapping[str, str] = field(default_factory=dict)
 
@@ -161,7 +162,7 @@ def make_plan(
         accumulation=accumulation,
         num_workers=_whole_number("num_workers", choose("num_workers", *workers)),
         attention=_one_of("attention", choose("attention", *_best_attention(accelerator)), _ATTENTIONS),
-        compile=_one_of("compile", choose("compile", False, "not measured to pay on short texts"), (True, False)),
+        compile=_one_of("compile", choose("compile", False, "not measured to pay on short texts"), (True, False, FULL)),
         num_nodes=num_nodes,
         reasons=reasons,
     )

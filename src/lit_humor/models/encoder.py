@@ -18,7 +18,8 @@ from lit_humor.core.errors import UserError, shorten
 from lit_humor.models.attention import MASKED_BY_ROWS, MATMUL
 from lit_humor.models.dropout import use_fast_dropout
 from lit_humor.models.embeddings import UsedRowsEmbedding
-from lit_humor.models.last_layer import keep_first_token_only
+from lit_humor.models.last_layer import LIKE_BERT, keep_first_token_only
+from lit_humor.models.packing import PACKED, Packing
 from lit_humor.models.pooling import POOLINGS
 from lit_humor.models.reach import use_cache_where_the_hub_is_away
 
@@ -42,11 +43,12 @@ class TextClassifier(nn.Module):
         fast_dropout: Draw dropout by ``FastDropout``.
         short_last_layer: Compute only the first token of the last layer, where that is the one pooled.
         gradient_checkpointing: Keep only the input of each layer and compute the rest again in the backward pass.
-        attention: Attention backend of transformers (``sdpa``, ``eager``, ``matmul``).
+        attention: Attention backend of transformers (``sdpa``, ``eager``, ``matmul``), or ``packed``, which spares
+            every layer the padding.
         with_weights: Load the pretrained weights; False leaves them random, for a checkpoint that follows.
 
     Raises:
-        UserError: The model cannot be found or loaded.
+        UserError: The model cannot be found or loaded, or not be packed.
     """
 
     def __init__(
@@ -80,8 +82,9 @@ class TextClassifier(nn.Module):
             self.backbone.get_input_embeddings().requires_grad_(False)
         if fast_dropout:
             use_fast_dropout(self)
-        if short_last_layer and pooling == "first" and attention in MASKED_BY_ROWS:
-            keep_first_token_only(self.layers()[-1])
+        self.is_short = False
+        if short_last_layer and pooling == "first" and attention in (*MASKED_BY_ROWS, PACKED):
+            self.is_short = keep_first_token_only(self.layers()[-1])
         if gradient_checkpointing:
             self.backbone.activation_checkpointing_enable({"use_reentrant": False})
 
@@ -93,10 +96,15 @@ class TextClassifier(nn.Module):
             rows = used_tokens[used_tokens < table.num_embeddings]
             self.backbone.set_input_embeddings(UsedRowsEmbedding(table, rows))
 
-    def compile_layers(self, backend: str = "inductor") -> None:
-        """Compile each layer for all widths, in place: names in checkpoints stay, and equal layers share their code."""
-        for layer in self.layers():
-            layer.compile(backend=backend, dynamic=True)
+    def compile_encoder(self, whole: bool = False, backend: str = "inductor") -> None:
+        """Compile for all widths, in place: names in checkpoints stay.
+
+        Args:
+            whole: All as one; by default each layer, so that equal layers share their code.
+            backend: Compiler, by the name that ``torch.compile`` has for it.
+        """
+        for module in (self.backbone,) if whole else self.layers():
+            module.compile(backend=backend, dynamic=True)
 
     @property
     def config(self) -> PretrainedConfig:
@@ -110,9 +118,20 @@ class TextClassifier(nn.Module):
             ``logits`` [B, C] and ``embeddings`` [B, D], the pooled vectors.
         """
         inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
-        hidden = self.backbone(**inputs).last_hidden_state
+        if self.config._attn_implementation == PACKED:
+            hidden = self._encode_packed(inputs)
+        else:
+            hidden = self.backbone(**inputs).last_hidden_state
         pooled = self.pool(hidden, batch["attention_mask"])
         return {"logits": self.head(pooled), "embeddings": pooled}
+
+    def _encode_packed(self, inputs: dict[str, Tensor]) -> Tensor:
+        """[B, T, D], or [B, 1, D] where the last layer is short."""
+        packing = Packing.of(inputs.pop("attention_mask"))
+        packed = {name: packing.pack(value) for name, value in inputs.items()}
+        positions = packing.columns + _first_position(self.config)
+        hidden = self.backbone(**packed, position_ids=positions, packing=packing).last_hidden_state
+        return hidden if self.is_short else packing.pad(hidden)
 
     def parameter_depths(self) -> dict[str, int]:
         """Depth of each parameter by name: 0 for embeddings, 1 ... L for layers from below, L + 1 for the head."""
@@ -203,13 +222,18 @@ def _set_dropout(config: PretrainedConfig, key: str, names: Sequence[str], rate:
     setattr(config, name, rate)
 
 
-_OFFSET = ("camembert", "mpnet")  # of RoBERTa's kin by another name
+_LIKE_ROBERTA = ("camembert", "mpnet", "data2vec-text")  # its kin by another name
 
 
 def max_positions(config: PretrainedConfig) -> int:
-    """Tokens that the encoder takes at most; RoBERTa and its kin lose two positions to the padding index."""
-    offset = config.pad_token_id + 1 if "roberta" in config.model_type or config.model_type in _OFFSET else 0
-    return config.max_position_embeddings - offset
+    """Tokens that the encoder takes at most."""
+    return config.max_position_embeddings - _first_position(config)
+
+
+def _first_position(config: PretrainedConfig) -> int:
+    """Position of the first token; RoBERTa and its kin lose two to the padding index."""
+    is_like_roberta = "roberta" in config.model_type or config.model_type in _LIKE_ROBERTA
+    return config.pad_token_id + 1 if is_like_roberta else 0
 
 
 def _load_backbone(pretrained: str, config: PretrainedConfig, attention: str, with_weights: bool) -> PreTrainedModel:
@@ -227,6 +251,14 @@ def _load_backbone(pretrained: str, config: PretrainedConfig, attention: str, wi
             )
         except (OSError, ValueError) as error:
             raise _unreachable(pretrained, error) from error
+    layers = {type(module).__name__ for module in backbone.modules()}
+    if attention == PACKED and not layers.intersection(LIKE_BERT):
+        raise UserError(
+            "trainer.attention=packed",
+            found=f"an encoder of the kind {config.model_type}",
+            expected="one with layers like BERT's (BERT, RoBERTa, XLM-R, ELECTRA and their kin)",
+            fix="set trainer.attention=auto",
+        )
     if attention == MATMUL and not (backbone._supports_sdpa and backbone._can_set_attn_implementation()):
         backbone.config._attn_implementation = "eager"  # has an attention of its own, and would misread matmul's mask
     return backbone

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.models.bert.modeling_bert import eager_attention_forward
 
+from lit_humor.models.packing import Packing
+
 # Layers built as BERT's: norms after the residual sums, no positions inside the attention.
-_KNOWN = ("BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer", "ElectraLayer", "Data2VecTextLayer")
+LIKE_BERT = ("BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer", "ElectraLayer", "Data2VecTextLayer")
 
 
 def keep_first_token_only(layer: nn.Module) -> bool:
@@ -26,17 +28,18 @@ def keep_first_token_only(layer: nn.Module) -> bool:
     Returns:
         Whether the layer is one of BERT, RoBERTa, XLM-R and their kin; if not, it stays as it was.
     """
-    if type(layer).__name__ not in _KNOWN:
+    if type(layer).__name__ not in LIKE_BERT:
         return False
     layer.forward = MethodType(_first_token_forward, layer)
     return True
 
 
 def _first_token_forward(
-    layer: Any, hidden: Tensor, attention_mask: Tensor | None = None, *_: Any, **__: Any
+    layer: Any, hidden: Tensor, attention_mask: Tensor | None = None, *_: Any, packing: Packing | None = None, **__: Any
 ) -> Tensor:
-    """[B, T, D], [B, 1, T or 1, T] -> [B, 1, D]."""
-    block, first = layer.attention.self, hidden[:, :1]
+    """[B, T, D], [B, 1, T or 1, T] -> [B, 1, D]; packed [1, N, D] -> [B, 1, D]."""
+    block = layer.attention.self
+    first = hidden[:, :1] if packing is None else hidden[:, packing.offsets[:-1]]
 
     def heads(states: Tensor) -> Tensor:
         return states.unflatten(-1, (-1, block.attention_head_size)).transpose(1, 2)
@@ -50,5 +53,7 @@ def _first_token_forward(
         None if attention_mask is None else attention_mask[:, :, :1],
         dropout=block.dropout.p if layer.training else 0.0,
         scaling=block.scaling,
+        packing=packing,
     )
-    return layer.feed_forward_chunk(layer.attention.output(context.flatten(2), first))
+    result = layer.feed_forward_chunk(layer.attention.output(context.flatten(2), first))
+    return result if packing is None else result.transpose(0, 1)
