@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shlex
 import shutil
 import subprocess
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from lit_humor.core.errors import UserError
 from lit_humor.runs import record
+from lit_humor.runs.launch.elsewhere import Elsewhere
 from lit_humor.runs.launch.remote import describe_jobs, read_jobs
 from lit_humor.runs.queue import Job, Queue
 from lit_humor.runs.watch import is_done
@@ -110,17 +109,15 @@ class SshQueue(Queue):
 
     def _send(self, jobs: Sequence[Job], there: str) -> None:
         """Data files that the commands name, and the commands as they are there."""
-        files = {one: path for job in jobs for one in job.command if (path := _data_file(one))}
-        sent = {}
-        for one, path in files.items():
-            place = f"{there}/data-sent/{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]}"
-            self._ssh(f"mkdir -p {shlex.quote(place)}")
-            self._rsync(["--copy-links"], str(path), f"{self.host}:{place}/")
-            sent[one] = f"{one.partition('=')[0]}={place}/{path.name}"
+        elsewhere = Elsewhere(self.root, self.logs_dir, there, f"{there}/logs", f"{there}/data-sent")
+        for place, path in elsewhere.files([job.command for job in jobs]).items():
+            folder = place.rpartition("/")[0]
+            self._ssh(f"mkdir -p {shlex.quote(folder)}")
+            self._rsync(["--copy-links"], str(path), f"{self.host}:{folder}/")
         moved = read_jobs(describe_jobs(jobs))
         for job in moved:
             job.folder = Path(there) / "logs" / job.folder.name
-            job.command = [sent.get(one) or self._there(one, there) for one in job.command]
+            job.command = elsewhere.command(job.command)
         self.folder.mkdir(parents=True, exist_ok=True)
         record.write_json(self.folder / record.STATES, {})
         record.write_json(self.folder / "jobs.json", {"slots": self.num_slots, "jobs": describe_jobs(moved)})
@@ -128,16 +125,6 @@ class SshQueue(Queue):
         needed = {f"/{one.folder.name}" for job in jobs for one in (job, *job.after) if one.folder.exists()}
         filters = [f"--include={name}/***" for name in (f"/{self.folder.name}", *sorted(needed))]
         self._rsync(["--update", *filters, "--exclude=*"], f"{self.logs_dir}/", f"{self.host}:{there}/logs/")
-
-    def _there(self, argument: str, there: str) -> str:
-        """An argument as it is on the other machine."""
-        if argument.startswith("paths.cache_dir="):
-            return f"paths.cache_dir={there}/.cache"
-        if argument == sys.executable:
-            return f"{there}/.venv/bin/python"
-        moved = {str(self.logs_dir): f"{there}/logs", str(self.root): there}
-        folders = "|".join(map(re.escape, moved))
-        return re.sub(rf"({folders})(?=[/',\]]|$)", lambda found: moved[found[1]], argument)
 
     def _ssh(self, command: str) -> None:
         if code := subprocess.run(["ssh", self.host, command]).returncode:
@@ -150,10 +137,3 @@ class SshQueue(Queue):
     def _fail(self, found: str) -> None:
         fix = "see the lines above, then type the same again; what is done stays"
         raise UserError(f"launch.host={self.host}", found=found, expected="a machine to train on", fix=fix)
-
-
-def _data_file(argument: str) -> Path | None:
-    """The file that a setting of the data names."""
-    key, _, value = argument.partition("=")
-    is_data = key.startswith("data.") and key.endswith("_path") and Path(value).is_file()
-    return Path(value) if is_data else None
