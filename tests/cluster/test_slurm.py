@@ -110,7 +110,7 @@ def test_a_run_that_meets_its_limit_goes_on_and_ends_the_same(cluster: Path, tmp
     assert done.returncode == 0, done.stderr
     command = [sys.executable, str(ROOT / "src" / "lit_humor" / "sweep.py"), "launch=slurm", "launch.poll_seconds=0.5"]
     limited = subprocess.Popen([*command, *arguments, *places["limited"], "name=set"], cwd=ROOT)
-    while not any(_steps(path) for path in logs["limited"].glob("*/status.json")):
+    while not any(steps_of(path) for path in logs["limited"].glob("*/status.json")):
         assert limited.poll() is None
         time.sleep(0.05)
     (cluster / "1.limit").touch()
@@ -122,7 +122,7 @@ def test_a_run_that_meets_its_limit_goes_on_and_ends_the_same(cluster: Path, tmp
     assert rows[0] == rows[1]
 
 
-def _steps(status: Path) -> int:
+def steps_of(status: Path) -> int:
     try:
         return int(json.loads(status.read_text()).get("step", 0))
     except ValueError:

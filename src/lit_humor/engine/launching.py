@@ -11,11 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 from lit_humor.core.durations import parse_duration
 from lit_humor.core.errors import UserError
 from lit_humor.engine.rundir import ROOT_DIR
+from lit_humor.runs.launch.cloud import CloudQueue
 from lit_humor.runs.launch.ssh import SshQueue
 from lit_humor.runs.queue import Job, LocalQueue, Queue, split_machine
 from lit_humor.runs.resources import gpu_numbers
 
-LOCAL, SLURM, SSH = "local", "slurm", "ssh"
+LOCAL, SLURM, SSH, CLOUD = "local", "slurm", "ssh", "cloud"
 
 
 def open_queue(cfg: DictConfig, folder: Path, notice: Callable[[Job], None]) -> Queue:
@@ -43,5 +44,7 @@ def open_queue(cfg: DictConfig, folder: Path, notice: Callable[[Job], None]) -> 
     if kind == SSH:
         logs_dir = Path(cfg.paths.logs_dir)
         return SshQueue(folder, notice, root=ROOT_DIR, logs_dir=logs_dir, slots=cfg.slots, **settings)
-    expected, fix = f"{LOCAL}, {SLURM} or {SSH}", "choose a file of configs/launch"
+    if kind == CLOUD:
+        return CloudQueue(folder, notice, root=ROOT_DIR, logs_dir=Path(cfg.paths.logs_dir), **settings)
+    expected, fix = f"{LOCAL}, {SLURM}, {SSH} or {CLOUD}", "choose a file of configs/launch"
     raise UserError("launch.kind", found=str(kind), expected=expected, fix=fix)

@@ -20,7 +20,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.engine import screen
 from lit_humor.engine.budget import check_budget, say_what_it_took
 from lit_humor.engine.cli import check_files, choice, compose
-from lit_humor.engine.launching import SSH, open_queue
+from lit_humor.engine.launching import CLOUD, SSH, open_queue
 from lit_humor.engine.rundir import ROOT_DIR, check_name, typed_command
 from lit_humor.engine.searching import Search, check_range, describe_range, rows_of
 from lit_humor.reporting.summary import join_predictions, write_summary, write_trials
@@ -196,8 +196,13 @@ def _check(cfg: DictConfig, typed: Sequence[str]) -> None:
             raise UserError(
                 key, found=setting, expected="nothing: each run of a plan gets its own", fix=f"leave {key} away"
             )
-    if cfg.space and cfg.launch.kind == SSH:
-        raise UserError("launch=ssh", found="a search", expected="a plan whose runs are known", fix="set launch=local")
+    if cfg.space and cfg.launch.kind in (SSH, CLOUD):
+        raise UserError(
+            f"launch={cfg.launch.kind}",
+            found="a search",
+            expected="a plan whose runs are known",
+            fix="set launch=local",
+        )
     if cfg.space and cfg.budget:
         expected, fix = "a plan whose runs are known", "leave budget away, or set a smaller n"
         raise UserError("budget", found="a search", expected=expected, fix=fix)
