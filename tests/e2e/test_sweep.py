@@ -2,14 +2,18 @@ import csv
 import itertools
 import json
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from lit_humor.runs.watch import look
 from tests.e2e.test_bad_input import assert_one_message
-from tests.e2e.typed import typed, typed_here
+from tests.e2e.typed import ROOT, typed, typed_here
 
 
 def _arguments(folder: Path) -> tuple[str, ...]:
@@ -33,6 +37,37 @@ def test_a_second_call_runs_nothing_and_tells_the_same(tmp_path: Path) -> None:
     assert first.stdout.count(": running") == 2
     assert second.stdout.count(": running") == 0
     assert [(tmp_path / "logs" / "set" / f"summary.{ending}").read_text() for ending in ("md", "csv", "html")] == tables
+
+
+def test_a_sweep_that_is_killed_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    settings = ("plan=seeds", "n=2", "slots=1", "trainer.max_epochs=3", "baseline=false", "report=false")
+    killed, undisturbed = ((*settings, *_arguments(tmp_path / name)) for name in ("killed", "undisturbed"))
+    logs = tmp_path / "killed" / "logs"
+    sweep = subprocess.Popen([sys.executable, str(ROOT / "src" / "lit_humor" / "sweep.py"), *killed], cwd=ROOT)
+
+    def finished() -> set[Path]:
+        return {path.parent for path in logs.glob("*/result.json")}
+
+    def saved() -> set[Path]:
+        return {path.parents[1] for path in logs.glob("*/checkpoints/last.ckpt")}
+
+    while not finished() or saved() == finished():  # one is done, and the next has a checkpoint
+        assert sweep.poll() is None
+        time.sleep(0.02)
+    sweep.kill()
+    sweep.wait()
+    first, going = finished().copy(), saved() - finished()
+    while any(look(folder).is_alive for folder in going):
+        time.sleep(0.05)
+    written = {folder: (folder / "checkpoints" / "best.ckpt").stat().st_mtime_ns for folder in first}
+    again = typed("sweep", *killed)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert {folder: (folder / "checkpoints" / "best.ckpt").stat().st_mtime_ns for folder in first} == written
+    (run,) = going
+    assert len(json.loads((run / "environment.json").read_text())["resumed_by"]) == 1
+    assert typed("sweep", *undisturbed).returncode == 0
+    tables = [(tmp_path / name / "logs" / "set" / "summary.csv").read_text() for name in ("killed", "undisturbed")]
+    assert tables[0] == tables[1]
 
 
 def test_a_dry_run_shows_every_command_and_makes_nothing(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from transformers import AutoConfig, AutoModel, BertConfig, DistilBertConfig
 
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.data.tokens import load_tokenizer
+from lit_humor.engine.cli import compose
+from lit_humor.engine.factory import resolve_pretrained
 from lit_humor.models import embedded
 from lit_humor.models.encoder import TextClassifier, _set_dropout, max_positions
 from lit_humor.models.pooling import first_token, mean_of_tokens
@@ -82,6 +84,13 @@ def test_depths_of_any_encoder(tmp_path: Path, family: str) -> None:
     assert set(depths.values()) == {0, 1, 2, 3, 4}
     assert all(depth == 4 for name, depth in depths.items() if name.startswith("head."))
     assert all(depth == 0 for name, depth in depths.items() if "embeddings" in name)
+
+
+def test_the_tiny_model_is_the_same_wherever_it_is_made(tiny_model: str, tmp_path: Path) -> None:
+    again = resolve_pretrained(compose("train", ["model=tiny", f"paths.cache_dir={tmp_path}"]))
+    assert again != tiny_model
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        assert (Path(again) / name).read_bytes() == (Path(tiny_model) / name).read_bytes(), name
 
 
 def test_max_positions(tiny_model: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors, trainers
-from tokenizers.models import Unigram
+from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
 from lit_humor.core.errors import MissingExtraError, UserError
@@ -80,7 +80,7 @@ def random_xlm_roberta(
     """
     pieces = num_pieces or vocab_size
     shape = f"{vocab_size}-{hidden_size}-{num_layers}-{num_heads}-{pieces}-{initializer_range}"
-    folder = Path(cache_dir) / f"random-xlm-roberta-{shape}-{_corpus_hash()}"
+    folder = Path(cache_dir) / f"random-xlm-roberta-bpe-{shape}-{_corpus_hash()}"
     if folder.is_dir():
         return str(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -111,12 +111,11 @@ def random_xlm_roberta(
 
 
 def _train_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(Unigram())
+    """Byte pairs, which come out the same each time; training XLM-R's unigram pieces does not."""
+    tokenizer = Tokenizer(BPE(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=vocab_size, special_tokens=_SPECIAL_TOKENS, unk_token="<unk>", show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=_SPECIAL_TOKENS, show_progress=False)
     tokenizer.train_from_iterator(_corpus_texts(num_characters=vocab_size // 3), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
