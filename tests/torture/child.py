@@ -27,6 +27,7 @@ EVENTS = {  # what: a function that is called just then
     "logging": "lit_humor.callbacks.metrics_csv.MetricsCsv.save",
     "start": "lit_humor.engine.factory.build_datamodule",
     "row of a worker": "lit_humor.data.batching.Collator.__call__",
+    "before the test": "lit_humor.data.datamodule.HumorDataModule.test_dataloader",
     "test": "lit_humor.engine.learner.Learner.test_step",
 }
 ACCIDENT_AT = "accident at "  # what a process prints then, with the time

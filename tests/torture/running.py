@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ import torch
 from tests.e2e.typed import ENVIRONMENT, ROOT, typed
 from tests.torture import child
 
+_ENDING_SECONDS = 10.0
 ROUNDS = int(os.environ.get("TORTURE", "0"))  # of each test; 0: the short form that make test runs
 
 
@@ -30,7 +32,7 @@ class Ended:
     Attributes:
         code: Its exit code, or minus the signal that killed it.
         output: What it printed.
-        left: Processes of it that are still there.
+        left: Processes of it that are still there some seconds later.
         seconds: From the accident to the end; None without one.
     """
 
@@ -44,7 +46,7 @@ def train(folder: Path, *arguments: str, accident: dict[str, Any] | None = None,
     """``train.py``, typed in a folder; meets with an accident."""
     before = functools.partial(child.meet, accident) if accident else None
     done = typed("train", *arguments, folder=folder, before=before, timeout=timeout)
-    return Ended(done.returncode, done.stdout + done.stderr, _of_session(done.pid))
+    return Ended(done.returncode, done.stdout + done.stderr, _left_of_session(done.pid))
 
 
 def train_by_two(*arguments: str, accident: dict[str, Any] | None = None, timeout: float = 120) -> Ended:
@@ -54,9 +56,22 @@ def train_by_two(*arguments: str, accident: dict[str, Any] | None = None, timeou
         [sys.executable, child.__file__, *arguments, "trainer.devices=2"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment, start_new_session=True,
     )  # fmt: skip
-    output, _ = process.communicate(timeout=timeout)
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    seconds = time.time()
     met = re.findall(rf"^{child.ACCIDENT_AT}(\S+)$", output, re.MULTILINE)
-    return Ended(process.returncode, output, _of_session(process.pid), time.time() - float(met[0]) if met else None)
+    return Ended(process.returncode, output, _left_of_session(process.pid), seconds - float(met[0]) if met else None)
+
+
+def _left_of_session(session: int) -> list[int]:
+    """Processes that do not end by themselves: one that is ending is listed for a moment, loader processes for 5 s."""
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while (left := _of_session(session)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return left
 
 
 def _of_session(session: int) -> list[int]:

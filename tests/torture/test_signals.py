@@ -9,7 +9,7 @@ import torch
 
 from tests.torture.running import ROUNDS, Ended, assert_equal_runs, leftovers, train, train_by_two
 
-PHASES = {"start": 1, "batch": 3, "validation": 2, "save": 30, "test": 1}
+PHASES = {"start": 1, "batch": 3, "validation": 2, "save": 30, "before the test": 1, "test": 1}
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
 ONE = [(name, phase) for name in SIGNALS for phase in PHASES]
 TWO = [(name, phase, rank) for name, phase in ONE for rank in (0, 1)]
@@ -17,7 +17,7 @@ FAILURES = [
     *((action, event, rank) for action, event in (("raise", "batch"), ("out of memory", "pass")) for rank in (0, 1)),
     ("SIGKILL", "batch", 1),
 ]
-SHORT_TWO = [("SIGTERM", "batch", 1), ("SIGUSR1", "test", 0)]
+SHORT_TWO = [("SIGTERM", "batch", 1), ("SIGTERM", "before the test", 0), ("SIGUSR1", "test", 0)]
 
 
 def _arguments(logs: Path, run_id: str, *more: str) -> list[str]:

@@ -44,20 +44,14 @@ class Signals:
             return
         self.number, self.deferred = 0, False
         before = {number: signal.getsignal(number) for number in SIGNALS}
-        self.listen()
+        for number in SIGNALS:
+            if number != signal.SIGHUP or before[number] is not signal.SIG_IGN:  # nohup means it
+                signal.signal(number, self._answer)
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-    def listen(self) -> None:
-        """Answer signals from now on; a Trainer that starts puts its own answers in place."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in SIGNALS:
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
-                signal.signal(number, self._answer)
 
     def _answer(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -97,7 +91,6 @@ class Interruption(pl.Callback):
         """From now on remember signals; forget a request that an earlier part of the run obeyed."""
         if trainer.is_global_zero:
             self.request.unlink(missing_ok=True)
-        signals.listen()
         signals.number, signals.deferred = 0, True
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
@@ -116,10 +109,6 @@ class Interruption(pl.Callback):
         if number := _agreed(trainer):
             raise InterruptedRun(number)
         signals.deferred = False
-
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Answer signals here, too."""
-        signals.listen()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Training is over."""

@@ -202,7 +202,7 @@ def build_trainer(cfg: DictConfig, plan: Plan, run_dir: Path) -> pl.Trainer:
     open_trackers(loggers)
     if not loggers:  # this one refuses to work without
         callbacks = {name: one for name, one in callbacks.items() if not isinstance(one, LearningRateMonitor)}
-    return pl.Trainer(
+    trainer = pl.Trainer(
         **plan.trainer_arguments(),
         max_epochs=cfg.trainer.max_epochs,
         gradient_clip_val=cfg.trainer.gradient_clip_val,
@@ -215,6 +215,9 @@ def build_trainer(cfg: DictConfig, plan: Plan, run_dir: Path) -> pl.Trainer:
         enable_model_summary=False,
         num_sanity_val_steps=0,  # the data was checked already, and metrics should not see it twice
     )
+    # signals.heard() answers. Two processes that answered as Lightning does would send SIGTERM to one another for ever.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def save_backbone(run_dir: Path, learner: Learner, datamodule: HumorDataModule) -> None:
