@@ -23,13 +23,13 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from lit_humor.engine.factory import load_run
 from lit_humor.reporting.evidence import read_predictions
-from lit_humor.runs.watch import find_runs
+from lit_humor.runs.watch import find_runs, is_done
 
 # %% [markdown]
-# The newest run; name another one by its folder.
+# The newest run that is done; name another one by its folder.
 
 # %%
-folder = find_runs(Path(os.environ.get("LIT_HUMOR_LOGS", "../logs")))[0]
+folder = next(run for run in find_runs(Path(os.environ.get("LIT_HUMOR_LOGS", "../logs"))) if is_done(run))
 run = load_run(str(folder))
 trainer = pl.Trainer(devices=1, precision=run.precision, logger=False, enable_progress_bar=False)
 trainer.test(run.learner, run.datamodule, verbose=False)

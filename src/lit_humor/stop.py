@@ -46,7 +46,14 @@ def _one(name: str, logs_dir: Path) -> Watched:
 def _agreed(alive: list[Watched]) -> bool:
     for run in alive:
         print(f"{run.folder}  {run.state}  step {run.status.get('step')} of {run.status.get('total_steps')}")
-    return input(f"Stop these {len(alive)} runs? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input(f"Stop {'it' if len(alive) == 1 else f'these {len(alive)} runs'}? [y/N] ").lower().strip() in (
+            "y",
+            "yes",
+        )
+    except EOFError:  # nobody there to ask
+        print("\nNobody answered; --yes stops them without a question.")
+        return False
 
 
 def _wait(run: Watched) -> int:

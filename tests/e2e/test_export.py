@@ -110,6 +110,12 @@ def test_the_card_tells_numbers_data_and_limits(run: Path, to: str) -> None:
     assert values["val", "accuracy"] == pytest.approx(results["val"]["accuracy"], abs=1e-4)
 
 
+def test_the_card_of_int8_does_not_claim_the_scores_of_the_checkpoint(run: Path) -> None:
+    card = ModelCard.load(_export(run, "onnx_int8") / "README.md")
+    assert "Of the checkpoint in full precision" in card.text
+    assert not card.data.eval_results
+
+
 def test_an_export_that_differs_is_not_kept(run: Path) -> None:
     def wrong(*arguments: object) -> np.ndarray:
         return 1 - exports_scores(*arguments)

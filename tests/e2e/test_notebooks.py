@@ -1,5 +1,6 @@
 """The notebooks run, and are what their text says."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ def _execute(name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyP
 def test_evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = typed("train", "debug=tiny", f"paths.logs_dir={tmp_path}", "run_id=run", "baseline=false", "report=false")
     assert done.returncode == 0, done.stderr
+    interrupted = shutil.copytree(tmp_path / "run", tmp_path / "interrupted")  # heard of last
+    shutil.rmtree(interrupted / "predictions")
+    (interrupted / "result.json").unlink()
     cells = _execute("01_evaluate", {"LIT_HUMOR_LOGS": str(tmp_path)}, monkeypatch)
     shown = " ".join(str(output.get("data", {})) for cell in cells for output in cell.get("outputs", ()))
     told = next(line for line in shown.replace("\\n", "\n").splitlines() if line.startswith("accuracy"))

@@ -92,12 +92,16 @@ def test_a_text_is_taken_as_it_stands_and_lines_keep_their_order(run: Path) -> N
     scores = load_scorer(str(run)).score([text])[0]
     assert (label, told) == (("not humor", "humor")[scores.argmax()], text)
     assert float(probability) == pytest.approx(scores.max(), abs=1e-4)
-    with mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\n\ndr\xf4le\n"), encoding="utf-8")):
-        broken = typed_here("predict", f"run={run}")
-    assert_one_message(broken, "standard input, line 3")
-    with mock.patch.object(sys, "stdin", io.StringIO("one\n\nthree\n")):
-        lines = typed_here("predict", f"run={run}").stdout.splitlines()
-    assert [line.split("\t")[2] for line in lines] == ["one", "", "three"]
+    with mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\n\ndr\xf4le\nfour\n"), encoding="utf-8")):
+        done = typed_here("predict", f"run={run}")
+    assert done.returncode == 0
+    assert [line.split("\t")[2] for line in done.stdout.splitlines()] == ["one", "", "", "four"]
+    assert done.stderr.splitlines() == [
+        "standard input, line 2: a blank text; left without a label",
+        "standard input, line 3: bytes that are not UTF-8; left without a label",
+    ]
+    with mock.patch.object(sys, "stdin", io.StringIO("")):
+        assert_one_message(typed_here("predict", f"run={run}"), "standard input: found no lines")
 
 
 def test_a_threshold_decides(run: Path) -> None:
@@ -131,6 +135,9 @@ MISTAKES = {
     "output there": (["input={csv}", "output={csv}"], "a file there already"),
     "no such checkpoint": (["input={csv}", "ckpt=nope.ckpt"], "checkpoint nope.ckpt: found no such file"),
     "threshold": (["text=x", "threshold=2"], "threshold: found 2"),
+    "text and file": (["text=x", "input={csv}"], "text, input: found both"),
+    "blank text": (["text= "], "text: found a blank text"),
+    "other key": (["txt=x"], "text_column"),
     "threshold word": (["text=x", "threshold=low"], "threshold: found low"),
 }
 
@@ -143,6 +150,19 @@ def test_mistakes(run: Path, tmp_path: Path, case: str) -> None:
     named = [] if "run" in case else [f"run={run}"]
     assert_one_message(typed_here("predict", *named, *arguments), part)
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_a_file_in_utf16_is_told_so(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text\nfine\n", encoding="utf-16")
+    assert_one_message(typed_here("predict", f"run={run}", f"input={tmp_path / 'in.csv'}"), "found a file in UTF-16")
+
+
+def test_help_tells_every_setting() -> None:
+    done = typed_here("predict", "--help")
+    assert done.returncode == 0
+    for told in ("text: null #", "threshold: null # of the last of two classes: a number, or tuned", "--cfg job"):
+        assert told in done.stdout
+    assert "plan= ablation, five" in typed_here("sweep", "--help").stdout
 
 
 def test_help_needs_no_torch() -> None:

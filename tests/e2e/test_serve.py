@@ -90,6 +90,21 @@ def test_what_is_refused(address: str, path: str, body: Any, status: int) -> Non
     assert _post(f"{address}/{path}", body)[0] == status
 
 
+def test_half_a_surrogate_pair_is_a_character_like_others(address: str) -> None:
+    halves = _post(f"{address}/score", b'{"texts": ["a\\ud800b", "a\\ufffdb", "\\ud83d\\ude00", "\xf0\x9f\x98\x80"]}')[
+        1
+    ]
+    assert halves[0] == halves[1]
+    assert halves[2] == halves[3]
+
+
+def test_a_port_that_is_taken_or_none_is_told(run: Path, address: str) -> None:
+    for port, told in ((address.rpartition(":")[2], "in use"), ("99999", "0-65535")):
+        done = typed_here("serve", f"run={run}", f"port={port}")
+        assert_one_message(done, f"host=127.0.0.1 port={port}: found ")
+        assert told in done.stderr
+
+
 @pytest.mark.parametrize("header", [("Content-Length", str(10 * 2**20 + 1)), ("Transfer-Encoding", "chunked")])
 def test_a_large_body_is_refused_before_it_is_read(address: str, header: tuple[str, str]) -> None:
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
@@ -101,10 +116,10 @@ def test_a_large_body_is_refused_before_it_is_read(address: str, header: tuple[s
 
 
 def test_a_table_gives_its_texts(address: str) -> None:
-    content = b'id,text\n1,"two\nlines"\n2,a,b\n3,fine\n'
+    content = b'id,text\n1,"two\nlines"\n2,a,b\n3,fine\n4,\n'
     status, found = _post(f"{address}/table?name=../../etc/in.csv", content)
     assert (status, found["texts"]) == (200, ["two lines", "fine"])
-    assert found["rejected"] == ["line 4: 3 fields, expected 2"]
+    assert found["rejected"] == ["line 4: 3 fields, expected 2", "line 6: a blank text"]
 
 
 def test_words_add_up_to_the_probability(run: Path) -> None:

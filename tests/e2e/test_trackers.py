@@ -34,6 +34,9 @@ def test_mlflow_on_this_disk(tmp_path: Path) -> None:
     assert metrics["val/f1"] == pytest.approx(_last(tmp_path / "run", "val/f1"))
     assert metrics["final/test/f1"] == pytest.approx(result_of(tmp_path / "run")["results"]["test"]["f1"])
     assert settings["objective/label_smoothing"] == "0.1"
+    with mock.patch.object(loggers, "find_spec", return_value=None):  # where the tracker is not installed
+        done = typed_here("predict", f"run={tmp_path / 'run'}", "text=x")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from lit_humor import stop
 from lit_humor.runs import record
 from lit_humor.runs.board import detail, overview, sparkline
 from lit_humor.runs.watch import CRASHED, STALE, STARTING, find_runs, look
@@ -119,6 +120,23 @@ def test_the_board_tells_what_the_folder_says(tmp_path: Path) -> None:
         assert part in told, part
 
 
+def test_stop_takes_silence_for_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert not stop._agreed([look(make_run(tmp_path / "run"))])
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert stop._agreed([look(tmp_path / "run")])
+
+
+def test_a_board_of_80_columns_tells_runs_apart_and_how_to_go_on(tmp_path: Path) -> None:
+    names = ("default-20261122-141729-6c76fd", "default-20261122-141730-aaaaaa")
+    runs = [look(make_run(tmp_path / name, state=record.INTERRUPTED)) for name in names]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(overview(runs), detail(runs[0]))
+    told = console.export_text()
+    assert all(name in told for name in names)
+    assert "go on" in told
+
+
 def _set(folder: Path, pid: int) -> Path:
     states = {"first": record.RUNNING, "second": record.DONE, "third": record.SKIPPED}
     jobs = [
@@ -173,7 +191,7 @@ def test_stop_leaves_dead_runs_alone_and_asks_before_all(tmp_path: Path) -> None
     assert _stop("--all", f"logs={tmp_path}").stdout.strip() == "No run is alive."
     alive = make_run(tmp_path / "alive")
     done = _stop("--all", f"logs={tmp_path}", answer="n\n")
-    assert "Stop these 1 runs?" in done.stdout
+    assert "Stop it?" in done.stdout
     assert done.returncode == 1
     assert not (alive / record.STOP_REQUEST).exists()
     for wrong in ([], ["run=nope"], ["--all", "run=x"], ["--everything"]):

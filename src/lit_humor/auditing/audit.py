@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lit_humor.auditing import duplicates, labels, texts
@@ -94,9 +96,10 @@ def _show_sizes(rows: Rows, decisions: Sequence[Decision]) -> None:
 @contextmanager
 def _progress() -> Iterator[Any]:
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
-    with Progress(*columns, TimeElapsedColumn(), transient=True) as bar:
-        task = bar.add_task("", total=_STEPS, completed=-1)
-        yield lambda what: bar.update(task, advance=1, description=what, refresh=True)
+    console = Console(force_jupyter=False)  # a notebook would keep every frame
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        task, begun = bar.add_task("", total=_STEPS, visible=False), count()
+        yield lambda what: bar.update(task, completed=next(begun), description=what, visible=True, refresh=True)
 
 
 def related_rows(rows: Rows, equal: list[list[int]], near: list[tuple[int, int, float]]) -> np.ndarray:

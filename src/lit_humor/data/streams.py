@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.tables import check_header
+from lit_humor.data.tables import check_header, refuse_utf16
 
+UNDECODABLE = "bytes that are not UTF-8"
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -55,7 +56,7 @@ def read_chunks(path: Path, size: int) -> Iterator[Chunk]:
         size: Rows of a chunk, those set apart included.
 
     Raises:
-        UserError: There is no such file, or its ending is another.
+        UserError: There is no such file, it is in UTF-16, or its ending is another.
     """
     if not path.is_file():
         raise UserError(f"input={path}", found="no such file", expected="a file", fix="check the path")
@@ -67,13 +68,15 @@ def read_chunks(path: Path, size: int) -> Iterator[Chunk]:
     if ending == ".parquet":
         yield from _read_parquet(path, size)
         return
+    with path.open("rb") as raw:
+        refuse_utf16(path, raw.read(2))
     with path.open("rb") as raw, open(raw.fileno(), encoding="utf-8-sig", errors="surrogateescape", newline="",
                                       closefd=False) as file:  # fmt: skip
         total = max(path.stat().st_size, 1)
         chunk = Chunk()
         for line, row in reader(file, ending):
-            if not isinstance(row, Rejected) and any(map(_is_undecodable, row.values())):
-                row = Rejected(line, "bytes that are not UTF-8", json.dumps(row))
+            if not isinstance(row, Rejected) and any(map(is_undecodable, row.values())):
+                row = Rejected(line, UNDECODABLE, json.dumps(row))
             if isinstance(row, Rejected):
                 chunk.rejected.append(row)
             else:
@@ -88,7 +91,8 @@ def read_chunks(path: Path, size: int) -> Iterator[Chunk]:
             yield chunk
 
 
-def _is_undecodable(value: Any) -> bool:
+def is_undecodable(value: Any) -> bool:
+    """Whether a value read with ``surrogateescape`` stands for bytes that are not UTF-8."""
     return isinstance(value, str) and not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value)
 
 

@@ -75,15 +75,20 @@ def safe_cell(value: Any) -> Any:
     return f"'{value}" if is_formula else value
 
 
-def _read_text(path: Path) -> str:
-    raw = path.read_bytes()
-    if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+def refuse_utf16(path: Path, first: bytes) -> None:
+    """Raise where the first two bytes of a file are the mark of UTF-16."""
+    if first in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         raise UserError(
             f"{path}, line 1",
             found="a file in UTF-16",
             expected="a file encoded in UTF-8",
             fix=f"iconv -f utf-16 -t utf-8 {path.name} > {path.stem}.utf8{path.suffix}",
         )
+
+
+def _read_text(path: Path) -> str:
+    raw = path.read_bytes()
+    refuse_utf16(path, raw[:2])
     if (place := raw.find(b"\0")) >= 0:
         line = raw.count(b"\n", 0, place) + 1
         fix = f"iconv -f utf-16le if every second byte is one, else tr -d '\\000' < {path.name} > clean{path.suffix}"

@@ -27,6 +27,7 @@ from lit_humor.runs.watch import find_run
 
 CONFIG_DIR = ROOT_DIR / "configs"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_PATH_ERRORS = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
 _READER_LEFT = 141  # of one that SIGPIPE ended
 
@@ -64,6 +65,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             arguments = list(sys.argv)
             if config_name != "train":  # debug= is a group of trainings; for the others it only shows tracebacks
                 sys.argv[1:] = [argument for argument in sys.argv[1:] if not argument.startswith("debug=")]
+            if config_name != "train" and {"--help", "-h"}.intersection(sys.argv[1:]):
+                print(_help_of(config_name))
+                return
             try:
                 mistake = _run(function, config_name)
             except (InterruptedRun, KeyboardInterrupt) as asked:  # before there was anything to save
@@ -81,6 +85,18 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         return run
 
     return decorate
+
+
+def _help_of(config_name: str) -> str:
+    """The settings of a command with what they mean: its file in configs/, without what it is put together from."""
+    text = (CONFIG_DIR / f"{config_name}.yaml").read_text(encoding="utf-8")
+    head, _, rest = text.partition("\ndefaults:\n")
+    defaults, _, settings = rest.partition("\n\n")
+    names = [line.strip(" -").partition(":")[0] for line in defaults.splitlines()]
+    groups = [name for name in names if name not in ("paths", "hydra") and (CONFIG_DIR / name).is_dir()]
+    listed = [f"{group}= {', '.join(sorted(path.stem for path in (CONFIG_DIR / group).iterdir()))}" for group in groups]
+    told = "Settings are typed as key=value; --cfg job shows all, and what they are now."
+    return "\n".join([head.rstrip(), "", settings.rstrip(), *listed, "", told])
 
 
 def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError | None:
@@ -111,7 +127,7 @@ def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError |
             raise
         mistakes.append(_group_not_chosen())
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        if error.errno not in (*_DISK_ERRORS, *_PATH_ERRORS):
             raise
         mistakes.append(_disk(error))
     except (ValueError, TypeError, AttributeError) as error:  # what Hydra itself raises on odd overrides
@@ -122,7 +138,10 @@ def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError |
 
 
 def _disk(error: OSError) -> UserError:
-    where = str(error.filename or "disk")
+    where = str(error.filename2 or error.filename or "disk")
+    if error.errno in _PATH_ERRORS:
+        expected, fix = "a place for a new file or folder", "name another path"
+        return UserError(where, found=str(error.strerror), expected=expected, fix=fix)
     fix = "make room or give permission, or write elsewhere; what was written before is whole"
     return UserError(where, found=str(error.strerror), expected="room and permission to write", fix=fix)
 

@@ -66,13 +66,18 @@ def export(cfg: DictConfig) -> None:
         unfinished.rename(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    told = [
-        (name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value))
-        for name, value in checked.items()
-    ]
+    for path in target.iterdir():
+        path.chmod(0o644)  # the writer of weights makes files that nobody else may read
+    told = [(name.replace("_", " "), _told(name, value)) for name, value in checked.items()]
     screen.show(screen.table("Checked on validation", ("what", "found"), told), f"Exported: {target}")
     if cfg.push:
         screen.show(f"On the hub: {push_folder(target, cfg.push, private=cfg.private)}")
+
+
+def _told(name: str, value: Any) -> str:
+    if name == "labels_agree":
+        return f"{value:.2%}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _to_huggingface(scorer: Scorer, rows: Predictions, folder: Path) -> dict[str, Any]:
@@ -154,14 +159,15 @@ def _parity(expected: np.ndarray, found: np.ndarray) -> dict[str, Any]:
 
 def _card(to: str, scorer: Scorer, parity: Mapping[str, Any]) -> str:
     run_dir, cfg = open_run_dir(str(scorer.folder))
-    backbone = cfg.model.pretrained
+    backbone, environment = cfg.model.pretrained, record.read_json(run_dir / record.ENVIRONMENT)
     return model_card(
         {
             "name": run_dir.name,
             "to": to,
             "class_names": scorer.class_names,
             "result": record.read_json(run_dir / record.RESULT),
-            "environment": record.read_json(run_dir / record.ENVIRONMENT),
+            "environment": environment,
+            "command": record.command_line(environment),
             "data_report": record.read_json(run_dir / record.DATA_REPORT),
             "backbone": backbone if isinstance(backbone, str) else backbone["_target_"].rpartition(".")[2],
             "max_length": scorer.max_length,

@@ -20,7 +20,7 @@ from lit_humor.data.tokens import load_tokenizer
 from lit_humor.engine.checkpoints import SafeCheckpointIO
 from lit_humor.engine.hardware import ANYWHERE, FULL, Machine, Plan, make_plan
 from lit_humor.engine.learner import Learner
-from lit_humor.engine.loggers import check_trackers, open_trackers
+from lit_humor.engine.loggers import open_trackers
 from lit_humor.engine.rundir import open_run_dir
 from lit_humor.engine.validate import check_config
 from lit_humor.engine.weights import load_weights
@@ -62,7 +62,6 @@ def validate(cfg: DictConfig) -> None:
             if not (node is None or isinstance(node, DictConfig)):
                 where, fix = f"{group}.{name}", f"set {group}.{name}=null to switch it off"
                 raise UserError(where, found=str(node), expected="its settings, or null", fix=fix)
-    check_trackers(cfg.get("logger") or {})
     least = {f"trainer.{key}": 1 for key in ("max_epochs", "schedule_epochs", "accumulation", "log_every_n_steps")}
     least |= {f"data.{key}": 1 for key in ("max_length", "batch_size", "eval_batch_size", "pad_to_multiple_of")}
     for key, bound in least.items():

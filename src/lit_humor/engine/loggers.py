@@ -14,6 +14,12 @@ from lit_humor.core.errors import MissingExtraError, UserError
 TRACKERS = ("wandb", "mlflow")  # of a logger, of the package it needs and of the extra that brings it
 
 
+_OFFLINE = {
+    "wandb": "set logger.wandb.offline=true",
+    "mlflow": "set logger.mlflow.tracking_uri=sqlite:///<file>",
+}
+
+
 def check_trackers(nodes: Mapping[str, Any]) -> None:
     """Refuse a tracker whose package is missing.
 
@@ -39,7 +45,7 @@ def open_trackers(loggers: Mapping[str, Logger]) -> None:
                 f"logger.{name}",
                 found=f"no service that takes this run ({str(error).strip().splitlines()[0]})",
                 expected="an account and a network, or a store on this disk",
-                fix=f"see configs/logger/{name}.yaml, or leave out logger={name}",
+                fix=f"{_OFFLINE[name]} (configs/logger/{name}.yaml), or leave out logger={name}",
             ) from error
 
 

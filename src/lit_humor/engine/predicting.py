@@ -6,7 +6,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from lit_humor.core.errors import UserError
 from lit_humor.data.examples import TEXT_COLUMNS, check_texts, find_column
 from lit_humor.data.parts import Parts
-from lit_humor.data.streams import Chunk, Rejected, read_chunks
+from lit_humor.data.streams import UNDECODABLE, Chunk, Rejected, is_undecodable, read_chunks
 from lit_humor.engine import screen
 from lit_humor.engine.cli import INTERRUPTED
 from lit_humor.engine.explaining import colored, explain, strongest
@@ -30,7 +30,7 @@ from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import peak_memory_bytes, quiet_libraries
 from lit_humor.runs import record
 
-_CHUNK_ROWS = 8192
+_CHUNK_ROWS = 1024  # of a part: an interruption costs the one that is being made
 _LINES = 256  # of standard input scored at once
 PREDICTION = "prediction"
 
@@ -44,6 +44,10 @@ def predict(cfg: DictConfig, texts: Sequence[str]) -> None:
         expected = 'text="...", input=<file>, or lines on standard input'
         raise UserError("text, input", found="neither", expected=expected, fix='add text="..."')
     threshold = _threshold(cfg)
+    if cfg.input and texts:
+        raise UserError("text, input", found="both", expected="one of them", fix="leave one out")
+    if any(not text.strip() for text in texts):
+        raise UserError("text", found="a blank text", expected="words", fix='set text="..."')
     if cfg.input and cfg.explain:
         raise UserError("explain", found="a file", expected="text=... or lines on standard input", fix="leave it out")
     if cfg.input:
@@ -52,7 +56,9 @@ def predict(cfg: DictConfig, texts: Sequence[str]) -> None:
         return
     scorer = load_scorer(cfg.run, cfg.ckpt)
     lines = iter(texts) if texts else _lines_of_input()
+    num_lines = 0
     while some := list(islice(lines, _LINES)):
+        num_lines += len(some)
         usable = [text for text in some if text.strip()]
         scores = iter(scorer.score(usable)) if usable else iter(())
         for text in some:
@@ -60,15 +66,21 @@ def predict(cfg: DictConfig, texts: Sequence[str]) -> None:
             print("\t\t" if values is None else _line(scorer.class_names, values, threshold, text), flush=True)
             if cfg.explain and values is not None:
                 _explain(scorer, text, int(_choose(values[None], threshold)[0]))
+    if not num_lines:
+        raise UserError("standard input", found="no lines", expected="a text a line", fix='add text="..."')
 
 
 def _lines_of_input() -> Iterator[str]:
+    """Lines without their ends; one that is no text becomes a blank one, so that each keeps its place."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     for number, line in enumerate(sys.stdin, start=1):
-        if problems := check_texts([line], [f"standard input, line {number}"], "text", blank_is_fine=True):
-            raise problems[0]
-        yield line.rstrip("\r\n")
+        reason = UNDECODABLE if is_undecodable(line) else ""
+        if not reason and (problems := check_texts([line], [""], "text", blank_is_fine=True)):
+            reason = problems[0].found
+        if reason or not line.strip():
+            print(f"standard input, line {number}: {reason or 'a blank text'}; left without a label", file=sys.stderr)
+        yield "" if reason else line.rstrip("\r\n")
 
 
 def _line(names: Sequence[str], scores: np.ndarray, threshold: float | None, text: str) -> str:
@@ -116,22 +128,21 @@ def _predict_file(cfg: DictConfig, source: Path, target: Path, threshold: float 
     checkpoint = Path(cfg.ckpt or folder / record.CHECKPOINTS / record.BEST)
     stamp = [checkpoint.stat().st_mtime_ns, source.stat().st_mtime_ns, source.stat().st_size]
     origin = {"input": str(source.absolute()), "columns": columns, "threshold": threshold, "stamp": stamp}
+    origin["part_rows"] = _CHUNK_ROWS
     parts = Parts(target, origin | {"checkpoint": str(checkpoint.absolute()), "temperature": scorer.temperature})
-    start, scored, count = time.monotonic(), 0, 0
+    start, count = time.monotonic(), 0
     try:
         with _progress() as show:
             for count, chunk in enumerate(read_chunks(source, _CHUNK_ROWS), start=1):
                 if not parts.is_done(count - 1):
-                    rows, rejected = _score_chunk(scorer, chunk, columns, threshold)
-                    parts.add(count - 1, rows, rejected)
-                    scored += len(rows)
-                show(chunk.share, scored / (time.monotonic() - start))
+                    parts.add(count - 1, *_score_chunk(scorer, chunk, columns, threshold, show.add))
+                show.reach(chunk.share)
         num_rows, num_rejected = parts.join(count)
     except KeyboardInterrupt:
         kept = f"{len(parts)} parts are kept in {parts.folder}"
         print(f"\nInterrupted. {kept}; the same command goes on.", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    seconds = time.monotonic() - start
+    seconds, scored = time.monotonic() - start, show.num_rows
     told = [f"{num_rows:,} rows: {target}"]
     if num_rejected:
         told.append(f"{num_rejected:,} rows were left out, with the reason of each: {parts.rejected_path}")
@@ -157,7 +168,11 @@ def _columns(cfg: DictConfig, first: Chunk, trained: Mapping[str, Any], origin: 
 
 
 def _score_chunk(
-    scorer: Scorer, chunk: Chunk, columns: Mapping[str, str | None], threshold: float | None
+    scorer: Scorer,
+    chunk: Chunk,
+    columns: Mapping[str, str | None],
+    threshold: float | None,
+    on_batch: Callable[[int], None],
 ) -> tuple[list[dict[str, Any]], list[Rejected]]:
     """Rows with their prediction, in order, and those that cannot be scored."""
     text, pair = str(columns["text"]), columns["pair"]
@@ -174,7 +189,7 @@ def _score_chunk(
     kept = [row for row in range(len(chunk.rows)) if row not in problems]
     if not kept:
         return [], sorted(rejected)
-    scores = scorer.score([str(texts[row]) for row in kept], pairs and [pairs[row] for row in kept])
+    scores = scorer.score([str(texts[row]) for row in kept], pairs and [pairs[row] for row in kept], on_batch)
     labels = _choose(scores, threshold)
     rows = [
         {
@@ -190,9 +205,25 @@ def _score_chunk(
     return rows, sorted(rejected)
 
 
+class _Shown:
+    """A bar that moves with every part, and a number of rows and a pace that move with every batch."""
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar, self.task, self.num_rows = bar, bar.add_task("", total=1.0, told=""), 0
+
+    def add(self, num_rows: int) -> None:
+        """Rows that were scored."""
+        self.num_rows += num_rows
+        pace = self.num_rows / max(self.bar.tasks[0].elapsed or 0.0, 1e-3)
+        self.bar.update(self.task, told=f"{self.num_rows:,} rows, {pace:,.0f} rows/s")
+
+    def reach(self, share: float) -> None:
+        """How much of the file is done, 0 to 1."""
+        self.bar.update(self.task, completed=share, refresh=True)
+
+
 @contextmanager
-def _progress() -> Iterator[Any]:
+def _progress() -> Iterator[_Shown]:
     columns = TextColumn("predict"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    with Progress(*columns, TextColumn("{task.fields[pace]}"), transient=True) as bar:
-        task = bar.add_task("", total=1.0, pace="")
-        yield lambda share, pace: bar.update(task, completed=share, pace=f"{pace:,.0f} rows/s", refresh=True)
+    with Progress(*columns, TextColumn("{task.fields[told]}"), transient=True) as bar:
+        yield _Shown(bar)

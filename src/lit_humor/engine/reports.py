@@ -15,6 +15,9 @@ from lit_humor.reporting.report import PICTURES, write_report
 
 def report(cfg: DictConfig) -> None:
     """Write the page of ``cfg.run``, or the one that compares ``cfg.runs``, and say where it is."""
+    if cfg.run and cfg.output:
+        fix = "leave it out; report.html lies in the run folder and may be copied"
+        raise UserError("output", found=str(cfg.output), expected="none for one run", fix=fix)
     if cfg.run and not cfg.runs:
         folder, _ = open_run_dir(cfg.run)
         screen.show(f"Report: {write_report(folder)}", f"Pictures: {folder / PICTURES}")

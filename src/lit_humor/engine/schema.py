@@ -98,6 +98,7 @@ class PredictConfig:
 
     run: Optional[str] = None
     ckpt: Optional[str] = None
+    text: Optional[str] = None  # taken off the command line before Hydra reads it
     input: Optional[str] = None
     output: Optional[str] = None
     text_column: Optional[str] = None

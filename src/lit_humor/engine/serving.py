@@ -2,8 +2,10 @@
 
 # No postponed annotations here: FastAPI reads those of the endpoints.
 
+import socket
 import tempfile
 import threading
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +14,7 @@ from omegaconf import DictConfig
 
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.data.examples import TEXT_COLUMNS, find_column
-from lit_humor.data.streams import read_chunks
+from lit_humor.data.streams import Rejected, read_chunks
 from lit_humor.engine import screen
 from lit_humor.engine.explaining import explain
 from lit_humor.engine.scoring import Scorer, load_scorer
@@ -23,13 +25,19 @@ try:
     import uvicorn
     from fastapi import FastAPI, HTTPException, Request
     from fastapi.responses import HTMLResponse, JSONResponse
-    from pydantic import BaseModel, Field, StringConstraints
+    from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 except ImportError as error:
     raise MissingExtraError("serve.py", package=str(error.name), extra="serve") from None
 
 MAX_TEXTS, MAX_CHARACTERS, MAX_BYTES = 1000, 100_000, 10 * 2**20
 
-_Text = Annotated[str, StringConstraints(max_length=MAX_CHARACTERS)]
+
+def _without_halves(text: Any) -> Any:
+    """JSON may hold half of a surrogate pair, which no encoding writes; anything but text stays as it is."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(text, str) else text
+
+
+_Text = Annotated[str, StringConstraints(max_length=MAX_CHARACTERS), BeforeValidator(_without_halves)]
 
 
 class Texts(BaseModel):
@@ -96,17 +104,31 @@ def serve(cfg: DictConfig) -> None:
     quiet_libraries()
     if not cfg.run:
         raise UserError("run", found="no run", expected="run=<folder>", fix="ls logs")
+    place = _take_port(cfg.host, cfg.port)
     app = build_app(load_scorer(cfg.run, cfg.ckpt))
     if cfg.host not in ("127.0.0.1", "localhost", "::1"):
         screen.show(f"Warning: whoever reaches {cfg.host} may use this; it knows no users.")
-    screen.show(f"http://{cfg.host}:{cfg.port} (Ctrl-C ends it; POST /score, /docs tells how)")
-    uvicorn.run(app, host=cfg.host, port=cfg.port, log_level="warning")
+    address = f"http://{cfg.host}:{cfg.port}"
+    asked = """-H 'Content-Type: application/json' -d '{"texts": ["..."]}'"""
+    screen.show(f"{address} (Ctrl-C ends it)", f"For programs: curl {address}/score {asked}; {address}/openapi.json")
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[place])
+
+
+def _take_port(host: str, port: int) -> socket.socket:
+    """Listen, before the seconds that a model takes to load."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        found = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        fix = "set another port, such as port=8001, or another host"
+        raise UserError(f"host={host} port={port}", found=found, expected="a free port", fix=fix) from None
 
 
 def build_app(scorer: Scorer) -> FastAPI:
     """The application: ``GET /`` the page; ``POST /score``, ``/explain`` and ``/table`` as in ``Endpoints``."""
     endpoints = Endpoints(scorer)
-    app = FastAPI(title=f"lit_humor: {scorer.folder.name}")
+    app = FastAPI(title=f"lit_humor: {scorer.folder.name}", docs_url=None, redoc_url=None)  # pages of a CDN
     app.get("/", response_class=HTMLResponse)(endpoints.page)
     for name in ("score", "explain", "table"):
         app.post(f"/{name}")(getattr(endpoints, name))
@@ -136,5 +158,7 @@ def texts_of(name: str, content: bytes) -> dict[str, Any]:
         raise UserError(name, found=found, expected=f"1 to {MAX_TEXTS}", fix="use predict.py for large files")
     rows, rejected = chunks[0].rows, chunks[0].rejected
     column = find_column(list(rows[0]) if rows else [], None, TEXT_COLUMNS, None, name)
-    texts = [" ".join(str(row[column]).split()) for row in rows if row.get(column)]
-    return {"texts": texts, "rejected": [f"line {one.line}: {one.reason}" for one in rejected]}
+    texts = [" ".join(str(row.get(column) or "").split()) for row in rows]
+    blank = [Rejected(line, "a blank text", "") for line, text in zip(chunks[0].lines, texts, strict=True) if not text]
+    told = [f"line {one.line}: {one.reason}" for one in sorted([*rejected, *blank])]
+    return {"texts": [text for text in texts if text], "rejected": told}

@@ -29,7 +29,7 @@ from lit_humor.engine.cli import choice
 from lit_humor.engine.ending import set_state, told_how_it_ends
 from lit_humor.engine.hardware import Plan, look_at_machine
 from lit_humor.engine.learner import Learner
-from lit_humor.engine.loggers import log_final_scores
+from lit_humor.engine.loggers import check_trackers, log_final_scores
 from lit_humor.engine.nodes import agree_on, check_processes
 from lit_humor.engine.resume import Resumed, at_half_rate, check_same_data, find_resumed
 from lit_humor.engine.rundir import (
@@ -89,6 +89,7 @@ def _train_at_half_rate(cfg: DictConfig, why: str, environment: dict[str, str]) 
 
 def _train(cfg: DictConfig, resumed: Resumed | None) -> None:
     factory.validate(cfg)
+    check_trackers(cfg.logger or {})
     factory.pin_paths(cfg)
     check_room(cfg.paths.logs_dir, 0)
     plan = factory.build_plan(cfg, look_at_machine())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 import tempfile
 import time
@@ -61,6 +62,7 @@ def save_onnx(
     model.backbone.set_attn_implementation("eager")  # plain operations
     folder.mkdir(parents=True, exist_ok=True)
     num_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nothing here needs
     with warnings.catch_warnings():  # about its own axis names
         warnings.simplefilter("ignore")
         torch.onnx.export(

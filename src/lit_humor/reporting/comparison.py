@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 from scipy.stats import binomtest
 
 from lit_humor.core.errors import UserError
@@ -14,6 +16,8 @@ from lit_humor.reporting import figures
 from lit_humor.reporting.evidence import SCORES, Evidence, Predictions, read_run
 from lit_humor.reporting.rows import SHOWN
 from lit_humor.runs import record
+
+_PLACES = ("run_id", "run_dir", "dirpath", "save_dir", "logs_dir", "cache_dir")
 
 
 def write_comparison(first: Path, second: Path, page: Path) -> dict[str, float]:
@@ -75,7 +79,8 @@ def _check_same_rows(split: str, one: Predictions, other: Predictions) -> None:
             "runs",
             found=f"other rows in {split}",
             expected="two runs scored on the same rows",
-            fix="train both with the same files and the same data.split_seed (it follows the seed)",
+            fix="train both with the same data.* (debug=tiny takes few rows), and the same data.split_seed where rows "
+            "are split off (it follows the seed)",
         )
 
 
@@ -132,12 +137,22 @@ def _disagreements(split: str, one: Predictions, other: Predictions) -> Section:
 
 
 def _settings(one: Evidence, other: Evidence) -> Section:
-    """What the configurations set differently."""
-    first, second = (set(run.config.splitlines()) for run in (one, other))
-    rows = [["A", line.strip()] for line in one.config.splitlines() if line not in second]
-    rows += [["B", line.strip()] for line in other.config.splitlines() if line not in first]
+    """What the configurations set differently, but for places."""
+    first, second = (_flat(yaml.safe_load(run.config)) for run in (one, other))
+    rows = [
+        [key, *(str(found.get(key, "")) for found in (first, second))]
+        for key in dict.fromkeys([*first, *second])
+        if first.get(key) != second.get(key) and key.rpartition(".")[2] not in _PLACES
+    ]
     commits = [str(run.environment["commit"])[:12] for run in (one, other)]
     return Section(
         "Settings",
-        [f"Commits: A {commits[0]}, B {commits[1]}.", Grid("Lines of config.yaml that differ", ["run", "line"], rows)],
+        [f"Commits: A {commits[0]}, B {commits[1]}.", Grid("Settings that differ", ["key", "A", "B"], rows)],
     )
+
+
+def _flat(node: Any, key: str = "") -> dict[str, Any]:
+    """Values by dotted keys."""
+    if not isinstance(node, dict):
+        return {key: node}
+    return {path: value for name, one in node.items() for path, value in _flat(one, f"{key}.{name}".strip(".")).items()}

@@ -237,7 +237,7 @@ def _making(run: Evidence) -> Section:
     return Section(
         "How it was made",
         [
-            f"Command: {' '.join(environment['command'])}",
+            f"Command: {record.command_line(environment)}",
             f"Commit: {environment['commit']}{state}. Machine: {machine['processor']}, {machine['threads']} threads, "
             f"GPUs: {', '.join(machine['gpus']) or 'none'}.",
             Grid(f"Plan: {plan['window_size']} rows an optimizer step", ["what", "choice", "why"], choices, texts=(2,)),

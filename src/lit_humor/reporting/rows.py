@@ -13,6 +13,10 @@ from lit_humor.pages.page import Grid, Section
 from lit_humor.reporting.evidence import Predictions
 
 SHOWN = 50
+_DOUBTS = (
+    "By confident learning (Northcutt et al. 2021): the model finds another class as likely as it usually does for "
+    "rows of that class. A model that errs often doubts many labels that are right; read them as questions."
+)
 
 
 def row_sections(split: str, found: Predictions) -> list[Section]:
@@ -31,7 +35,7 @@ def row_sections(split: str, found: Predictions) -> list[Section]:
     if len(twins):
         broken = twins[found.predicted[twins[:, 0]] == found.predicted[twins[:, 1]]]
         told = f"{len(broken)} of {len(twins)} pairs of {split} judged alike"
-        sections.append(Section("Twins", [row_grid(told, found, broken.ravel(), limit=None)]))
+        sections.append(Section("Twins", [_twins(told, found, broken)]))
     return sections
 
 
@@ -44,6 +48,20 @@ def twin_pairs(found: Predictions) -> np.ndarray:
     return np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
 
 
+def _twins(caption: str, found: Predictions, pairs: np.ndarray) -> Grid:
+    """A row a pair: the joke beside its serious twin."""
+    last = len(found.class_names) - 1
+    rows = []
+    for pair in pairs:
+        serious, joke = sorted((int(row) for row in pair), key=lambda row: found.labels[row])
+        probabilities = (f"{found.probabilities[row, last]:.3f}" for row in (joke, serious))
+        judged = found.class_names[found.predicted[joke]]
+        rows.append([str(found.columns["group"][joke]), found.text(joke), found.text(serious), judged, *probabilities])
+    name = found.class_names[last]
+    columns = ["pair", "joke", "serious twin", "both judged", f"p({name}) of the joke", "of its twin"]
+    return Grid(caption, columns, rows, "", bool(rows), texts=(1, 2))
+
+
 def _doubtful(split: str, found: Predictions) -> Grid | str:
     try:
         suspects = suspect_labels(found.labels, found.probabilities)
@@ -51,12 +69,14 @@ def _doubtful(split: str, found: Predictions) -> Grid | str:
         return str(error)
     if suspects is None:
         return f"Labels were not judged: the model's macro F1 is below {LEAST_F1}."
-    return row_grid(
-        f"{len(suspects)} labels of {split} that are probably wrong, by confident learning", found, suspects
-    )
+    mistakes = int((found.predicted != found.labels).sum())
+    told = f"{len(suspects)} labels of {split} that the model doubts ({mistakes} mistakes in {len(found.labels)} rows)"
+    return row_grid(told, found, suspects, note=_DOUBTS)
 
 
-def row_grid(caption: str, found: Predictions, rows: Sequence[int] | np.ndarray, limit: int | None = SHOWN) -> Grid:
+def row_grid(
+    caption: str, found: Predictions, rows: Sequence[int] | np.ndarray, limit: int | None = SHOWN, note: str = ""
+) -> Grid:
     """A table of rows in the given order, the first fifty if not told otherwise."""
     shown = list(rows)[:limit]
     cells = [
@@ -69,5 +89,6 @@ def row_grid(caption: str, found: Predictions, rows: Sequence[int] | np.ndarray,
         ]
         for row in shown
     ]
-    note = f"The first {len(shown)}; all rows are in predictions/." if len(shown) < len(rows) else ""
-    return Grid(caption, ["id", "text", "label", "prediction", "probability"], cells, note, bool(cells), texts=(1,))
+    cut = f"The first {len(shown)}; all rows are in predictions/." if len(shown) < len(rows) else ""
+    columns = ["id", "text", "label", "prediction", "probability"]
+    return Grid(caption, columns, cells, f"{note} {cut}".strip(), bool(cells), texts=(1,))

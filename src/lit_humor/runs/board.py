@@ -23,13 +23,16 @@ _ORDER = (record.RUNNING, record.FAILED, record.INTERRUPTED, record.WAITING, rec
 _ROWS = 30  # of a set of runs
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDEST = 40
+_LONGEST_NAME = 32
 
 
 def overview(runs: Sequence[Watched]) -> RenderableType:
     """One line a run."""
     grid = Table(title="Runs", title_justify="left", title_style="bold", header_style="bold", expand=True)
-    for name in ("run", "state", "epoch", "done", "left", "val/f1", "best", "val/f1 by epoch"):
-        grid.add_column(name, justify="left" if name in ("run", "state", "val/f1 by epoch") else "right")
+    longest = max((len(run.folder.name) for run in runs), default=0)
+    grid.add_column("run", overflow="fold", min_width=min(longest, _LONGEST_NAME))
+    for name in ("state", "epoch", "done", "left", "val/f1", "best", "val/f1 by epoch"):
+        grid.add_column(name, justify="left" if name in ("state", "val/f1 by epoch") else "right")
     for run in runs:
         status, scores = run.status, run.series.get("val/f1", [])
         grid.add_row(
@@ -86,7 +89,9 @@ def detail(run: Watched) -> RenderableType:
         facts.add_row("", f"{done:,} of {total:,}, epoch {status['epoch']} of {status['max_epochs']}{left}")
         patience = status.get("patience")
         since = status.get("checks_since_best")
-        waiting = f", {since} checks ago, patience {patience}" if patience is not None else ""
+        waiting = (
+            f", {since} {'check' if since == 1 else 'checks'} ago, patience {patience}" if patience is not None else ""
+        )
         facts.add_row("best", f"{_number(status.get('best')) or 'none yet'}{waiting}")
         facts.add_row("speed", f"{_number(status.get('rows_per_second'), 1)} samples/s")
         facts.add_row("learning rate", f"{status['learning_rate']:.2e}" if status.get("learning_rate") else "")
@@ -98,6 +103,8 @@ def detail(run: Watched) -> RenderableType:
         facts.add_row("GPU", gpu_use())
     sizes = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in run.checkpoints.items())
     facts.add_row("checkpoints", sizes or "none yet")
+    if run.checkpoints and run.state in (record.INTERRUPTED, record.FAILED, CRASHED):
+        facts.add_row("go on", f"python src/lit_humor/train.py resume={run.folder}")
     facts.add_row("curves", f"tensorboard --logdir {run.folder}")
     log = Text("\n".join(run.log), no_wrap=True, overflow="ellipsis")
     return Group(

@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import os
+import shlex
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,12 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a file that appears whole or not at all."""
     with replacing(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
+
+
+def command_line(environment: Mapping[str, Any]) -> str:
+    """What was typed, as it can be typed again in the project's folder."""
+    name, *arguments = environment["command"]
+    return shlex.join(["python", f"src/lit_humor/{name}", *arguments])
 
 
 def write_json(path: str | Path, content: Any) -> None:
