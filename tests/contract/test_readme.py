@@ -1,5 +1,6 @@
 """The README quotes the benchmarks; it may not drift from them."""
 
+import json
 import re
 
 import pytest
@@ -25,6 +26,18 @@ def test_figures_stand_in_the_tables_of_benchmarks(section: str) -> None:
     assert len(quoted) >= 4
     for row in quoted:
         assert set(row) <= known[row[0]], row[0]
+
+
+def test_figures_of_length_profiles_are_those_of_the_ladders() -> None:
+    text = " ".join((ROOT / "README.md").read_text().split())
+    (machine,) = re.findall(r"ladder_tweets_([\w.-]+)\.md", text)
+    (quoted,) = re.findall(r"rows of 128 the default is (.*?) times the baseline, at most (\S+) % of it padding", text)
+    found = []
+    for profile in ("one_liners", "tweets", "stories", "fixed"):
+        content = json.loads((ROOT / "benchmarks" / f"ladder_{profile}_{machine}.json").read_text())
+        found.append(content["rungs"][content["default"]])
+    assert re.findall(r"[\d.]+", quoted[0]) == [f"{rung['ratio']:.1f}" for rung in found]
+    assert quoted[1] == f"{max(rung['padding_waste'] for rung in found) * 100:.1f}"
 
 
 def test_readme_is_short() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -28,18 +30,20 @@ _LONGEST_NAME = 32
 
 def overview(runs: Sequence[Watched]) -> RenderableType:
     """One line a run."""
-    grid = Table(title="Runs", title_justify="left", title_style="bold", header_style="bold", expand=True)
+    grid = Table(
+        title="Runs", title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD, expand=True
+    )
     longest = max((len(run.folder.name) for run in runs), default=0)
     grid.add_column("run", overflow="fold", min_width=min(longest, _LONGEST_NAME))
-    for name in ("state", "epoch", "done", "left", "val/f1", "best", "val/f1 by epoch"):
-        grid.add_column(name, justify="left" if name in ("state", "val/f1 by epoch") else "right")
+    for name in ("state", "epoch", "left", "val/f1", "best"):
+        grid.add_column(name, justify="left" if name == "state" else "right")
+    grid.add_column("by epoch", no_wrap=True, overflow="crop")
     for run in runs:
         status, scores = run.status, run.series.get("val/f1", [])
         grid.add_row(
             run.folder.name,
-            _state(run),
+            Text.assemble(_state(run), f" {_share(status):.0%}" if status and run.state != record.DONE else ""),
             f"{status.get('epoch', '')}/{status.get('max_epochs', '')}" if status else "",
-            f"{status['step'] / max(status['total_steps'], 1):.0%}" if status else "",
             _duration(status.get("eta_seconds")) if run.is_alive else "",
             f"{scores[-1]:.4f}" if scores else "",
             _number(status.get("best")),
@@ -119,6 +123,10 @@ def sparkline(values: Sequence[float], width: int) -> str:
         return ""
     low, span = min(shown), (max(shown) - min(shown)) or 1.0
     return "".join(_BLOCKS[round((value - low) / span * (len(_BLOCKS) - 1))] for value in shown)
+
+
+def _share(status: Mapping[str, Any]) -> float:
+    return float(status["step"] / max(status["total_steps"], 1))
 
 
 def _state(run: Watched) -> Text:
