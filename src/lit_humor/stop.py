@@ -46,11 +46,9 @@ def _one(name: str, logs_dir: Path) -> Watched:
 def _agreed(alive: list[Watched]) -> bool:
     for run in alive:
         print(f"{run.folder}  {run.state}  step {run.status.get('step')} of {run.status.get('total_steps')}")
+    what = "it" if len(alive) == 1 else f"these {len(alive)} runs"
     try:
-        return input(f"Stop {'it' if len(alive) == 1 else f'these {len(alive)} runs'}? [y/N] ").lower().strip() in (
-            "y",
-            "yes",
-        )
+        return input(f"Stop {what}? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:  # nobody there to ask
         print("\nNobody answered; --yes stops them without a question.")
         return False

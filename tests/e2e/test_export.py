@@ -116,6 +116,10 @@ def test_the_card_of_int8_does_not_claim_the_scores_of_the_checkpoint(run: Path)
     assert not card.data.eval_results
 
 
+def test_who_may_read_one_file_may_read_all(run: Path) -> None:
+    assert len({path.stat().st_mode for path in _export(run, "huggingface").iterdir()}) == 1
+
+
 def test_an_export_that_differs_is_not_kept(run: Path) -> None:
     def wrong(*arguments: object) -> np.ndarray:
         return 1 - exports_scores(*arguments)

@@ -67,7 +67,7 @@ def export(cfg: DictConfig) -> None:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     for path in target.iterdir():
-        path.chmod(0o644)  # the writer of weights makes files that nobody else may read
+        path.chmod((target / "README.md").stat().st_mode)  # safetensors' files may be read by their owner alone
     told = [(name.replace("_", " "), _told(name, value)) for name, value in checked.items()]
     screen.show(screen.table("Checked on validation", ("what", "found"), told), f"Exported: {target}")
     if cfg.push:

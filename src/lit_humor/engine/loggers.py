@@ -11,10 +11,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from lit_humor.core.errors import MissingExtraError, UserError
 
-TRACKERS = ("wandb", "mlflow")  # of a logger, of the package it needs and of the extra that brings it
-
-
-_OFFLINE = {
+# Name of a logger, of the package it needs and of the extra that brings it; what makes it do without a service.
+TRACKERS = {
     "wandb": "set logger.wandb.offline=true",
     "mlflow": "set logger.mlflow.tracking_uri=sqlite:///<file>",
 }
@@ -45,7 +43,7 @@ def open_trackers(loggers: Mapping[str, Logger]) -> None:
                 f"logger.{name}",
                 found=f"no service that takes this run ({str(error).strip().splitlines()[0]})",
                 expected="an account and a network, or a store on this disk",
-                fix=f"{_OFFLINE[name]} (configs/logger/{name}.yaml), or leave out logger={name}",
+                fix=f"{TRACKERS[name]} (configs/logger/{name}.yaml), or leave out logger={name}",
             ) from error
 
 

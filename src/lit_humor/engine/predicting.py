@@ -128,8 +128,8 @@ def _predict_file(cfg: DictConfig, source: Path, target: Path, threshold: float 
     checkpoint = Path(cfg.ckpt or folder / record.CHECKPOINTS / record.BEST)
     stamp = [checkpoint.stat().st_mtime_ns, source.stat().st_mtime_ns, source.stat().st_size]
     origin = {"input": str(source.absolute()), "columns": columns, "threshold": threshold, "stamp": stamp}
-    origin["part_rows"] = _CHUNK_ROWS
-    parts = Parts(target, origin | {"checkpoint": str(checkpoint.absolute()), "temperature": scorer.temperature})
+    origin |= {"checkpoint": str(checkpoint.absolute()), "temperature": scorer.temperature, "part_rows": _CHUNK_ROWS}
+    parts = Parts(target, origin)
     start, count = time.monotonic(), 0
     try:
         with _progress() as show:

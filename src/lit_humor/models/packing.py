@@ -20,23 +20,23 @@ class Packing(NamedTuple):
     Attributes:
         places: [N] place of each among the B T of the batch.
         offsets: [B + 1] where each row starts, and N.
-        width: T.
+        mask: [B, T] bool, True on tokens.
     """
 
     places: Tensor
     offsets: Tensor
-    width: int
+    mask: Tensor
 
     @classmethod
     def of(cls, attention_mask: Tensor) -> Packing:
         """Read it off a mask [B, T]; on a GPU this waits for the device, once a pass."""
         places = attention_mask.flatten().nonzero().squeeze(1)
-        return cls(places, F.pad(attention_mask.sum(dim=1).cumsum(dim=0), (1, 0)), attention_mask.shape[1])
+        return cls(places, F.pad(attention_mask.sum(dim=1).cumsum(dim=0), (1, 0)), attention_mask.bool())
 
     @property
     def columns(self) -> Tensor:
         """[1, N] place of each token within its row."""
-        return (self.places % self.width).unsqueeze(0)
+        return (self.places % self.mask.shape[1]).unsqueeze(0)
 
     def pack(self, padded: Tensor) -> Tensor:
         """[B, T, ...] -> [1, N, ...]."""
@@ -44,9 +44,8 @@ class Packing(NamedTuple):
 
     def pad(self, packed: Tensor) -> Tensor:
         """[1, N, ...] -> [B, T, ...], zero where there is no token."""
-        num_rows = len(self.offsets) - 1
-        padded = packed.new_zeros(num_rows * self.width, *packed.shape[2:])
-        return padded.index_copy(0, self.places, packed[0]).unflatten(0, (num_rows, self.width))
+        padded = packed.new_zeros(self.mask.numel(), *packed.shape[2:])
+        return padded.index_copy(0, self.places, packed[0]).unflatten(0, self.mask.shape)
 
 
 def packed_attention(
@@ -93,9 +92,8 @@ def attend_padded(
     is_whole = query.shape[2] == key.shape[2]
     keys, values = (packing.pad(one.transpose(1, 2)).transpose(1, 2) for one in (key, value))
     queries = packing.pad(query.transpose(1, 2)).transpose(1, 2) if is_whole else query.permute(2, 1, 0, 3)
-    lengths = packing.offsets.diff()
-    mask = torch.arange(packing.width, device=lengths.device) < lengths[:, None]
-    context, _ = matmul_attention(nn.Identity(), queries, keys, values, mask[:, None, None], scaling, dropout)
+    mask = packing.mask[:, None, None]
+    context, _ = matmul_attention(nn.Identity(), queries, keys, values, mask, scaling, dropout)
     return packing.pack(context) if is_whole else context.transpose(0, 1)
 
 
@@ -108,10 +106,11 @@ def attend_jagged(
         values = tokens[0].transpose(0, 1).contiguous()  # as they come from a layer they are
         return torch.nested.nested_tensor_from_jagged(values, offsets, min_seqlen=1, max_seqlen=width).transpose(1, 2)
 
-    queries_at, most = packing.offsets, packing.width
+    width = packing.mask.shape[1]
+    queries_at, most = packing.offsets, width
     if query.shape[2] != key.shape[2]:
         queries_at, most = torch.arange(len(packing.offsets), device=query.device), 1
-    keys, values = (jagged(one, packing.offsets, packing.width) for one in (key, value))
+    keys, values = (jagged(one, packing.offsets, width) for one in (key, value))
     queries = jagged(query, queries_at, most)
     context = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout, scale=scaling)
     return context.transpose(1, 2).values().unsqueeze(0)
