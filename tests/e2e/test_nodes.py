@@ -85,6 +85,22 @@ def test_torchrun_trains_as_two_devices_do(tmp_path: Path) -> None:
     _check_equal(tmp_path, "torchrun")
 
 
+def test_the_first_node_waits_until_the_others_know(tmp_path: Path) -> None:
+    """It may have nothing else to do: a run that is done already, and a second node that comes late."""
+    code = "from lit_humor.engine.nodes import agree_on; print(agree_on('WHAT', 2, lambda: 'this'))"
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_port())}
+
+    def start(rank: int) -> "subprocess.Popen[str]":
+        environment = os.environ | ENVIRONMENT | place | {"NODE_RANK": str(rank)}
+        return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+
+    first = start(0)
+    with pytest.raises(subprocess.TimeoutExpired):
+        first.wait(10)
+    second = start(1)
+    assert [process.communicate(timeout=60)[0] for process in (first, second)] == ["this\n", "this\n"]
+
+
 def test_nodes_that_do_not_know_each_other(tmp_path: Path) -> None:
     arguments = ("model=tiny", "data=tiny", f"paths.logs_dir={tmp_path / 'logs'}", "trainer.devices=1")
     done = typed("train", *arguments, "trainer.num_nodes=2")

@@ -87,13 +87,13 @@ def _run_copy(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    multiprocessing.set_start_method("fork", force=True)  # loader processes as in a process of its own
     for number, path in enumerate(outputs, start=1):
         os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
     sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
     sys.argv = argv
     tempfile.tempdir = None  # may be another now
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a test of loader processes may have started the server
     if before is not None:
         before()
     importlib.import_module(f"lit_humor.{command}").main()

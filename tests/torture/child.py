@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -26,7 +28,6 @@ EVENTS = {  # what: a function that is called just then
     "swap": "lit_humor.runs.record.os.replace",
     "logging": "lit_humor.callbacks.metrics_csv.MetricsCsv.save",
     "start": "lit_humor.engine.factory.build_datamodule",
-    "row of a worker": "lit_humor.data.batching.Collator.__call__",
     "before the test": "lit_humor.data.datamodule.HumorDataModule.test_dataloader",
     "test": "lit_humor.engine.learner.Learner.test_step",
 }
@@ -71,7 +72,14 @@ def _act(action: str) -> None:
         import torch
 
         raise torch.OutOfMemoryError("planted")
-    os.kill(os.getpid(), getattr(signal, action))
+    if action == "kill a loader process":
+        os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+        return
+    if action.endswith(" to all"):  # from outside, as a scheduler sends it
+        kill = ["kill", "-s", action.removesuffix(" to all"), "--", f"-{os.getpgrp()}"]
+        subprocess.run(kill, check=True, start_new_session=True)
+    else:
+        os.kill(os.getpid(), getattr(signal, action))
     time.sleep(0.01)  # a handler runs between two instructions of Python
 
 

@@ -1,5 +1,6 @@
 """Signals to any process at any phase: the right exit code, an exact resume, no process left."""
 
+import functools
 import json
 import signal
 from pathlib import Path
@@ -70,11 +71,26 @@ def test_two_processes(undisturbed_two: Path, tmp_path: Path, name: str, phase: 
         pytest.skip("the second process saves nothing")
     arguments = _arguments(tmp_path, "run")
     accident = {"event": phase, "at": PHASES[phase], "action": name, "rank": rank}
-    ended = train_by_two(*arguments, accident=accident)
+    ended = train_by_two(*arguments, f"trainer.num_workers={2 * rank}", accident=accident)
     _check(ended, name, tmp_path / "run")
     done = train_by_two(*arguments)
     assert done.code == 0, done.output
     assert_equal_runs(tmp_path / "run", undisturbed_two)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("name", SIGNALS if ROUNDS else SIGNALS[:1])
+def test_a_signal_to_every_process(
+    undisturbed: Path, undisturbed_two: Path, tmp_path: Path, name: str, processes: int
+) -> None:
+    """Loader processes and what starts them do not answer it."""
+    arguments = _arguments(tmp_path, "run")
+    accident = {"event": "batch", "at": 3, "action": f"{name} to all"}
+    start = train_by_two if processes == 2 else functools.partial(train, tmp_path)
+    _check(start(*arguments, "trainer.num_workers=2", accident=accident), name, tmp_path / "run")
+    assert start(*arguments).code == 0
+    assert_equal_runs(tmp_path / "run", undisturbed_two if processes == 2 else undisturbed)
 
 
 @pytest.mark.slow
@@ -111,8 +127,8 @@ def test_a_process_that_fails_ends_all(tmp_path: Path, action: str, event: str, 
 
 
 def test_a_loader_process_that_is_killed_ends_the_run(tmp_path: Path) -> None:
-    accident = {"event": "row of a worker", "at": 3, "action": "SIGKILL"}
+    accident = {"event": "batch", "at": 3, "action": "kill a loader process"}
     ended = train(tmp_path, *_arguments(tmp_path, "run", "trainer.num_workers=2"), accident=accident, timeout=60)
     assert ended.code not in (0, -signal.SIGKILL), ended.output
-    assert "is killed by signal" in ended.output
+    assert "exited unexpectedly" in ended.output
     assert ended.left == []

@@ -11,7 +11,8 @@ from lit_humor.data.batching import Collator, SplitTensors, WindowSampler
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.data.examples import Examples, Place
 from lit_humor.data.settings import DataSettings
-from lit_humor.data.tokens import TokenStore, load_tokenizer
+from lit_humor.data.store import TokenStore
+from lit_humor.data.tokens import load_tokenizer
 from lit_humor.engine.learner import Learner
 from lit_humor.metrics.classification import ClassificationMetrics
 from lit_humor.objectives.cross_entropy import CrossEntropy

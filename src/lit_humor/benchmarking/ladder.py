@@ -25,7 +25,7 @@ from lit_humor.benchmarking.stepping import Setup, build, matmul_ceiling, pick_w
 from lit_humor.core import markdown
 from lit_humor.core.batch import TRAIN, Batch
 from lit_humor.core.errors import UserError
-from lit_humor.data.tokens import TokenStore
+from lit_humor.data.store import TokenStore
 from lit_humor.engine import factory, screen
 from lit_humor.engine.cli import choice, compose
 from lit_humor.engine.hardware import Machine, look_at_machine

@@ -12,11 +12,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 
 from lit_humor.core.batch import Batch
 from lit_humor.core.seeds import derive_seed
-from lit_humor.data.tokens import TokenStore
+from lit_humor.data.store import TokenStore
 
 _WINDOWS_PER_POOL = 100
 
@@ -114,6 +114,19 @@ class WindowSampler(Sampler[list[int]]):
             window = window[np.argsort(-self.lengths[window], kind="stable")]
         parts = np.array_split(window, count)[self.rank :: self.world_size]
         return [[int(row) for row in part] or [~int(window[0])] for part in parts]
+
+
+class RowIndices(Dataset[int]):
+    """Hands indices through, negative ones (fillers) included."""
+
+    def __init__(self, num_rows: int) -> None:
+        self.num_rows = num_rows
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __getitem__(self, index: int) -> int:
+        return index
 
 
 @dataclass(frozen=True)

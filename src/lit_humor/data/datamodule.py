@@ -8,19 +8,21 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
-from lit_humor.data.batching import Collator, SplitTensors, WindowSampler
+from lit_humor.data.batching import Collator, RowIndices, SplitTensors, WindowSampler
 from lit_humor.data.examples import Examples
 from lit_humor.data.ordering import describe_curriculum, difficulty_of, take_stage, training_order
 from lit_humor.data.report import data_report
 from lit_humor.data.settings import DataSettings
 from lit_humor.data.sources.source import Source
 from lit_humor.data.splits import split_off, take_fold
-from lit_humor.data.tokens import TokenStore, tokenize
+from lit_humor.data.store import TokenStore
+from lit_humor.data.tokens import tokenize
+from lit_humor.data.workers import loader_context, settle_in
 
 
 class HumorDataModule(pl.LightningDataModule):
@@ -225,10 +227,12 @@ class HumorDataModule(pl.LightningDataModule):
             with_token_types=self.with_token_types,
         )
         return DataLoader(
-            _RowIndices(len(self.splits[split])),  # the collator reads the rows itself, a batch at a time
+            RowIndices(len(self.splits[split])),  # the collator reads the rows itself, a batch at a time
             batch_sampler=sampler,
             collate_fn=collator,
             num_workers=self.num_workers,
+            multiprocessing_context=loader_context() if self.num_workers else None,
+            worker_init_fn=settle_in,
             persistent_workers=self.num_workers > 0,  # to start them takes longer than a short epoch
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
@@ -241,19 +245,6 @@ class HumorDataModule(pl.LightningDataModule):
             if name in examples.slices:
                 codes[:, column] = [-1 if v is None else index[v] for v in examples.slices[name]]
         return codes
-
-
-class _RowIndices(Dataset[int]):
-    """Hands indices through, negative ones (fillers) included."""
-
-    def __init__(self, num_rows: int) -> None:
-        self.num_rows = num_rows
-
-    def __len__(self) -> int:
-        return self.num_rows
-
-    def __getitem__(self, index: int) -> int:
-        return index
 
 
 def _slice_values(splits: Mapping[str, Examples]) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lit_humor.data.examples import Examples
-from lit_humor.data.tokens import TokenStore
+from lit_humor.data.store import TokenStore
 
 PERCENTILES = (50, 90, 99, 100)
 _WORDS = re.compile(r"\w+")

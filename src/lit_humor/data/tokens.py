@@ -1,7 +1,4 @@
-"""Tokenize once, keep the result in memory-mapped files.
-
-Legend: N rows of a split, T tokens of all rows together.
-"""
+"""Tokenize once, keep the result in memory-mapped files."""
 
 from __future__ import annotations
 
@@ -11,8 +8,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,42 +15,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from lit_humor.core.errors import UserError, shorten
 from lit_humor.data.examples import Examples
+from lit_humor.data.store import TokenStore, open_store
 
 _CHUNK_ROWS = 8192
-_CHUNK_TOKENS = 2**22
 _MOST_CHARACTERS = 100  # of a token, on average; what is cut off costs memory, in a pair by the product of both
 _FORMAT = 1  # raise when the meaning of the files changes
-
-
-@dataclass(frozen=True)
-class TokenStore:
-    """Token ids of a split, end to end, with the place where each row starts.
-
-    Attributes:
-        input_ids: [T] int32.
-        offsets: [N + 1] int64; row ``i`` is ``input_ids[offsets[i]:offsets[i + 1]]``.
-        second_starts: [N] int32, tokens of a row before its second text; the row's length if it has none.
-        num_truncated: Rows that were longer than ``max_length`` and lost their end.
-    """
-
-    input_ids: np.ndarray
-    offsets: np.ndarray
-    second_starts: np.ndarray
-    num_truncated: int
-
-    @cached_property
-    def lengths(self) -> np.ndarray:
-        """[N] int64, tokens of each row."""
-        return np.diff(self.offsets)
-
-    def row(self, index: int) -> np.ndarray:
-        """Token ids of one row, a view."""
-        return self.input_ids[self.offsets[index] : self.offsets[index + 1]]
-
-    def mark_used(self, used: np.ndarray) -> None:
-        """Set ``used[i]`` for every token id ``i`` that occurs."""
-        for start in range(0, len(self.input_ids), _CHUNK_TOKENS):
-            used[self.input_ids[start : start + _CHUNK_TOKENS]] = True
 
 
 def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
@@ -108,12 +72,7 @@ def tokenize(
                 raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    arrays = {name: _map(folder / f"{name}.npy") for name in ("input_ids", "offsets", "second_starts")}
-    return TokenStore(**arrays, num_truncated=json.loads((folder / "meta.json").read_text())["num_truncated"])
-
-
-def _map(path: Path) -> np.ndarray:
-    return np.load(path, mmap_mode="r")
+    return open_store(folder)
 
 
 def _key(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int) -> str:

@@ -17,17 +17,21 @@ _PATIENCE = timedelta(minutes=10)
 _NEEDED = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
-def agree_on(variable: str, decide: Callable[[], str]) -> str:
+def agree_on(variable: str, num_nodes: int, decide: Callable[[], str]) -> str:
     """What the first process decides.
 
     Args:
         variable: Of the environment: tells it to processes that this one starts.
+        num_nodes: Machines of the run.
         decide: Called in the first process alone.
+
+    Raises:
+        UserError: Another machine did not ask for it in time.
     """
     if is_main_process():
         os.environ[variable] = decide()
         if _starts_outside():
-            _tell(variable, os.environ[variable])
+            _tell(variable, os.environ[variable], int(os.environ.get("WORLD_SIZE", num_nodes)))
     elif variable not in os.environ:
         os.environ[variable] = _store().get(variable).decode()  # waits for it
         _store().add(f"{variable} heard", 1)
@@ -66,12 +70,18 @@ def check_processes(plan: Plan) -> None:
         )
 
 
-def _tell(variable: str, value: str) -> None:
-    """Let the others know, and wait until they do, where their number is known: this process may end soon."""
+def _tell(variable: str, value: str, processes: int) -> None:
+    """Let the others know, and wait until they do: this process may end soon, and its store with it."""
     _store().set(variable, value)
-    listeners = int(os.environ.get("WORLD_SIZE") or os.environ.get("NUM_NODES", "1")) - 1
     deadline = time.monotonic() + _PATIENCE.total_seconds()
-    while _store().add(f"{variable} heard", 0) < listeners and time.monotonic() < deadline:
+    while (heard := 1 + _store().add(f"{variable} heard", 0)) < processes:
+        if time.monotonic() > deadline:
+            raise UserError(
+                "trainer.num_nodes",
+                found=f"{heard} of {processes} processes that were started from outside, after {_PATIENCE}",
+                expected="all of them",
+                fix="start the same command on each node, each with its NODE_RANK and the first one's MASTER_ADDR",
+            )
         time.sleep(0.05)
 
 

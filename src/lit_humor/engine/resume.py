@@ -70,7 +70,7 @@ def find_resumed(cfg: DictConfig) -> Resumed | None:
             expected="one that was interrupted",
             fix=f"python src/lit_humor/eval.py run={folder}, or train anew with more epochs",
         )
-    checkpoint = _checkpoint_of(folder)
+    checkpoint = _checkpoint_of(folder, saved)
     if checkpoint is None:
         raise UserError(
             f"resume={cfg.resume}",
@@ -102,7 +102,7 @@ def _of_run_id(cfg: DictConfig) -> Resumed | None:
     folder = Path(cfg.paths.logs_dir) / cfg.run_id
     if folder.is_dir():
         hold(folder)
-    checkpoint = _checkpoint_of(folder)
+    checkpoint = _checkpoint_of(folder, cfg)
     if checkpoint is None:
         if folder.is_dir() and is_main_process():
             _set_aside(folder)
@@ -118,9 +118,10 @@ def at_half_rate(cfg: DictConfig) -> dict[str, Any]:
     return {"run_id": f"{cfg.run_id}{_HALF_RATE}", "recover": False, "optim.learning_rate": rate}
 
 
-def _checkpoint_of(folder: Path) -> Path | None:
+def _checkpoint_of(folder: Path, cfg: DictConfig) -> Path | None:
     """What the first process found is what the others take."""
-    found = agree_on(_CHECKPOINT_VARIABLE, lambda: str(newest_valid(folder / record.CHECKPOINTS) or ""))
+    nodes = cfg.trainer.get("num_nodes", 1)  # a run of older code has none
+    found = agree_on(_CHECKPOINT_VARIABLE, nodes, lambda: str(newest_valid(folder / record.CHECKPOINTS) or ""))
     return Path(found) if found else None
 
 

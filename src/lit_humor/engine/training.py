@@ -112,7 +112,9 @@ def _train(cfg: DictConfig, resumed: Resumed | None) -> None:
         screen.show(f"Starting from the weights of {initial['checkpoint']}")
     screen.show(screen.group_table(learner.parameter_groups(), cfg.optim.learning_rate, cfg.optim.lr_scale))
 
-    run_dir = resumed.folder if resumed else Path(agree_on(_RUN_DIR_VARIABLE, lambda: _make_folder(cfg)))
+    run_dir = (
+        resumed.folder if resumed else Path(agree_on(_RUN_DIR_VARIABLE, plan.num_nodes, lambda: _make_folder(cfg)))
+    )
     screen.write_log_to(run_dir / "log.txt")
     try:
         trainer = factory.build_trainer(cfg, plan, run_dir)

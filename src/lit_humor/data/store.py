@@ -1,0 +1,61 @@
+"""Token ids of a split, in memory or in memory-mapped files. NumPy only: loader processes import it.
+
+Legend: N rows of a split, T tokens of all rows together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_CHUNK_TOKENS = 2**22
+
+
+@dataclass(frozen=True)
+class TokenStore:
+    """Token ids of a split, end to end, with the place where each row starts.
+
+    Attributes:
+        input_ids: [T] int32.
+        offsets: [N + 1] int64; row ``i`` is ``input_ids[offsets[i]:offsets[i + 1]]``.
+        second_starts: [N] int32, tokens of a row before its second text; the row's length if it has none.
+        num_truncated: Rows that were longer than ``max_length`` and lost their end.
+    """
+
+    input_ids: np.ndarray
+    offsets: np.ndarray
+    second_starts: np.ndarray
+    num_truncated: int
+
+    def __reduce__(self) -> tuple[Callable[..., TokenStore], tuple[Any, ...]]:
+        """Another process maps the same files, instead of being sent what is in them."""
+        if isinstance(self.input_ids, np.memmap):
+            return open_store, (Path(str(self.input_ids.filename)).parent,)
+        return TokenStore, (self.input_ids, self.offsets, self.second_starts, self.num_truncated)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """[N] int64, tokens of each row."""
+        return np.diff(self.offsets)
+
+    def row(self, index: int) -> np.ndarray:
+        """Token ids of one row, a view."""
+        return self.input_ids[self.offsets[index] : self.offsets[index + 1]]
+
+    def mark_used(self, used: np.ndarray) -> None:
+        """Set ``used[i]`` for every token id ``i`` that occurs."""
+        for start in range(0, len(self.input_ids), _CHUNK_TOKENS):
+            used[self.input_ids[start : start + _CHUNK_TOKENS]] = True
+
+
+def open_store(folder: Path) -> TokenStore:
+    """Map what ``tokens.tokenize`` wrote, read-only."""
+    names = ("input_ids", "offsets", "second_starts")
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
+    return TokenStore(**arrays, num_truncated=json.loads((folder / "meta.json").read_text())["num_truncated"])

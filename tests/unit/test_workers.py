@@ -1,0 +1,39 @@
+"""Loader processes: where they come from, what they are sent, when they leave."""
+
+import multiprocessing
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.building import make_datamodule
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="no /proc here")
+def test_loader_processes_are_no_copies_of_one_with_threads(tiny_model: str, tmp_path: Path) -> None:
+    datamodule = make_datamodule(tiny_model, tmp_path, num_workers=2)
+    datamodule.setup()
+    batches: Any = iter(datamodule.train_dataloader())
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    assert os.getpid() not in {_parent(worker.pid or 0) for worker in workers}
+    assert sorted({row for batch in batches for row in batch["rows"].tolist()}) == list(range(44))
+    for worker in workers:
+        worker.terminate()
+        worker.join(10)
+        assert worker.exitcode == 0
+
+
+def test_rows_reach_another_process_as_the_name_of_their_files(tiny_model: str, tmp_path: Path) -> None:
+    datamodule = make_datamodule(tiny_model, tmp_path)
+    datamodule.setup()
+    store = datamodule.tokens["train"]
+    sent = pickle.dumps(store)
+    assert len(sent) < 500 < store.input_ids.nbytes
+    assert [pickle.loads(sent).row(row).tolist() for row in range(44)] == [store.row(row).tolist() for row in range(44)]
