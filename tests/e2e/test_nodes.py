@@ -72,10 +72,11 @@ def test_two_nodes_train_as_two_devices_do_and_go_on_together(tmp_path: Path) ->
         assert again.returncode == 0, again.stderr
 
 
-def test_torchrun_trains_as_two_devices_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", [(), ("trainer.strategy=fsdp", "trainer.max_tokens=null")])
+def test_torchrun_trains_as_two_devices_do(tmp_path: Path, strategy: tuple[str, ...]) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={_port()}", TRAIN]
     done = subprocess.run(
-        [*torchrun, *_arguments(tmp_path, "torchrun"), "trainer.devices=2"],
+        [*torchrun, *_arguments(tmp_path, "torchrun"), "trainer.devices=2", *strategy],
         env=os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -50,6 +50,18 @@ def test_fixed_batches_follow_the_recipe() -> None:
         assert (plan.micro_batch_size, plan.accumulation, plan.window_size) == (8, accumulation, 32)
 
 
+@pytest.mark.parametrize(
+    ("setting", "wanted"),
+    [("devices", 1), ("max_tokens", 4096), ("precision", "16-mixed"), ("compile", True)],
+)
+def test_fsdp_refuses_what_would_wait_for_ever_or_was_never_tried(setting: str, wanted: Any) -> None:
+    fits = {"strategy": "fsdp", "devices": 2, "max_tokens": None}
+    machine = Machine(num_cores=8, gpu_names=("A100",) * 2, **AMPERE)
+    assert _plan(machine, **fits).trainer_arguments()["strategy"].num_processes == 0, "no process before the launch"
+    with pytest.raises(UserError, match=rf"trainer\.{setting}: found {wanted} under fsdp"):
+        _plan(machine, **(fits | {setting: wanted}))
+
+
 def test_auto_bounds_the_tokens_of_a_pass_however_large_a_step_is() -> None:
     h200 = Machine(gpu_names=("H200",), gpu_bf16=True, gpu_memory_bytes=139 * GIB)
     small = Machine(gpu_names=("T4",), gpu_memory_bytes=16 * GIB)

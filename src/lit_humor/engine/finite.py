@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lit_humor.models.sharding import is_sharded
+
 
 class NonFiniteRowsError(Exception):
     """The gradient of these rows is not finite.
@@ -25,7 +27,7 @@ class FiniteGuard:
     """Looks at the norm of every optimizer step's gradient.
 
     On a CPU a bad step is refused at once. On a GPU a fused optimizer leaves it out on the device, and the host learns
-    of it in the next step, so that it never waits for the device.
+    of it in the next step, so that it never waits for the device. Under FSDP it waits.
     """
 
     def __init__(self) -> None:
@@ -44,7 +46,7 @@ class FiniteGuard:
             NonFiniteRowsError: It is not finite; the weights are those before that step.
         """
         is_bad = ~torch.isfinite(norm)
-        if not (norm.is_cuda and optimizer.defaults.get("fused")):
+        if is_sharded(optimizer) or not (norm.is_cuda and optimizer.defaults.get("fused")):
             if is_bad:
                 raise NonFiniteRowsError(rows, place)
             return

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 
 from lit_humor.core.errors import UserError
+from lit_humor.engine.strategy import ShardedStrategy
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 ANYWHERE = ("sdpa", "eager", "matmul", "packed")  # attention backends that run on every device
 FULL = "full"
+DDP, FSDP = "ddp", "fsdp"
 _ATTENTIONS = (*ANYWHERE, "flash_attention_2", "flex_attention")
 _ROOMY_GPU_BYTES = 40 * 2**30
 _ROOMY_FACTOR, _CPU_FACTOR = 4, 2  # of the tokens of a recipe's longest batch
@@ -55,6 +57,7 @@ class Plan:
         attention: Attention backend.
         compile: Whether the encoder is compiled: no, layer by layer (True), or as a whole (``full``).
         num_nodes: Machines that train together.
+        strategy: ``ddp``, or ``fsdp``: each process keeps a part of the weights only.
         reasons: Why, by the names above.
     """
 
@@ -68,6 +71,7 @@ class Plan:
     attention: str
     compile: bool | str
     num_nodes: int = 1
+    strategy: str = DDP
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -81,11 +85,16 @@ class Plan:
             "accelerator": self.accelerator,
             "devices": self.devices,
             "num_nodes": self.num_nodes,
-            "strategy": "ddp" if self.devices * self.num_nodes > 1 else "auto",
+            "strategy": self._strategy(),
             "precision": self.precision,
             "accumulate_grad_batches": self.accumulation,
             "use_distributed_sampler": False,
         }
+
+    def _strategy(self) -> Any:
+        if self.strategy == FSDP:
+            return ShardedStrategy(self.devices * self.num_nodes)
+        return DDP if self.devices * self.num_nodes > 1 else "auto"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with the effective batch size."""
@@ -133,10 +142,7 @@ def make_plan(
 
     window = batch_size * wanted["accumulation"]
     accelerator = choose("accelerator", *_best_accelerator(machine))
-    num_nodes = wanted.get("num_nodes", 1)  # a run of older code has none
-    if num_nodes < 1:
-        fix = "set trainer.num_nodes=1"
-        raise UserError("trainer.num_nodes", found=str(num_nodes), expected="1 or more", fix=fix)
+    num_nodes = _checked_nodes(wanted.get("num_nodes", 1))  # a run of older code has none
     here = max(1, window // num_nodes)
     devices = _whole_number("devices", choose("devices", *_best_devices(machine, accelerator, here)))
     _check_devices(accelerator, devices, machine)
@@ -150,10 +156,12 @@ def make_plan(
         )
     accumulation = _accumulation(window, micro_batch_size, devices * num_nodes)
     reasons["accumulation"] = f"{window} rows a step = {batch_size} x {wanted['accumulation']} of the recipe"
-    workers = (0, "rows are pre-tokenized; a worker would take a core from training")
-    if accelerator == "gpu":
-        workers = (min(num_workers, max(machine.num_cores // devices - 1, 0)), "keeps the GPU fed")
-    return Plan(
+    workers = _best_workers(machine, accelerator, devices, num_workers)
+    strategy = _one_of("strategy", choose("strategy", DDP, "every process has all weights"), (DDP, FSDP))
+    if devices * num_nodes == 1 and strategy == DDP:
+        del reasons["strategy"]
+    plan = Plan(
+        strategy=strategy,
         accelerator=accelerator,
         devices=devices,
         precision=precision,
@@ -166,6 +174,22 @@ def make_plan(
         num_nodes=num_nodes,
         reasons=reasons,
     )
+    _check_fsdp(plan)
+    return plan
+
+
+def _check_fsdp(plan: Plan) -> None:
+    """Under FSDP every process makes the same passes, or all would wait for ever."""
+    fits = {
+        "devices": (plan.devices, plan.devices * plan.num_nodes > 1, "2 or more"),
+        "max_tokens": (plan.max_tokens, plan.max_tokens is None, "null"),
+        "precision": (plan.precision, plan.precision != "16-mixed", "bf16-mixed or 32-true"),
+        "compile": (plan.compile, not plan.compile, "false"),
+    }
+    for name, (found, is_fit, expected) in fits.items():
+        if plan.strategy == FSDP and not is_fit:
+            fix = f"set trainer.{name}={expected.split()[0]}, or trainer.strategy=ddp"
+            raise UserError(f"trainer.{name}", found=f"{found} under fsdp", expected=expected, fix=fix)
 
 
 def _best_accelerator(machine: Machine) -> tuple[str, str]:
@@ -206,6 +230,19 @@ def _best_max_tokens(machine: Machine, accelerator: str, most_of_recipe: int) ->
     if machine.gpu_memory_bytes >= _ROOMY_GPU_BYTES:
         return _ROOMY_FACTOR * most_of_recipe, f"{_ROOMY_FACTOR} of the recipe's longest batches; there is room"
     return most_of_recipe, "the recipe's longest batch: short rows pass together, long ones take no more memory"
+
+
+def _best_workers(machine: Machine, accelerator: str, devices: int, of_recipe: int) -> tuple[int, str]:
+    if accelerator == "gpu":
+        return min(of_recipe, max(machine.num_cores // devices - 1, 0)), "keeps the GPU fed"
+    return 0, "rows are pre-tokenized; a worker would take a core from training"
+
+
+def _checked_nodes(value: int) -> int:
+    if value < 1:
+        fix = "set trainer.num_nodes=1"
+        raise UserError("trainer.num_nodes", found=str(value), expected="1 or more", fix=fix)
+    return value
 
 
 def _accumulation(window: int, micro: int, devices: int) -> int:

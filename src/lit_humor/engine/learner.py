@@ -15,6 +15,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.engine.memory import halve_passes
 from lit_humor.engine.stepping import SteppingModule
 from lit_humor.metrics.classification import ClassificationMetrics
+from lit_humor.models.sharding import shard
 from lit_humor.objectives.objective import Objective, Outcome
 from lit_humor.optim.groups import LayerwiseAdamW
 
@@ -93,7 +94,8 @@ class Learner(SteppingModule):
                 )
             except torch.OutOfMemoryError:
                 pass  # what failed is freed only behind this block
-            self.eval_max_tokens = halve_passes([batch], self.eval_max_tokens)
+            is_alone = self.device_mesh is None  # else others would wait for passes that never come
+            self.eval_max_tokens = halve_passes([batch], self.eval_max_tokens, can_halve=is_alone)
 
     def _evaluate(self, stage: str, batch: Batch) -> Outcome:
         outcome = self.outcome(batch)
@@ -142,6 +144,11 @@ class Learner(SteppingModule):
             self.train_totals = totals[self.trainer.global_rank]
         elif self.trainer.is_global_zero:
             self.train_totals = totals.sum(dim=0)
+
+    def configure_model(self) -> None:
+        """Spread the model over the devices, where the strategy asks for it."""
+        if self.device_mesh is not None:
+            shard(self.model, self.device_mesh["data_parallel"])
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Groups of the optimizer; parameters of the objective itself learn like the head."""

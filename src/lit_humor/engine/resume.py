@@ -21,7 +21,12 @@ from lit_humor.runs.watch import is_done
 AUTO = "auto"
 _HALF_RATE = "-half-rate"
 _CHECKPOINT_VARIABLE = "LIT_HUMOR_CHECKPOINT"  # what the first process found
-_PLACES = ("trainer.devices", "trainer.accelerator", "trainer.num_workers")  # may change: they move no weight
+_PLACES = (
+    "trainer.devices",
+    "trainer.accelerator",
+    "trainer.strategy",
+    "trainer.num_workers",
+)  # may change: they move no weight
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,7 @@ def _as_planned(saved: DictConfig, folder: Path) -> DictConfig:
 
 def _place(key: str, text: str, planned: Any) -> Any:
     """Where to go on, as typed; ``auto`` is what it was."""
-    if key == "trainer.accelerator":
+    if key in ("trainer.accelerator", "trainer.strategy"):
         return text
     least = 1 if key == "trainer.devices" else 0
     if text != "auto" and not (text.isdigit() and int(text) >= least):

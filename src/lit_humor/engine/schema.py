@@ -40,6 +40,7 @@ class TrainerConfig:
     accelerator: str = "auto"
     devices: Union[int, str] = "auto"
     num_nodes: int = 1
+    strategy: str = "auto"
     precision: str = "auto"
     micro_batch_size: Union[int, str] = "auto"
     max_tokens: Optional[Union[int, str]] = "auto"

@@ -14,6 +14,7 @@ from lit_humor.core.batch import TRAIN, Batch, passes
 from lit_humor.core.errors import NonFiniteStepError
 from lit_humor.engine.finite import FiniteGuard, NonFiniteRowsError
 from lit_humor.engine.memory import halve_passes
+from lit_humor.models.sharding import whole
 from lit_humor.runs import record
 
 
@@ -140,7 +141,7 @@ class SteppingModule(pl.LightningModule):
     def clip_gradients_to(self, most: float | None) -> Tensor:
         """Scale the whole gradient to a norm of at most ``most``; return the norm it had."""
         parameters = list(self.parameters())
-        norm = nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
+        norm = whole(nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None]))
         if most:
             nn.utils.clip_grads_with_norm_(parameters, most, norm)
         return norm

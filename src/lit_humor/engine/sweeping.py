@@ -31,7 +31,7 @@ from lit_humor.runs.watch import is_done
 
 _PLACES = ("paths", "run_id", "resume", "report")  # say where a run is, not what it is
 _NOWHERE = ("paths.root_dir=.", "paths.cache_dir=.", "paths.logs_dir=.")
-_TRAINER_PLACES = ("devices", "num_nodes", "accelerator", "num_workers")
+_TRAINER_PLACES = ("devices", "num_nodes", "accelerator", "strategy", "num_workers")
 _PARENT = "{parent}"  # in settings of a variant: the run folder of what it waits for, of several with commas
 _TAIL, _SHOWN = 15, 3  # lines shown of a run that failed, and of how many
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lit_humor.models.sharding import part_like, whole
+
 
 class UsedRowsEmbedding(nn.Module):
     """An embedding whose parameter holds the rows of the tokens that occur; all others stay as they are.
@@ -44,13 +46,13 @@ class UsedRowsEmbedding(nn.Module):
         return F.embedding(self.positions[input_ids], self.weight, self.padding_idx)  # type: ignore[index]
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
-        whole = self.table.clone()
-        whole[self.rows] = self.weight.detach().to(whole)
-        destination[f"{prefix}weight"] = whole
+        table = self.table.clone()
+        table[self.rows] = whole(self.weight.detach()).to(table)
+        destination[f"{prefix}weight"] = table
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        whole = state_dict.get(f"{prefix}weight")
-        if whole is not None and whole.shape == self.table.shape:
-            self.table = whole.detach().to(self.table, copy=True)
-            state_dict = {**state_dict, f"{prefix}weight": whole[self.rows]}
+        table = state_dict.get(f"{prefix}weight")
+        if table is not None and table.shape == self.table.shape:
+            self.table = table.detach().to(self.table, copy=True)
+            state_dict = {**state_dict, f"{prefix}weight": part_like(table[self.rows], self.weight)}
         super()._load_from_state_dict(state_dict, prefix, *args)
