@@ -3,6 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import lightning.pytorch as pl
 import pytest
@@ -37,7 +38,8 @@ def _train(
         strategy="ddp_fork" if devices > 1 else "auto",
         callbacks=[keep, SaveOnRankZero()],
     )
-    trainer.fit(make_learner(datamodule, max_tokens=max_tokens), datamodule)
+    with mock.patch.dict(os.environ):  # Lightning leaves a port there
+        trainer.fit(make_learner(datamodule, max_tokens=max_tokens), datamodule)
     return keep.steps if devices == 1 else torch.load(os.environ["GRADIENTS"], weights_only=True)
 
 
