@@ -2,6 +2,7 @@ import csv
 import itertools
 import json
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -37,6 +38,26 @@ def test_a_second_call_runs_nothing_and_tells_the_same(tmp_path: Path) -> None:
     assert first.stdout.count(": running") == 2
     assert second.stdout.count(": running") == 0
     assert [(tmp_path / "logs" / "set" / f"summary.{ending}").read_text() for ending in ("md", "csv", "html")] == tables
+
+
+def test_folds_score_every_row_once_and_their_mean_is_told(tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    lines = [f"why did hen {i} cross road {i % 7}?,{i % 2},joke {i // 3}" for i in range(60)]
+    table.write_text("\n".join(("text,label,group", *lines)))
+    arguments = ("plan=folds", "n=3", "slots=2", "trainer.max_epochs=1", "baseline=false", "report=false")
+    done = typed(
+        "sweep", *arguments, *_arguments(tmp_path), "data=csv", f"data.train_path={table}", "data.group_column=group"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = pq.read_table(tmp_path / "logs" / "set" / "predictions.parquet").to_pylist()
+    runs = json.loads((tmp_path / "logs" / "set" / "sweep.json").read_text())["runs"]
+    found = [json.loads((tmp_path / "logs" / run / "result.json").read_text())["results"]["test"] for run in runs]
+    assert sorted(row["text"] for row in rows) == sorted(line.split(",")[0] for line in lines)
+    folds_of: dict[str, set[str]] = {}
+    for row in rows:
+        folds_of.setdefault(row["group"], set()).add(row["repeat"])
+    assert {group: len(folds) for group, folds in folds_of.items()} == {f"joke {i}": 1 for i in range(20)}
+    assert f"{statistics.mean(one['f1'] for one in found):.3f} ±" in done.stdout
 
 
 def test_a_sweep_that_is_killed_goes_on_and_ends_the_same(tmp_path: Path) -> None:
