@@ -96,6 +96,7 @@ def test_a_dry_run_shows_every_command_and_makes_nothing(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("src/lit_humor/train.py experiment=v3 debug=tiny seed=1") == 6
     assert "objective.label_smoothing=0 " in done.stdout
+    assert "add budget=6h" in done.stdout
     assert not (tmp_path / "logs").exists()
 
 
@@ -184,8 +185,9 @@ def _check_cascade(said: dict[str, dict[str, list[Any]]]) -> None:
         assert heard in (f"humor: {text}", f"not humor: {text}")
 
 
-def test_a_plan_that_does_not_fit_is_refused_before_it_starts(tmp_path: Path) -> None:
-    arguments = ("plan=seeds", "n=5", "slots=2", "trainer.max_epochs=9", *_arguments(tmp_path))
+@pytest.mark.parametrize("more", [(), ("dry_run=true",)])
+def test_a_plan_that_does_not_fit_is_refused_before_it_starts(tmp_path: Path, more: tuple[str, ...]) -> None:
+    arguments = ("plan=seeds", "n=5", "slots=2", "trainer.max_epochs=9", *_arguments(tmp_path), *more)
     done = typed("sweep", *arguments, "budget=8s")
     assert done.returncode == 1, done.stdout
     assert "Timing the first steps of 1 kinds of runs" in done.stdout
@@ -198,6 +200,7 @@ def test_a_plan_that_does_not_fit_is_refused_before_it_starts(tmp_path: Path) ->
     assert at_least <= whole <= one_by_one
     assert whole > 8
     assert not list((tmp_path / "logs").glob("*/config.yaml"))
+    assert (tmp_path / "logs").exists() is not bool(more)
 
 
 def test_a_plan_that_fits_runs_and_tells_what_it_took(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,6 +62,7 @@ def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
     screen.show(_plan_table(planned, placed))
     if cfg.dry_run:
         screen.show(*(shlex.join(job.command) for job in jobs))
+        _estimate(cfg, planned, placed)
         return
     _note(folder, {"command": f"{typed_command()} {shlex.join(typed)}", "runs": [job.folder.name for job in jobs]})
     queue = open_queue(cfg, folder, _notice)
@@ -79,6 +82,15 @@ def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
             screen.show(screen.table(table.caption, table.columns, table.rows), table.note)
         screen.show(f"Summary: {folder}")
     _say_what_failed(queue, jobs)
+
+
+def _estimate(cfg: DictConfig, planned: Sequence[PlannedRun], placed: Sequence[Job]) -> None:
+    """Say what a plan would take, and leave nothing behind."""
+    if not cfg.budget:
+        screen.show("What it would take: add budget=6h, which times the first steps of each kind of run.")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        check_budget(planned, placed, cfg.each, cfg.budget, open_queue(cfg, Path(folder), _notice))
 
 
 def _search(cfg: DictConfig, typed: Sequence[str]) -> None:
@@ -171,6 +183,8 @@ def make_jobs(planned: Sequence[PlannedRun], logs_dir: Path, cache_dir: str) -> 
 
 def _quoted(path: str) -> str:
     """A path as Hydra reads it whatever is in it."""
+    if re.fullmatch(r"[\w/.-]+", path, re.ASCII):
+        return path
     escaped = path.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
