@@ -100,7 +100,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _grid(caption: str, rows: Sequence[Mapping[str, Any]], note: str = "") -> Grid:
     """Every row as it is."""
     columns = _columns(rows)
-    return Grid(caption, columns, [[_text(row.get(name)) for name in columns] for row in rows], note, True)
+    return Grid(caption, columns, [[_text(row.get(name), name) for name in columns] for row in rows], note, True)
 
 
 def join_predictions(done: Sequence[tuple[PlannedRun, Path]], path: Path) -> int:
@@ -199,8 +199,10 @@ def _cell(values: Mapping[int, float], is_best: bool) -> str:
     return f"{markdown.mean_sd(list(values.values()), 3)}{' *' if is_best else ''}"
 
 
-def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+def _text(value: Any, name: str) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}" if name.endswith("f1") else f"{value:.4g}"
+    return "" if value is None else str(value)
 
 
 def _markdown(title: str, tables: Sequence[Grid]) -> str:
