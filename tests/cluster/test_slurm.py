@@ -3,12 +3,14 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from submitit import LocalExecutor
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
 from lit_humor.core.errors import UserError
@@ -122,6 +124,31 @@ def test_a_run_that_meets_its_limit_goes_on_and_ends_the_same(cluster: Path, tmp
     assert rows[0] == rows[1]
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc here")
+def test_a_chain_is_what_submitit_takes_without_a_cluster_too(tmp_path: Path) -> None:
+    """Its local executor: the same pickles, signals and requeues."""
+    command = [
+        sys.executable,
+        str(ROOT / "src" / "lit_humor" / "train.py"),
+        "debug=tiny",
+        "baseline=false",
+        "callbacks.early_stopping=null",
+    ]
+    settings = ["report=false", "trainer.max_epochs=30", "run_id=run", "resume=auto", f"paths.logs_dir={tmp_path}"]
+    executor = LocalExecutor(tmp_path / "jobs")
+    executor.update_parameters(timeout_min=5)
+    job = executor.submit(Chain([[*command, *settings, f"paths.cache_dir={tmp_path / 'cache'}"]], 60.0))
+    while not ((status := tmp_path / "run" / "status.json").is_file() and steps_of(status)):
+        assert not job.done(), job.stderr()
+        time.sleep(0.05)
+    controller = job._process.pid
+    task = int(Path(f"/proc/{controller}/task/{controller}/children").read_text().split()[0])
+    os.kill(task, signal.SIGUSR2)  # as the controller does before its limit
+    assert job.result() is None, job.stderr()
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "done"
+    assert len(json.loads((tmp_path / "run" / "environment.json").read_text())["resumed_by"]) == 1
+
+
 def steps_of(status: Path) -> int:
     try:
         return int(json.loads(status.read_text()).get("step", 0))
@@ -163,7 +190,7 @@ def test_a_training_on_two_nodes_knows_which_of_them_it_is_on(tmp_path: Path, mo
     script = f"import json, os; json.dump(dict(os.environ), open({str(tmp_path / 'seen')!r}, 'w'))"
     Chain([[sys.executable, "-c", ""], [sys.executable, "-c", script]], 1.0)()
     seen = json.loads((tmp_path / "seen").read_text())
-    wanted = {"NODE_RANK": "1", "NUM_NODES": "2", "MASTER_ADDR": "gpu7", "MASTER_PORT": str(20000 + 7 * 64 + 2)}
+    wanted = {"NODE_RANK": "1", "MASTER_ADDR": "gpu7", "MASTER_PORT": str(20000 + 7 * 64 + 2)}
     assert {name: seen[name] for name in wanted} == wanted
     assert not [name for name in seen if name.startswith("SLURM_")], "train.py starts its processes itself"
 

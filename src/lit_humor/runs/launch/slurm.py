@@ -76,8 +76,7 @@ def _place_among_nodes(number: int) -> dict[str, str]:
 
     here = JobEnvironment()
     port = _FIRST_PORT + (int(here.raw_job_id) * _PORTS_OF_JOB + 2 * number) % _NUM_PORTS
-    nodes = {"NODE_RANK": str(here.node), "NUM_NODES": str(here.num_nodes)}
-    return {**nodes, "MASTER_ADDR": here.hostnames[0], "MASTER_PORT": str(port)}
+    return {"NODE_RANK": str(here.node), "MASTER_ADDR": here.hostnames[0], "MASTER_PORT": str(port)}
 
 
 class SlurmQueue(Queue):
