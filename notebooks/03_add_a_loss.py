@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from lit_humor.core.batch import Batch
 from lit_humor.engine import factory
 from lit_humor.engine.cli import compose
-from lit_humor.engine.hardware import look_at_machine
+from lit_humor.engine.machine import look_at_machine
 from lit_humor.objectives.objective import Objective, Outcome
 
 

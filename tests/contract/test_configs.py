@@ -8,7 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.engine import factory
 from lit_humor.engine.cli import CONFIG_DIR
-from lit_humor.engine.hardware import Machine
+from lit_humor.engine.machine import Machine
+from lit_humor.engine.planning import build_plan
 from lit_humor.engine.schema import register_schemas
 
 
@@ -65,7 +66,7 @@ def test_default_is_v3_on_what_is_embedded() -> None:
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_v3_keeps_32_rows_a_step(devices: int) -> None:
     machine = Machine(num_cores=16, gpu_names=("A100",) * 4, gpu_bf16=True, gpu_memory_bytes=16 * 2**30)
-    plan = factory.build_plan(_compose("experiment=v3", f"trainer.devices={devices}"), machine)
+    plan = build_plan(_compose("experiment=v3", f"trainer.devices={devices}"), machine)
     assert (plan.window_size, plan.micro_batch_size, plan.accumulation) == (32, 32 // devices, 1)
     assert plan.max_tokens == 8 * 128, "as many tokens at once as a batch of the recipe has"
 

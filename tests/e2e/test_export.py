@@ -15,7 +15,7 @@ from transformers import pipeline
 
 from lit_humor.core.errors import UserError
 from lit_humor.engine import exports, scoring
-from lit_humor.engine.hardware import Machine
+from lit_humor.engine.machine import Machine
 from lit_humor.engine.scoring import load_scorer
 from lit_humor.exporters.huggingface import as_transformers
 from lit_humor.models.encoder import TextClassifier

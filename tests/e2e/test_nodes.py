@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lit_humor.core.errors import UserError
-from lit_humor.engine.hardware import Machine, make_plan
+from lit_humor.engine.hardware import make_plan
+from lit_humor.engine.machine import Machine
 from lit_humor.engine.nodes import check_processes
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import ENVIRONMENT, ROOT, result_of, typed

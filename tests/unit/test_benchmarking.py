@@ -18,7 +18,8 @@ from lit_humor.benchmarking.stepping import build
 from lit_humor.core.errors import UserError
 from lit_humor.core.markdown import mean_sd, median_range, table
 from lit_humor.engine.cli import compose
-from lit_humor.engine.hardware import Machine, make_plan
+from lit_humor.engine.hardware import make_plan
+from lit_humor.engine.machine import Machine
 from lit_humor.runs import record
 from tests.unit.building import TRAINER, make_store
 

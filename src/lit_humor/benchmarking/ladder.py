@@ -26,9 +26,10 @@ from lit_humor.core import markdown
 from lit_humor.core.batch import TRAIN, Batch
 from lit_humor.core.errors import UserError
 from lit_humor.data.store import TokenStore
-from lit_humor.engine import factory, screen
+from lit_humor.engine import screen
 from lit_humor.engine.cli import choice, compose
-from lit_humor.engine.hardware import Machine, look_at_machine
+from lit_humor.engine.machine import Machine, look_at_machine
+from lit_humor.engine.planning import build_plan
 from lit_humor.engine.training import peak_memory_bytes
 
 PLAIN = (
@@ -139,7 +140,7 @@ def climb(overrides: Sequence[str], machine: Machine) -> list[tuple[str, list[st
 def _effect(overrides: Sequence[str], machine: Machine) -> dict[str, Any]:
     """What a rung sets that makes a difference on this machine."""
     cfg = compose("train", overrides)
-    plan, network = factory.build_plan(cfg, machine), cfg.model.network
+    plan, network = build_plan(cfg, machine), cfg.model.network
     return {
         **{"padding": cfg.data.padding, "grouped": cfg.data.length_grouped, "embeddings": network.embeddings},
         "fused": cfg.optim.fused and plan.precision != "16-mixed",

@@ -22,7 +22,8 @@ from lit_humor.core import markdown
 from lit_humor.core.batch import TRAIN
 from lit_humor.engine import factory
 from lit_humor.engine.cli import compose
-from lit_humor.engine.hardware import look_at_machine
+from lit_humor.engine.machine import look_at_machine
+from lit_humor.engine.planning import build_plan
 from lit_humor.engine.training import peak_memory_bytes
 
 _TIMES = ("read", "tokenize", "cached", "report", "first_batch")
@@ -52,7 +53,8 @@ def measure_size(size: int, overrides: Sequence[str], folder: str) -> dict[str, 
         "train",
         [one for one in typed if not one.startswith(("data.val_path", "data.languages", "data.rows_per_split"))],
     )
-    plan, pretrained = factory.build_plan(cfg, look_at_machine()), factory.resolve_pretrained(cfg)
+    pretrained = factory.resolve_pretrained(cfg)
+    plan = build_plan(cfg, look_at_machine(), pretrained)
     seconds: dict[str, float] = {}
     for first, second in (("read", "tokenize"), ("read", "cached")):
         gc.collect()

@@ -22,13 +22,15 @@ from lit_humor.core.batch import TRAIN, VAL
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory
 from lit_humor.engine.cli import compose
-from lit_humor.engine.hardware import Machine, look_at_machine
+from lit_humor.engine.machine import Machine, look_at_machine
+from lit_humor.engine.planning import build_plan
+from lit_humor.engine.probing import BF16, FP32
 from lit_humor.engine.training import peak_memory_bytes
 
 # Arguments of the Hugging Face Trainer beside those of the recipe.
 _HF = {
     "hf_default": {},
-    "hf_best": {"train_sampling_strategy": "group_by_length"},  # and bf16, see train_peer
+    "hf_best": {"train_sampling_strategy": "group_by_length"},  # and the precision of the plan, see train_peer
     "hf_fixed_padding": {},
 }
 RAW = "raw_loop"
@@ -60,8 +62,7 @@ def train_peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     model = AutoModelForSequenceClassification.from_pretrained(
         pretrained, num_labels=len(datamodule.class_names), dtype=torch.float32
     )
-    native_bf16 = machine.gpu_bf16 if machine.gpu_names else machine.cpu_bf16 is not None
-    bf16 = name == "hf_best" and native_bf16
+    precision = build_plan(cfg, machine, pretrained).precision if name == "hf_best" else FP32
     arguments = {
         "per_device_train_batch_size": cfg.data.batch_size * cfg.trainer.accumulation,
         "num_train_epochs": cfg.trainer.max_epochs,
@@ -70,7 +71,8 @@ def train_peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
         "warmup_steps": cfg.optim.schedule.warmup_fraction,  # below 1: a share of the steps
         "lr_scheduler_type": "cosine",
         "seed": cfg.seed,
-        "bf16": bf16,
+        "bf16": precision == BF16,
+        "fp16": precision == "16-mixed",
         "use_cpu": not (machine.gpu_names or machine.has_mps),
     }
     padding = {"padding": "max_length", "max_length": cfg.data.max_length} if name == "hf_fixed_padding" else {}
@@ -86,7 +88,7 @@ def train_peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     return {
         **{"name": name, "seconds": seconds, "steps": steps},
         **_score(model, _rows(datamodule, VAL), DataCollatorWithPadding(datamodule.tokenizer)),
-        "precision": "bf16-mixed" if bf16 else "32-true",
+        "precision": precision,
         "peak_memory_mib": peak_memory_bytes(accelerator) / 2**20,
         "wall_seconds": time.perf_counter() - start,
     }

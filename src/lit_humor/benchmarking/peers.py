@@ -117,7 +117,7 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         "seconds are those of the training steps, without start, validation and saving; median of the repeats, range "
         "in brackets; every training in a process of its own, in turns forwards and backwards.",
         "- hf_default: Hugging Face Trainer as it comes (fp32, padded per batch, fused AdamW). hf_best: "
-        "with rows of like length, and bf16 where the machine has it. hf_fixed_padding: hf_default with every row "
+        "with rows of like length, and bf16 where that is faster here. hf_fixed_padding: hf_default with every row "
         "padded to 128. pytorch: a loop of twenty lines. These four without class weights, smoothing and layer decay.",
         "- raw_loop: the steps of train.py without Lightning, callbacks and logging; train.py takes "
         f"{markdown.median_range(content['overhead_ms_per_step'], 2)} ms a step more.",

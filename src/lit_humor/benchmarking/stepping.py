@@ -17,8 +17,10 @@ from lit_humor.core.errors import UserError
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory
 from lit_humor.engine.cli import compose
-from lit_humor.engine.hardware import Machine, Plan, look_at_machine
+from lit_humor.engine.hardware import Plan
 from lit_humor.engine.learner import Learner
+from lit_humor.engine.machine import Machine, look_at_machine
+from lit_humor.engine.planning import build_plan
 
 _KINDS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 _CEILING_SIZE = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # large enough that starting a product costs nothing beside it
@@ -75,7 +77,8 @@ class Setup:
 def build(overrides: Sequence[str], machine: Machine | None = None) -> Setup:
     """Build what ``train.py`` with these overrides would build."""
     cfg = compose("train", overrides)
-    plan, pretrained = factory.build_plan(cfg, machine or look_at_machine()), factory.resolve_pretrained(cfg)
+    pretrained = factory.resolve_pretrained(cfg)
+    plan = build_plan(cfg, machine or look_at_machine(), pretrained)
     datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
     datamodule.setup()
     names = datamodule.class_names

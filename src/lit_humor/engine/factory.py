@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 from hydra.utils import instantiate
@@ -18,7 +17,7 @@ from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.data.settings import DataSettings
 from lit_humor.data.tokens import load_tokenizer
 from lit_humor.engine.checkpoints import SafeCheckpointIO
-from lit_humor.engine.hardware import ANYWHERE, FULL, Machine, Plan, make_plan
+from lit_humor.engine.hardware import ANYWHERE, FULL, Plan
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.loggers import open_trackers
 from lit_humor.engine.rundir import open_run_dir
@@ -99,12 +98,6 @@ def pin_paths(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if isinstance(value, str) and Path(value).exists():
             OmegaConf.update(cfg, key, os.path.abspath(value))
-
-
-def build_plan(cfg: DictConfig, machine: Machine) -> Plan:
-    """Plan the training of ``cfg`` on a machine."""
-    wanted: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
-    return make_plan(wanted, cfg.data.batch_size, cfg.data.num_workers, machine, cfg.data.max_length)
 
 
 def resolve_pretrained(cfg: DictConfig) -> str:

@@ -1,45 +1,23 @@
-"""Looks at the machine and plans how to train on it, with reasons."""
+"""Plans how to train on a machine, with reasons."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
-
 from lit_humor.core.errors import UserError
+from lit_humor.engine.machine import Machine
+from lit_humor.engine.probing import BF16, FP32, Probe
 from lit_humor.engine.strategy import ShardedStrategy
 
-_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+_PRECISIONS = (FP32, BF16, "16-mixed")
 ANYWHERE = ("sdpa", "eager", "matmul", "packed")  # attention backends that run on every device
 FULL = "full"
 DDP, FSDP = "ddp", "fsdp"
 _ATTENTIONS = (*ANYWHERE, "flash_attention_2", "flex_attention")
 _ROOMY_GPU_BYTES = 40 * 2**30
 _ROOMY_FACTOR, _CPU_FACTOR = 4, 2  # of the tokens of a recipe's longest batch
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """What there is to train on.
-
-    Attributes:
-        num_cores: Cores this process may use.
-        cpu_bf16: Instructions with which the CPU multiplies bf16 (``amx_bf16``, ``avx512_bf16``), or None.
-        gpu_names: Name of each CUDA device.
-        gpu_bf16: Whether all of them multiply bf16 in silicon (Ampere and newer).
-        gpu_memory_bytes: Memory of the smallest of them.
-        has_mps: Whether there is an Apple GPU.
-    """
-
-    num_cores: int = 1
-    cpu_bf16: str | None = None
-    gpu_names: tuple[str, ...] = ()
-    gpu_bf16: bool = False
-    gpu_memory_bytes: int = 0
-    has_mps: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +37,7 @@ class Plan:
         num_nodes: Machines that train together.
         strategy: ``ddp``, or ``fsdp``: each process keeps a part of the weights only.
         reasons: Why, by the names above.
+        probe: What was measured to choose the precision; None where nothing was.
     """
 
     accelerator: str
@@ -73,6 +52,7 @@ class Plan:
     num_nodes: int = 1
     strategy: str = DDP
     reasons: Mapping[str, str] = field(default_factory=dict)
+    probe: Probe | None = None
 
     @property
     def window_size(self) -> int:
@@ -101,23 +81,13 @@ class Plan:
         return asdict(self) | {"window_size": self.window_size}
 
 
-def look_at_machine() -> Machine:
-    """Ask torch what is there; that a driver is installed says nothing about a device."""
-    flags = torch.cpu.get_capabilities()
-    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    gpus = [torch.cuda.get_device_properties(index) for index in range(num_gpus)]
-    return Machine(
-        num_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        cpu_bf16=next((name for name in ("amx_bf16", "avx512_bf16") if flags.get(name)), None),
-        gpu_names=tuple(gpu.name for gpu in gpus),
-        gpu_bf16=bool(gpus) and all(gpu.major >= 8 for gpu in gpus),
-        gpu_memory_bytes=min((gpu.total_memory for gpu in gpus), default=0),
-        has_mps=torch.backends.mps.is_available(),
-    )
-
-
 def make_plan(
-    wanted: Mapping[str, Any], batch_size: int, num_workers: int, machine: Machine, max_length: int = 128
+    wanted: Mapping[str, Any],
+    batch_size: int,
+    num_workers: int,
+    machine: Machine,
+    max_length: int = 128,
+    probe: Callable[[int], Probe | None] = lambda devices: None,
 ) -> Plan:
     """Fill in every choice left at ``auto``, keeping the recipe's effective batch size.
 
@@ -127,33 +97,24 @@ def make_plan(
         num_workers: Loader processes, in the recipe.
         machine: What is there.
         max_length: Tokens of a row at most.
+        probe: Measures the precisions of a CPU that so many processes share; None where there is nothing to choose.
 
     Raises:
         UserError: The effective batch cannot be divided as asked, or a device that is not there is asked for.
     """
-    reasons: dict[str, str] = {}
-
-    def choose(name: str, value: Any, reason: str) -> Any:
-        if wanted.get(name, "auto") == "auto":  # a run of older code has no max_tokens
-            reasons[name] = reason
-            return value
-        reasons[name] = f"set by trainer.{name}"
-        return wanted[name]
-
+    choose = _Choices(wanted)
+    reasons = choose.reasons
     window = batch_size * wanted["accumulation"]
     accelerator = choose("accelerator", *_best_accelerator(machine))
     num_nodes = _checked_nodes(wanted.get("num_nodes", 1))  # a run of older code has none
     here = max(1, window // num_nodes)
     devices = _whole_number("devices", choose("devices", *_best_devices(machine, accelerator, here)))
     _check_devices(accelerator, devices, machine)
-    precision = _one_of("precision", choose("precision", *_best_precision(machine, accelerator)), _PRECISIONS)
+    measured = probe(devices) if accelerator == "cpu" and choose.is_open("precision") else None
+    precision = _one_of("precision", choose("precision", *_best_precision(machine, accelerator, measured)), _PRECISIONS)
     all_at_once = (window // (devices * num_nodes) or 1, "all rows of the step at once")
     micro_batch_size = _whole_number("micro_batch_size", choose("micro_batch_size", *all_at_once))
     max_tokens = choose("max_tokens", *_best_max_tokens(machine, accelerator, batch_size * max_length))
-    if max_tokens is not None and _whole_number("max_tokens", max_tokens) < 1:
-        raise UserError(
-            "trainer.max_tokens", found="0", expected="1 or more, null or auto", fix="set trainer.max_tokens=auto"
-        )
     accumulation = _accumulation(window, micro_batch_size, devices * num_nodes)
     reasons["accumulation"] = f"{window} rows a step = {batch_size} x {wanted['accumulation']} of the recipe"
     workers = _best_workers(machine, accelerator, devices, num_workers)
@@ -166,16 +127,32 @@ def make_plan(
         devices=devices,
         precision=precision,
         micro_batch_size=micro_batch_size,
-        max_tokens=max_tokens,
+        max_tokens=_checked_max_tokens(max_tokens),
         accumulation=accumulation,
         num_workers=_whole_number("num_workers", choose("num_workers", *workers)),
         attention=_one_of("attention", choose("attention", *_best_attention(accelerator)), _ATTENTIONS),
         compile=_one_of("compile", choose("compile", False, "not measured to pay on short texts"), (True, False, FULL)),
         num_nodes=num_nodes,
         reasons=reasons,
+        probe=measured,
     )
     _check_fsdp(plan)
     return plan
+
+
+class _Choices:
+    """Takes what is set, and otherwise what is proposed; keeps the reason of each."""
+
+    def __init__(self, wanted: Mapping[str, Any]) -> None:
+        self.wanted, self.reasons = wanted, dict[str, str]()
+
+    def is_open(self, name: str) -> bool:
+        """Whether a value is still to be chosen; a run of older code lacks some."""
+        return self.wanted.get(name, "auto") == "auto"
+
+    def __call__(self, name: str, value: Any, reason: str) -> Any:
+        self.reasons[name] = reason if self.is_open(name) else f"set by trainer.{name}"
+        return value if self.is_open(name) else self.wanted[name]
 
 
 def _check_fsdp(plan: Plan) -> None:
@@ -207,14 +184,15 @@ def _best_devices(machine: Machine, accelerator: str, window: int) -> tuple[int,
     return count, f"{len(machine.gpu_names)} found; {window} rows a step divide evenly"
 
 
-def _best_precision(machine: Machine, accelerator: str) -> tuple[str, str]:
+def _best_precision(machine: Machine, accelerator: str, measured: Probe | None) -> tuple[str, str]:
     if accelerator == "gpu":
-        if machine.gpu_bf16:
-            return "bf16-mixed", "the GPU multiplies bf16 (Ampere or newer)"
-        return "16-mixed", "the GPU has fp16 but no bf16"
-    if accelerator == "cpu" and machine.cpu_bf16:
-        return "bf16-mixed", f"the CPU has {machine.cpu_bf16}"
-    return "32-true", "no bf16 instructions"
+        newer = machine.gpu_bf16
+        return (
+            (BF16, "the GPU multiplies bf16 (Ampere or newer)")
+            if newer
+            else ("16-mixed", "the GPU has fp16 but no bf16")
+        )
+    return measured.best() if measured else (FP32, "no bf16 instructions")
 
 
 def _best_attention(accelerator: str) -> tuple[str, str]:
@@ -240,8 +218,14 @@ def _best_workers(machine: Machine, accelerator: str, devices: int, of_recipe: i
 
 def _checked_nodes(value: int) -> int:
     if value < 1:
-        fix = "set trainer.num_nodes=1"
-        raise UserError("trainer.num_nodes", found=str(value), expected="1 or more", fix=fix)
+        raise UserError("trainer.num_nodes", found=str(value), expected="1 or more", fix="set trainer.num_nodes=1")
+    return value
+
+
+def _checked_max_tokens(value: Any) -> int | None:
+    if value is not None and _whole_number("max_tokens", value) < 1:
+        expected, fix = "1 or more, null or auto", "set trainer.max_tokens=auto"
+        raise UserError("trainer.max_tokens", found="0", expected=expected, fix=fix)
     return value
 
 
@@ -258,18 +242,15 @@ def _accumulation(window: int, micro: int, devices: int) -> int:
 
 def _whole_number(name: str, value: Any) -> int:
     if not isinstance(value, int) or value < 0:
-        raise UserError(
-            f"trainer.{name}", found=str(value), expected="a number or auto", fix=f"set trainer.{name}=auto"
-        )
+        where = f"trainer.{name}"
+        raise UserError(where, found=str(value), expected="a number or auto", fix=f"set {where}=auto")
     return value
 
 
 def _one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:
     if value not in choices:
-        listed = ", ".join(map(str, choices))
-        raise UserError(
-            f"trainer.{name}", found=str(value), expected=f"auto or one of {listed}", fix="set one of these"
-        )
+        where, listed = f"trainer.{name}", ", ".join(map(str, choices))
+        raise UserError(where, found=str(value), expected=f"auto or one of {listed}", fix=f"set {where}=auto")
     return value
 
 

@@ -1,12 +1,46 @@
-"""What train.py would do on this machine, without data or model."""
+"""What train.py does on this machine: the plan of a configuration, and what doctor.py shows of it."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.engine import factory, screen
 from lit_humor.engine.cli import compose
-from lit_humor.engine.hardware import look_at_machine
+from lit_humor.engine.hardware import Plan, make_plan
+from lit_humor.engine.machine import Machine, look_at_machine
+from lit_humor.engine.nodes import agree_on
+from lit_humor.engine.probing import LayerShape, Probe, probe, threads_of
+from lit_humor.models.encoder import load_config
+
+_VARIABLE = "LIT_HUMOR_PROBE"  # what the first process measured
+
+
+def build_plan(cfg: DictConfig, machine: Machine, pretrained: str | None = None) -> Plan:
+    """Plan the training of ``cfg`` on a machine.
+
+    Args:
+        cfg: Of ``train.py``.
+        machine: What there is.
+        pretrained: As ``resolve_pretrained`` returned it, where it did.
+    """
+    wanted: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
+
+    def measure(devices: int) -> str:
+        if not machine.cpu_bf16:
+            return ""
+        rows = max(1, cfg.data.batch_size * cfg.trainer.accumulation // devices)
+        config = load_config(pretrained or factory.resolve_pretrained(cfg))
+        shape = LayerShape.of(config, rows, cfg.data.max_length)
+        return probe(shape, threads_of(devices, machine.num_cores), cfg.paths.cache_dir).to_json()
+
+    def agreed(devices: int) -> Probe | None:
+        measured = agree_on(_VARIABLE, wanted.get("num_nodes", 1), lambda: measure(devices))
+        return Probe.from_json(measured) if measured else None
+
+    return make_plan(wanted, cfg.data.batch_size, cfg.data.num_workers, machine, cfg.data.max_length, agreed)
 
 
 def show_plan() -> None:
@@ -27,4 +61,4 @@ def show_plan() -> None:
         }
         rows.append(("torch is built with", ", ".join(name for name, there in kinds.items() if there) or "neither"))
     screen.show(screen.table("Devices", ("what", "found"), rows))
-    screen.show(screen.plan_table(factory.build_plan(compose("train", []), machine)))
+    screen.show(screen.plan_table(build_plan(compose("train", []), machine)))

@@ -197,6 +197,7 @@ def write_start(folder: Path, cfg: DictConfig, plan: Mapping[str, Any], initial:
         before = record.read_json(folder / record.ENVIRONMENT)
         found["resumed_by"] = [*before.get("resumed_by", []), found["command"]]
         found |= {name: before[name] for name in ("command", "initial_weights") if name in before}
+        found["plan"]["probe"] = before.get("plan", {}).get("probe")  # what was measured when the choice was made
     record.write_json(folder / record.ENVIRONMENT, found)
     record.write_text(
         folder / record.CONFIG, OmegaConf.to_yaml(OmegaConf.create(written_config(cfg)))
@@ -242,7 +243,7 @@ def describe_environment() -> dict[str, Any]:
     """Command, commit with uncommitted changes, versions and machine."""
     import torch  # seconds: not for --help and --cfg
 
-    from lit_humor.engine.hardware import look_at_machine
+    from lit_humor.engine.machine import look_at_machine
 
     processor, bf16 = torch.cpu.get_capabilities().get("cpu_name") or platform.processor(), look_at_machine().cpu_bf16
     return {

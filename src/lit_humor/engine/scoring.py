@@ -14,8 +14,8 @@ import torch
 from lit_humor.data.batching import Collator, SplitTensors, WindowSampler
 from lit_humor.data.tokens import PreTrainedTokenizerBase, encode, load_tokenizer
 from lit_humor.engine.factory import class_names_of, load_learner
-from lit_humor.engine.hardware import look_at_machine
 from lit_humor.engine.learner import Learner
+from lit_humor.engine.machine import look_at_machine
 from lit_humor.engine.rundir import open_run_dir
 from lit_humor.metrics.calibration import apply_temperature
 from lit_humor.models.encoder import load_config

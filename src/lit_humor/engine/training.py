@@ -27,10 +27,12 @@ from lit_humor.engine import factory, screen
 from lit_humor.engine.checkpoints import read_checkpoint
 from lit_humor.engine.cli import choice
 from lit_humor.engine.ending import set_state, told_how_it_ends
-from lit_humor.engine.hardware import Plan, look_at_machine
+from lit_humor.engine.hardware import Plan
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.loggers import check_trackers, log_final_scores
+from lit_humor.engine.machine import look_at_machine
 from lit_humor.engine.nodes import agree_on, check_processes
+from lit_humor.engine.planning import build_plan
 from lit_humor.engine.resume import Resumed, at_half_rate, check_same_data, find_resumed
 from lit_humor.engine.rundir import (
     check_launch,
@@ -92,13 +94,13 @@ def _train(cfg: DictConfig, resumed: Resumed | None) -> None:
     check_trackers(cfg.logger or {})
     factory.pin_paths(cfg)
     check_room(cfg.paths.logs_dir, 0)
-    plan = factory.build_plan(cfg, look_at_machine())
+    pretrained = factory.resolve_pretrained(cfg)
+    plan = build_plan(cfg, look_at_machine(), pretrained)
     check_processes(plan)
     if resumed:
         plan = replace(plan, reasons=dict.fromkeys(plan.reasons, "as before the interruption"))
     screen.show(screen.plan_table(plan))
 
-    pretrained = factory.resolve_pretrained(cfg)
     check_room(cfg.paths.logs_dir, _CHECKPOINTS_AT_ONCE * checkpoint_bytes(pretrained))
     datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
     datamodule.check_fit_for_training()
@@ -226,6 +228,7 @@ def _write_result(
                 "score": None if (best := getattr(checkpoint, "best_model_score", None)) is None else float(best),
                 **_place_of_best(run_dir),
             },
+            "probe": record.read_json(run_dir / record.ENVIRONMENT)["plan"]["probe"],
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             **cost,

@@ -1,0 +1,172 @@
+"""Measures whether bf16 is faster than fp32 on this CPU for a model: instructions for bf16 say nothing of their pace.
+
+Legend: B rows, T tokens, D hidden size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lit_humor.runs import record
+
+FP32, BF16 = "32-true", "bf16-mixed"
+_MARGIN = 1.05  # from this on bf16 is worth its rounding
+_COMMON_TOKENS = 32  # of a row: humor is short
+_LEAST_FLOPS = 1e9  # of a pass; below, bf16 costs more in casts than it wins in products (0.35 of the pace at width 16)
+_REPEATS, _SECONDS = 15, 0.2  # passes of each precision at most, and seconds after which no further repeat begins
+_IDLE = 0.8  # share of its threads that the measurement must get to be kept: less means that others were computing
+_FOLDER = "probes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerShape:
+    """What a layer of a model multiplies.
+
+    Attributes:
+        hidden_size: D.
+        intermediate_size: Width of the feed-forward part.
+        num_heads: Heads of the attention.
+        rows: B, of the recipe's batch.
+        tokens: T, of a row of common length.
+    """
+
+    hidden_size: int
+    intermediate_size: int
+    num_heads: int
+    rows: int
+    tokens: int
+
+    @classmethod
+    def of(cls, config: Any, rows: int, max_length: int) -> LayerShape:
+        """The shape of a layer of an encoder, from its configuration in transformers."""
+        hidden = config.hidden_size
+        return cls(
+            hidden_size=hidden,
+            intermediate_size=getattr(config, "intermediate_size", None) or 4 * hidden,
+            num_heads=config.num_attention_heads,
+            rows=rows,
+            tokens=min(max_length, _COMMON_TOKENS),
+        )
+
+    @property
+    def flops(self) -> float:
+        """Multiplications and additions of the linear products, forward and backward."""
+        weights = 4 * self.hidden_size**2 + 2 * self.hidden_size * self.intermediate_size
+        return 6.0 * weights * self.rows * self.tokens
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was measured.
+
+    Attributes:
+        shape: The layer.
+        threads: Threads of the CPU.
+        milliseconds: Of a forward and backward pass of the layer, by precision; empty where it is too small to matter.
+    """
+
+    shape: LayerShape
+    threads: int
+    milliseconds: Mapping[str, float]
+
+    def best(self) -> tuple[str, str]:
+        """The precision to train in, and why."""
+        if not self.milliseconds:
+            return FP32, f"layers of width {self.shape.hidden_size} are too small for bf16 to pay"
+        fp32, bf16 = self.milliseconds[FP32], self.milliseconds[BF16]
+        times = f"a layer of width {self.shape.hidden_size} takes {bf16:.3g} ms in bf16, {fp32:.3g} in fp32"
+        return BF16 if fp32 / bf16 >= _MARGIN else FP32, f"measured on this machine: {times}"
+
+    def to_json(self) -> str:
+        """As text, for other processes."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Probe:
+        """What ``to_json`` wrote."""
+        values = json.loads(text)
+        return cls(LayerShape(**values["shape"]), values["threads"], values["milliseconds"])
+
+
+def probe(shape: LayerShape, threads: int, cache_dir: str | Path) -> Probe:
+    """Measure fp32 and bf16, or read what was measured before on this machine for this shape.
+
+    Price: half a second for MiniLM, one and a half for XLM-R large, on two cores, once. fp16 is left out: with
+    AVX512-FP16 it takes 1.2 times as long as fp32, and it needs its loss scaled (docs/log.md).
+
+    Args:
+        shape: The layer.
+        threads: Threads of the CPU to measure with.
+        cache_dir: Where the answer is kept, by machine, shape, threads and version of torch. What was measured while
+            other processes were computing is used once, and not kept.
+    """
+    if shape.flops < _LEAST_FLOPS:
+        return Probe(shape, threads, {})
+    machine = {name: str(value) for name, value in sorted(torch.cpu.get_capabilities().items())}
+    asked = {"shape": asdict(shape), "threads": threads, "torch": torch.__version__}
+    key = hashlib.sha256(json.dumps([asked, machine]).encode()).hexdigest()[:16]
+    path = Path(cache_dir) / _FOLDER / f"{key}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # measured anew where it cannot be read
+        known = record.read_json(path)["milliseconds"]
+        return Probe(shape, threads, {precision: float(known[precision]) for precision in (FP32, BF16)})
+    wall, cpu = time.perf_counter(), time.process_time()
+    milliseconds = _measure(shape, threads)
+    share = (time.process_time() - cpu) / (time.perf_counter() - wall) / threads
+    if share >= _IDLE:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record.write_json(path, {**asked, "milliseconds": milliseconds, "measured": time.strftime("%Y-%m-%d")})
+    return Probe(shape, threads, milliseconds)
+
+
+def threads_of(devices: int, num_cores: int) -> int:
+    """Threads of each of so many processes on the CPU, as Lightning sets them."""
+    if devices == 1 or "OMP_NUM_THREADS" in os.environ:
+        return torch.get_num_threads()
+    return max(1, num_cores // devices)
+
+
+def _measure(shape: LayerShape, threads: int) -> dict[str, float]:
+    """Milliseconds of a forward and backward pass, the best of several, interleaved: noise only adds."""
+    seconds: dict[str, list[float]] = {FP32: [], BF16: []}
+    with _threads(threads), torch.random.fork_rng(devices=[]), torch.enable_grad():
+        sizes = shape.hidden_size, shape.num_heads, shape.intermediate_size
+        layer = nn.TransformerEncoderLayer(*sizes, dropout=0.0, activation="gelu", batch_first=True)
+        inputs = torch.randn(shape.rows, shape.tokens, shape.hidden_size)
+        for precision in seconds:  # the first pass also prepares its kernels
+            _pass(layer, inputs, precision)
+        begin = time.perf_counter()
+        while len(seconds[BF16]) < _REPEATS and (len(seconds[BF16]) < 2 or time.perf_counter() - begin < _SECONDS):
+            for precision, taken in seconds.items():
+                taken.append(_pass(layer, inputs, precision))
+    return {precision: 1000 * min(taken) for precision, taken in seconds.items()}
+
+
+def _pass(layer: nn.Module, inputs: torch.Tensor, precision: str) -> float:
+    """Seconds of one forward and backward pass."""
+    layer.zero_grad()
+    start = time.perf_counter()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == BF16):
+        outputs = layer(inputs)
+    outputs.float().sum().backward()
+    return time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
