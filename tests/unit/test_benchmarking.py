@@ -10,6 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from lit_humor.benchmarking.ladder import BEYOND, PLAIN, RUNGS, climb, padding_waste, pick_windows, products, recut
+from lit_humor.benchmarking.ladder_table import is_slower, slower_rungs
 from lit_humor.benchmarking.output import commit_line, describe_here
 from lit_humor.benchmarking.peers import _overheads_ms, _ratios
 from lit_humor.benchmarking.plots import bars
@@ -72,6 +73,30 @@ def test_overhead_is_the_difference_within_a_repeat() -> None:
         for name, seconds in zip(("train.py", "raw_loop"), pair, strict=True)
     ]
     assert _overheads_ms(runs) == pytest.approx([10.0, 1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("ratios", "slower"),
+    [
+        ([0.62, 0.60, 0.65], True),  # bf16 without instructions that are fast
+        ([1.67, 1.70, 1.60], False),
+        ([0.98, 0.90, 1.04], False),  # within the spread
+        ([0.93, 0.70, 0.99], False),
+        ([0.95, 0.94, 0.95], True),
+        ([1.0, 1.0, 1.0], False),
+        ([0.5], False),  # one repeat has no spread
+    ],
+)
+def test_a_slower_rung_is_named_in_words(ratios: list[float], slower: bool) -> None:
+    assert is_slower(ratios) is slower
+    rungs = [
+        {"name": name, "ratio_before": ratio, "is_slower": said}
+        for name, ratio, said in (("a", 1.0, False), ("b", 0.62, slower), ("c", 0.7, True))
+    ]
+    lines = slower_rungs({"rungs": rungs, "default": 1})
+    assert ("- **Slower than the rung before it**: b, 0.62 of its pace." in lines) is slower
+    assert "- **Slower than the default**: c, 0.70 of its pace." in lines
+    assert slower_rungs({"rungs": rungs[:1], "default": 0})[0].startswith("- No rung is slower")
 
 
 def test_bars_are_drawn(tmp_path: Path) -> None:

@@ -105,6 +105,9 @@ def test_the_answer_is_kept_for_this_machine_shape_threads_and_torch(
     monkeypatch.setattr(probing.torch.cpu, "get_capabilities", lambda: {"amx_bf16": True, "cpu_name": "another"})
     probe(MINILM, 2, tmp_path)
     assert clock.calls == 5
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")  # the same CPU, without AMX
+    probe(MINILM, 2, tmp_path)
+    assert clock.calls == 6
 
 
 @pytest.mark.parametrize(

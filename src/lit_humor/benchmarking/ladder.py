@@ -20,9 +20,9 @@ from torch import nn
 
 from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides
+from lit_humor.benchmarking.ladder_table import is_slower, ladder_markdown, ladder_title
 from lit_humor.benchmarking.plots import bars
 from lit_humor.benchmarking.stepping import Setup, build, matmul_ceiling, pick_windows, synchronise
-from lit_humor.core import markdown
 from lit_humor.core.batch import TRAIN, Batch
 from lit_humor.core.errors import UserError
 from lit_humor.data.store import TokenStore
@@ -118,9 +118,9 @@ def run_ladder(cfg: DictConfig) -> dict[str, Any]:
             found[name].peak_memory_mib = pool.submit(measure_peak, rungs[name], cfg.profile).result()
     content = _content(cfg, list(found.values()), ceilings)
     suite = "ladder" if cfg.profile == "own" else f"ladder_{cfg.profile}"
-    path = output.publish(cfg, suite, content, _markdown(cfg, content))
+    path = output.publish(cfg, suite, content, ladder_markdown(cfg, content))
     paces = {rung["name"]: rung["tokens_per_second"] for rung in content["rungs"]}
-    bars(path.with_suffix(".png"), paces, "real tokens a second (median and range)", _title(cfg))
+    bars(path.with_suffix(".png"), paces, "real tokens a second (median and range)", ladder_title(cfg))
     return content
 
 
@@ -235,8 +235,9 @@ def _content(cfg: DictConfig, found: Sequence[Measured], ceilings: Mapping[str, 
                 "epoch_seconds": one.epoch_rows * seconds / one.rows,
                 "cores_busy": sum(one.cpu_seconds) / sum(one.seconds) / torch.get_num_threads(),
                 "peak_memory_mib": one.peak_memory_mib,
-                "ratio": _times_faster(one, found[0]),
-                "ratio_before": _times_faster(one, found[max(min(index - 1, default), 0)]),
+                "ratio": statistics.median(_ratios(one, found[0])),
+                "ratio_before": statistics.median(before := _ratios(one, found[max(min(index - 1, default), 0)])),
+                "is_slower": is_slower(before),
                 "padding_waste": one.padding_waste,
                 "flop_utilisation": one.flops / seconds / ceilings[one.precision],
             }
@@ -247,41 +248,7 @@ def _content(cfg: DictConfig, found: Sequence[Measured], ceilings: Mapping[str, 
     return {**output.describe_here(), **rest, "rungs": rungs}
 
 
-def _times_faster(one: Measured, other: Measured) -> float:
-    """Real tokens a second of one against another: the median of the ratios within a repeat."""
+def _ratios(one: Measured, other: Measured) -> list[float]:
+    """Real tokens a second of one against another, within each repeat."""
     share = one.real_tokens / other.real_tokens
-    return statistics.median(theirs / ours * share for ours, theirs in zip(one.seconds, other.seconds, strict=True))
-
-
-def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
-    ceilings = ", ".join(f"{value:.0f} GFLOPS in {kind}" for kind, value in content["ceiling_gflops"].items())
-    lines = [
-        f"# {_title(cfg)}",
-        "",
-        output.command_line(),
-        f"- {cfg.steps} optimizer steps, evenly spaced from the shortest to the longest of an epoch: forward, "
-        "backward, clip, AdamW; batches made beforehand; interleaved; median of the repeats, range in brackets.",
-        "- Ratios compare real tokens a second within a repeat, padding not counted; rungs below the default stand "
-        "against the default. Padding: of a whole epoch. s / epoch: of such steps alone. Rungs that change nothing on "
-        "this machine are left out.",
-        "- FLOP use: the encoder's linear products for real tokens against a measured product of large square "
-        f"matrices ({ceilings}). Cores busy: share of the CPU's threads.",
-        "- Peak: memory of the GPU, or of the process on a CPU, at the step that computes most, each rung in a process "
-        "of its own; empty where memory=false.",
-        output.machine_line(content["machine"]),
-        output.commit_line([content]),
-        "",
-    ]
-    header = ["rung", "precision", "real tokens/s", "rows/s", "s / epoch", "x baseline", "x rung before", "padding"]
-    rows = []
-    for rung in content["rungs"]:
-        cells = [rung["name"], rung["precision"], markdown.median_range(rung["tokens_per_second"], 0)]
-        cells += [f"{rung['rows_per_second']:.1f}", f"{rung['epoch_seconds']:.0f}"]
-        cells += [f"{rung['ratio']:.2f}", f"{rung['ratio_before']:.2f}"]
-        cells += [f"{rung['padding_waste']:.1%}", f"{rung['cores_busy']:.0%}", f"{rung['flop_utilisation']:.0%}"]
-        rows.append([*cells, "" if rung["peak_memory_mib"] is None else f"{rung['peak_memory_mib']:.0f}"])
-    return "\n".join(lines + markdown.table([*header, "cores busy", "FLOP use", "peak MiB"], rows)) + "\n"
-
-
-def _title(cfg: DictConfig) -> str:
-    return output.title("Ladder", cfg) + ("" if cfg.profile == "own" else f", length profile {cfg.profile}")
+    return [theirs / ours * share for ours, theirs in zip(one.seconds, other.seconds, strict=True)]

@@ -27,6 +27,7 @@ _LEAST_FLOPS = 1e9  # of a pass; below, bf16 costs more in casts than it wins in
 _REPEATS, _SECONDS = 15, 0.2  # passes of each precision at most, and seconds after which no further repeat begins
 _IDLE = 0.8  # share of its threads that the measurement must get to be kept: less means that others were computing
 _FOLDER = "probes"
+_INSTRUCTIONS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # of the environment: which of the CPU's torch may use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +115,7 @@ def probe(shape: LayerShape, threads: int, cache_dir: str | Path) -> Probe:
     if shape.flops < _LEAST_FLOPS:
         return Probe(shape, threads, {})
     machine = {name: str(value) for name, value in sorted(torch.cpu.get_capabilities().items())}
+    machine |= {name: os.environ.get(name, "") for name in _INSTRUCTIONS}
     asked = {"shape": asdict(shape), "threads": threads, "torch": torch.__version__}
     key = hashlib.sha256(json.dumps([asked, machine]).encode()).hexdigest()[:16]
     path = Path(cache_dir) / _FOLDER / f"{key}.json"
