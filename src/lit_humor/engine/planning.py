@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.core.errors import UserError
 from lit_humor.engine import factory, screen
 from lit_humor.engine.cli import compose
 from lit_humor.engine.hardware import Plan, make_plan
@@ -61,4 +62,7 @@ def show_plan() -> None:
         }
         rows.append(("torch is built with", ", ".join(name for name, there in kinds.items() if there) or "neither"))
     screen.show(screen.table("Devices", ("what", "found"), rows))
-    screen.show(screen.plan_table(build_plan(compose("train", []), machine)))
+    try:
+        screen.show(screen.plan_table(build_plan(compose("train", []), machine)))
+    except UserError as error:  # the model of the default recipe is an extra
+        screen.show(f"No plan of the default recipe: {error}")
