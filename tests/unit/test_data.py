@@ -94,7 +94,6 @@ BAD_FILES = {
     "open quote": (b'text,label\n"a,1\n', "broken quoting"),
     "column twice": (b"text,text,label\na,b,1\n", "column 'text' twice"),
     "surrogate": (b'text,label\n"a \xed\xa0\x80",1\n', "line 2: found byte 0xed"),
-    "semicolons": (b"text;label\na;1\n", "separated by ';'"),
 }
 
 

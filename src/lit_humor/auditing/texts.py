@@ -11,6 +11,7 @@ from typing import Literal
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Finding, Rows
 from lit_humor.core.errors import MissingExtraError
 from lit_humor.data.examples import Reading
+from lit_humor.data.labels import UnknownLabelError
 
 _URL = re.compile(r"https?://\S+|\bwww\.\S+", re.IGNORECASE)
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
@@ -61,7 +62,11 @@ def rejected_findings(readings: Mapping[str, Reading]) -> list[Finding]:
         for place, problem in reading.rejected_places()
     ]
     title = "rows without a usable text or label"
-    return [Finding("unusable_rows", ERROR, title, "leave them out with fix=<folder>", cases)] if cases else []
+    problems = [problem for reading in readings.values() for problem in reading.rejected.values()]
+    unknown = Counter(problem.fix for problem in problems if isinstance(problem, UnknownLabelError))
+    remedy = "".join(f"for {rows:,} labels that no class has: {fix}; else " for fix, rows in unknown.items())
+    remedy += "leave them out with fix=<folder>"
+    return [Finding("unusable_rows", ERROR, title, remedy, cases)] if cases else []
 
 
 def detect_languages(rows: Rows, split: str) -> dict[str, int]:

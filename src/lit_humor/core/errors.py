@@ -19,7 +19,7 @@ class UserError(Exception):
 
     def __init__(self, where: str, *, found: str, expected: str, fix: str) -> None:
         super().__init__(f"{where}: found {found}, expected {expected}. Fix: {fix}.")
-        self.found = found
+        self.found, self.fix = found, fix
 
 
 class UserErrors(UserError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -13,32 +13,9 @@ import numpy as np
 
 from lit_humor.core.batch import SLICE_COLUMNS
 from lit_humor.core.errors import UserError, shorten
-from lit_humor.data.labels import DEFAULT_CLASS_NAMES, encode_labels
-from lit_humor.data.tables import FILE, LINE, Table
-
-TEXT_COLUMNS = ("text", "transcript")
-LABEL_COLUMNS = ("is_humor", "label")
-
-
-@dataclass(kw_only=True)
-class Columns:
-    """Which columns of a table mean what; a source that lets its user choose is one of these.
-
-    Attributes:
-        text_column: Column of the text; None looks for ``text``, then ``transcript``.
-        label_column: Column of the label; None looks for ``is_humor``, then ``label``.
-        text_pair_column: Column of a second text (a context); the model reads both as a pair.
-        group_column: Rows with the same value here stay in one split.
-        label_names: Class names in class order, the humorous one last; None takes 0/1 and its spellings.
-        difficulty_column: Column of numbers, higher for harder rows; see ``data.difficulty``.
-    """
-
-    text_column: str | None = None
-    label_column: str | None = None
-    text_pair_column: str | None = None
-    group_column: str | None = None
-    label_names: list[str] | None = None
-    difficulty_column: str | None = None
+from lit_humor.data.columns import LABEL_COLUMNS, TEXT_COLUMNS, Columns, find_column, match_column
+from lit_humor.data.labels import DEFAULT_CLASS_NAMES, LabelRules, UnknownLabelError, encode_labels
+from lit_humor.data.tables import FILE, LINE, FileCounts, Table
 
 
 class Place(NamedTuple):
@@ -108,6 +85,7 @@ class Examples:
         difficulty: [N] float64, or None.
         origin: File or data set, for messages.
         places: File and line of each row.
+        file: What was counted in the file that the rows are from, or None.
     """
 
     ids: list[str]
@@ -120,6 +98,7 @@ class Examples:
     slices: Mapping[str, list[str | None]] = field(default_factory=dict)
     groups: list[str] | None = None
     difficulty: np.ndarray | None = None
+    file: FileCounts | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -147,33 +126,32 @@ class Examples:
             slices={name: pick(values) for name, values in self.slices.items()},
             groups=None if self.groups is None else pick(self.groups),
             difficulty=None if self.difficulty is None else self.difficulty[np.asarray(rows, dtype=np.int64)],
+            file=self.file,
         )
 
 
-def build_examples(table: Table, columns: Columns, origin: str) -> Examples:
+def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts | None = None) -> Examples:
     """Check a table and name its parts.
 
     Args:
         table: As returned by ``read_table``.
         columns: Which column is which.
         origin: File or data set, for messages.
+        file: What was counted in the file, if it is one.
 
     Raises:
         UserError: A column is missing, or a row has an empty, blank or non-text text or a bad label; names
-            the row.
+            the row, first one whose label no class has, as settings may make many of them right.
     """
     text = find_column(table, columns.text_column, TEXT_COLUMNS, "data.text_column", origin)
     label = find_column(table, columns.label_column, LABEL_COLUMNS, "data.label_column", origin)
-    pair = group = None
-    if columns.text_pair_column is not None:
-        pair = find_column(table, columns.text_pair_column, (), "data.text_pair_column", origin)
-    if columns.group_column is not None:
-        group = find_column(table, columns.group_column, (), "data.group_column", origin)
-    difficulty = None
-    if columns.difficulty_column is not None:
-        difficulty = find_column(table, columns.difficulty_column, (), "data.difficulty_column", origin)
+    pair, group, difficulty = (
+        None if (wanted := getattr(columns, key)) is None else find_column(table, wanted, (), f"data.{key}", origin)
+        for key in ("text_pair_column", "group_column", "difficulty_column")
+    )
     places = _places(table, origin)
-    labels, problems = encode_labels(table[label], columns.label_names, places, label)
+    rules = LabelRules(columns.label_names, columns.label_aliases, columns.label_threshold)
+    labels, problems = encode_labels(table[label], rules, places, label)
     pairs = None if pair is None else ["" if value is None else value for value in table[pair]]
     if pair is not None and pairs is not None:
         problems |= check_texts(pairs, places, pair, blank_is_fine=True)
@@ -184,21 +162,24 @@ def build_examples(table: Table, columns: Columns, origin: str) -> Examples:
         problems |= not_numbers
     readings = _READINGS.get()
     if problems and (readings is None or len(problems) == len(places)):
-        raise problems[min(problems)]
+        raise problems[min(problems, key=lambda row: (not isinstance(problems[row], UnknownLabelError), row))]
     if readings is not None:
         readings[origin] = Reading(table, dict(sorted(problems.items())), origin)
+    names = [name for name in table if name not in (LINE, FILE)]
+    slices = {name: found for name in SLICE_COLUMNS if (found := match_column(names, (name,))) is not None}
     examples = Examples(
         ids=[str(value) for value in table["id"]] if "id" in table else [str(place.line) for place in places],
         texts=table[text],
         labels=labels,
-        class_names=tuple(columns.label_names or DEFAULT_CLASS_NAMES),
+        class_names=tuple(map(str, columns.label_names or DEFAULT_CLASS_NAMES)),
         origin=origin,
         places=places,
         text_pairs=pairs,
-        slices={name: [_known(value) for value in table[name]] for name in SLICE_COLUMNS if name in table},
+        slices={name: [_known(value) for value in table[found]] for name, found in slices.items()},
         # A row without a group is a group of its own.
         groups=None if group is None else [_known(v) or str(p) for v, p in zip(table[group], places, strict=True)],
         difficulty=numbers,
+        file=file,
     )
     return examples.take(readings[origin].kept()) if readings is not None and problems else examples
 
@@ -221,26 +202,6 @@ def _to_numbers(values: Sequence[Any], places: Sequence[Place], column: str) -> 
 
 def _known(value: Any) -> str | None:
     return None if value in (None, "") else str(value)
-
-
-def find_column(
-    names: Iterable[str], wanted: str | None, candidates: Sequence[str], key: str | None, origin: str
-) -> str:
-    """The column that is wanted, or the first of the candidates that is there.
-
-    Raises:
-        UserError: There is none; names ``key`` as what to set, or says what to call it where there is no key.
-    """
-    names = [name for name in names if name not in (LINE, FILE)]
-    for name in (wanted,) if wanted is not None else candidates:
-        if name in names:
-            return name
-    raise UserError(
-        origin,
-        found=f"columns {names}",
-        expected=f"a column '{wanted}' ({key})" if wanted else f"a column {' or '.join(candidates)}",
-        fix=f"set {key}=<one of the columns>" if key else f"rename the column to {candidates[0]}",
-    )
 
 
 def check_texts(

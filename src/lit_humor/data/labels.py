@@ -1,14 +1,17 @@
-"""Turn a label column, whatever it is written in, into class indices."""
+"""Labels as they stand in files, to class indices."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lit_humor.core.errors import UserError, shorten
+from lit_humor.data.label_remedies import read_pair, remedy, tally
 
 DEFAULT_CLASS_NAMES = ("not humor", "humor")
 
@@ -18,14 +21,33 @@ _SPELLINGS = {
 }  # fmt: skip
 
 
+class UnknownLabelError(UserError):
+    """A label that no class has; often a setting is to blame, not the row."""
+
+
+@dataclass(frozen=True)
+class LabelRules:
+    """How labels are read; see ``columns.Columns``.
+
+    Attributes:
+        names: Class names in class order; None takes 0/1, false/true, "not humor"/"humor".
+        aliases: Other spellings, ``{found: known}``, or a list of ``"found: known"``.
+        threshold: Labels are numbers; one of this size or more is the last of two classes.
+    """
+
+    names: Sequence[str] | None = None
+    aliases: Mapping[str, Any] | Sequence[str] | None = None
+    threshold: float | None = None
+
+
 def encode_labels(
-    values: Sequence[Any], label_names: Sequence[str] | None, places: Sequence[object], column: str
+    values: Sequence[Any], rules: LabelRules, places: Sequence[object], column: str
 ) -> tuple[np.ndarray, dict[int, UserError]]:
     """Map label values to class indices.
 
     Args:
         values: One value a row: bool, number or text.
-        label_names: Class names in class order; None takes 0/1, false/true, "not humor"/"humor".
+        rules: Which labels are known.
         places: Where each row stands, for error messages.
         column: Name of the label column, for error messages.
 
@@ -33,39 +55,82 @@ def encode_labels(
         [N] int64, -1 where the label is missing or none of the expected ones, and what is wrong with these rows.
 
     Raises:
-        UserError: ``label_names`` has fewer than two different names.
+        UserError: ``names`` has fewer than two different names, an alias stands for none of them, or there is a
+            threshold and not two names.
     """
-    if label_names is not None and len({_spell(name) for name in label_names}) < max(2, len(label_names)):
+    names = None if rules.names is None else [str(name) for name in rules.names]
+    if names is not None and len({_spell(name) for name in names}) < max(2, len(names)):
         raise UserError(
             "data.label_names",
-            found=str(list(label_names)),
+            found=str(names),
             expected="two or more different names",
             fix="name every class once, in class order, humor last",
         )
-    known = _SPELLINGS if label_names is None else {_spell(n): i for i, n in enumerate(label_names)}
-    if label_names is not None and not known.keys() & {_spell(v) for v in values}:
-        known = {str(i): i for i in range(len(label_names))}  # the column holds indices of the named classes
-    codes = [known.get(_spell(value), -1) for value in values]
-    problems = {
-        row: _bad_label(values[row], label_names, f"{places[row]}, column '{column}'")
-        for row, code in enumerate(codes)
-        if code < 0
-    }
+    if rules.threshold is not None:
+        codes = _split_numbers(values, rules.threshold, names)
+        expected, fix = "a number (data.label_threshold is set)", "correct it or delete the row"
+    else:
+        known = _SPELLINGS if names is None else {_spell(name): index for index, name in enumerate(names)}
+        aliases = _read_aliases(rules.aliases, known)
+        spelled = [aliases.get(one, one) for one in map(_spell, values)]
+        if names is not None and not known.keys() & set(spelled):
+            known = {str(index): index for index in range(len(names))}  # the column holds indices of the named classes
+        codes = [known.get(one, -1) for one in spelled]
+        fix = ""
+        expected = f"one of {names} (data.label_names)" if names else "0/1, false/true or 'not humor'/'humor'"
+        counts = Counter(str(value).strip() for value, one in zip(values, spelled, strict=True) if one)
+        unknown = Counter(str(values[row]).strip() for row, code in enumerate(codes) if code < 0 and spelled[row])
+        if unknown:
+            expected += tally(unknown, counts)
+            fix = remedy(unknown, counts, names, rules.aliases)
+    problems = {}
+    for row, code in enumerate(codes):
+        if code < 0:
+            where = f"{places[row]}, column '{column}'"
+            if _spell(values[row]) == "":
+                problems[row] = no_label(where)
+            else:
+                problems[row] = UnknownLabelError(
+                    where, found=f"label {shorten(values[row])}", expected=expected, fix=fix
+                )
     return np.asarray(codes, dtype=np.int64), problems
 
 
-def _bad_label(value: Any, label_names: Sequence[str] | None, where: str) -> UserError:
-    missing = _spell(value) == ""
-    return UserError(
-        where,
-        found="no label" if missing else f"label {shorten(value)}",
-        expected="0/1, false/true or 'not humor'/'humor'"
-        if label_names is None
-        else f"one of {list(label_names)} (data.label_names)",
-        fix="label the row or delete it"
-        if missing
-        else "set 'data.label_names=[first,second,...]' to the names in class order, humor last",
-    )
+def no_label(where: str) -> UserError:
+    """The error for a row without a label."""
+    fix = "label the row or delete it; audit.py lists all such rows and fix=<folder> leaves them out"
+    return UserError(where, found="no label", expected="one", fix=fix)
+
+
+def _split_numbers(values: Sequence[Any], threshold: float, names: Sequence[str] | None) -> list[int]:
+    if names is not None and len(names) != 2:
+        expected, fix = "two names with data.label_threshold", "leave data.label_names out, or name two classes"
+        raise UserError("data.label_names", found=str(list(names)), expected=expected, fix=fix)
+    numbers = [_number(value) for value in values]
+    return [-1 if number is None else int(number >= threshold) for number in numbers]
+
+
+def _read_aliases(aliases: Mapping[str, Any] | Sequence[str] | None, known: Mapping[str, int]) -> dict[str, str]:
+    """Known spellings by other spellings."""
+    pairs = aliases.items() if isinstance(aliases, Mapping) else [read_pair(one) for one in aliases or ()]
+    found = {_spell(other): _spell(name) for other, name in pairs}
+    stranger = next((name for name in found.values() if name not in known), None)
+    if stranger is not None:
+        raise UserError(
+            "data.label_aliases",
+            found=f"an alias of '{stranger}'",
+            expected=f"aliases of {', '.join(known)}",
+            fix="set 'data.label_aliases={found: known}', and the known names in data.label_names",
+        )
+    return found
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _spell(value: Any) -> str:

@@ -37,12 +37,9 @@ class Parts:
 
     def __init__(self, target: Path, origin: Mapping[str, Any]) -> None:
         where = f"output={target}"
-        if target.suffix.lower() not in OUTPUTS:
-            found, known = f"the ending '{target.suffix}'", ", ".join(OUTPUTS)
-            raise UserError(where, found=found, expected=f"one of {known}", fix="choose another ending")
+        check_target(target)
         self.target = target
         self.folder = target.with_name(f"{target.name}.parts")
-        self._refuse_existing()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = locks.hold(self.folder / ".lock")
         if self._lock is None:
@@ -78,7 +75,7 @@ class Parts:
         Raises:
             UserError: Somebody else wrote the target by now; the parts stay.
         """
-        self._refuse_existing()
+        check_target(self.target)
         paths = [self._path(index) for index in range(count)]
         schema = _common_schema([pq.read_schema(path) for path in paths])
         unfinished = self.target.with_name(f".{self.target.name}.unfinished")
@@ -100,13 +97,22 @@ class Parts:
         """Where rejected rows are written."""
         return self.target.with_name(f"{self.target.stem}.rejected.csv")
 
-    def _refuse_existing(self) -> None:
-        if self.target.exists():
-            where, fix = f"output={self.target}", "choose another name, or move that file away"
-            raise UserError(where, found="a file there already", expected="a new file", fix=fix)
-
     def _path(self, index: int, ending: str = ".parquet") -> Path:
         return self.folder / f"{index:06}{ending}"
+
+
+def check_target(target: Path) -> None:
+    """Refuse a file that cannot be made, or is there already.
+
+    Raises:
+        UserError: Names ``output``.
+    """
+    if target.suffix.lower() not in OUTPUTS:
+        found, known = f"the ending '{target.suffix}'", ", ".join(OUTPUTS)
+        raise UserError(f"output={target}", found=found, expected=f"one of {known}", fix="choose another ending")
+    if target.exists():
+        fix = "choose another name, or move that file away"
+        raise UserError(f"output={target}", found="a file there already", expected="a new file", fix=fix)
 
 
 def _to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
@@ -25,7 +26,8 @@ def data_report(splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore]
     Returns:
         ``splits``: for each split its rows, classes, slices, tokens of a row at percentiles, truncated rows,
         duplicates within; ``leaks``: texts that stand in two splits, by pair of splits; ``label_conflicts``: texts
-        with two labels, wherever they stand; ``groups_across``: groups with rows in two splits.
+        with two labels, wherever they stand; ``groups_across``: groups with rows in two splits; ``files``: lines and
+        rows of each file that was read.
     """
     texts = {name: [normalise(text) for text in examples.whole_texts()] for name, examples in splits.items()}
     distinct = {name: set(found) for name, found in texts.items()}
@@ -33,6 +35,8 @@ def data_report(splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore]
     report["label_conflicts"] = _several(
         pair for name, examples in splits.items() for pair in zip(texts[name], examples.labels.tolist(), strict=True)
     )
+    files = {examples.file.path: examples.file for examples in splits.values() if examples.file is not None}
+    report["files"] = [asdict(file) | {"summary": file.describe()} for file in files.values()]
     report["groups_across"] = _several(
         (group, name) for name, examples in splits.items() for group in examples.groups or ()
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -14,14 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.tables import check_header, refuse_utf16
+from lit_humor.data.headers import open_checked
+from lit_humor.data.json_rows import Record, is_document, json_lines, json_rows
+from lit_humor.data.kinds import check_kind, decode
+from lit_humor.data.separated import EXPECTED, Quoting
+from lit_humor.data.tables import ENDINGS
 
 UNDECODABLE = "bytes that are not UTF-8"
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_FIRST_CHARACTERS = 4096
 
 
 class Rejected(NamedTuple):
-    """A row that cannot be used: its line (row in Parquet), why, and what it holds."""
+    """A row that cannot be used: its line (row in JSON and Parquet), why, and what it holds."""
 
     line: int
     reason: str
@@ -48,47 +51,71 @@ class Chunk:
         return len(self.rows) + len(self.rejected)
 
 
-def read_chunks(path: Path, size: int) -> Iterator[Chunk]:
+_Rows = Iterator[tuple[int, "Record | Rejected"]]
+
+
+def check_input(path: Path, quoting: Quoting) -> str:
+    """Look through a file before anything is done with its rows: its kind, its header, and what its quotes hold.
+
+    Args:
+        path: As for ``read_chunks``.
+        quoting: What quotes in CSV and TSV mean; see ``sources.files.TextFiles``.
+
+    Returns:
+        What a person should know about how the file is read; mostly nothing.
+
+    Raises:
+        UserError: It cannot be read, or quotes in it may have swallowed rows; names the lines.
+    """
+    check_kind(path, (*ENDINGS, ".txt"), "input")
+    if path.suffix.lower() in EXPECTED:
+        return open_checked(path, lambda: _lines_of_file(path), quoting, "quoting").note
+    return ""
+
+
+def read_chunks(path: Path, size: int, quoting: Quoting = "auto") -> Iterator[Chunk]:
     """Read a file ``size`` rows at a time, always cut at the same rows; an unreadable row is set apart, never lost.
 
     Args:
-        path: CSV, TSV, JSONL, Parquet, or plain text with a row a line (column ``text``).
+        path: CSV, TSV, JSONL, Parquet, plain text with a row a line (column ``text``), or JSON, which is read whole.
         size: Rows of a chunk, those set apart included.
+        quoting: What quotes mean; ``auto`` reads a CSV or TSV file once before, as ``check_input`` does.
 
     Raises:
-        UserError: There is no such file, it is in UTF-16, or its ending is another.
+        UserError: There is no such file, it is of another kind or encoding, or quotes may have swallowed rows.
     """
-    if not path.is_file():
-        raise UserError(f"input={path}", found="no such file", expected="a file", fix="check the path")
+    check_kind(path, (*ENDINGS, ".txt"), "input")
     ending = path.suffix.lower()
-    reader = _READERS.get(ending)
-    if reader is None:
-        known = ", ".join(_READERS)
-        raise UserError(f"input={path}", found=f"the ending '{ending}'", expected=f"one of {known}", fix="convert it")
     if ending == ".parquet":
         yield from _read_parquet(path, size)
-        return
-    with path.open("rb") as raw:
-        refuse_utf16(path, raw.read(2))
-    with path.open("rb") as raw, open(raw.fileno(), encoding="utf-8-sig", errors="surrogateescape", newline="",
-                                      closefd=False) as file:  # fmt: skip
-        total = max(path.stat().st_size, 1)
-        chunk = Chunk()
-        for line, row in reader(file, ending):
-            if not isinstance(row, Rejected) and any(map(is_undecodable, row.values())):
-                row = Rejected(line, UNDECODABLE, json.dumps(row))
-            if isinstance(row, Rejected):
-                chunk.rejected.append(row)
-            else:
-                chunk.rows.append(row)
-                chunk.lines.append(line)
-            if len(chunk) == size:
-                chunk.share = min(os.lseek(raw.fileno(), 0, os.SEEK_CUR) / total, 1.0)
-                yield chunk
-                chunk = Chunk()
-        if len(chunk):
-            chunk.share = 1.0
+    elif ending == ".json" or (ending in (".jsonl", ".ndjson") and _begins_as_list(path)):
+        yield from _cut(_as_rows(json_rows(path, decode(path, path.read_bytes()))), size, lambda: 0.0)
+    else:
+        if quoting == "auto" and ending in EXPECTED:
+            check_input(path, quoting)
+        with path.open("rb") as raw, _open_text(raw) as file:
+            total = max(path.stat().st_size, 1)
+            rows = _READERS.get(ending, _read_json_lines)(file, path, "standard" if quoting == "auto" else quoting)
+            yield from _cut(rows, size, lambda: min(os.lseek(raw.fileno(), 0, os.SEEK_CUR) / total, 1.0))
+
+
+def _cut(rows: _Rows, size: int, share: Callable[[], float]) -> Iterator[Chunk]:
+    chunk = Chunk()
+    for line, row in rows:
+        if not isinstance(row, Rejected) and any(map(is_undecodable, row.values())):
+            row = Rejected(line, UNDECODABLE, json.dumps(row))
+        if isinstance(row, Rejected):
+            chunk.rejected.append(row)
+        else:
+            chunk.rows.append(row)
+            chunk.lines.append(line)
+        if len(chunk) == size:
+            chunk.share = share()
             yield chunk
+            chunk = Chunk()
+    if len(chunk):
+        chunk.share = 1.0
+        yield chunk
 
 
 def is_undecodable(value: Any) -> bool:
@@ -96,46 +123,54 @@ def is_undecodable(value: Any) -> bool:
     return isinstance(value, str) and not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value)
 
 
-_Rows = Iterator[tuple[int, "dict[str, Any] | Rejected"]]
+def _open_text(raw: IO[bytes]) -> IO[str]:
+    return open(raw.fileno(), encoding="utf-8-sig", errors="surrogateescape", newline="", closefd=False)
 
 
-def _read_separated(file: IO[str], ending: str) -> _Rows:
-    reader = csv.reader(file, delimiter=_SEPARATORS[ending])
-    header = next(reader, [])
-    check_header(Path(file.name if isinstance(file.name, str) else "input"), header, _SEPARATORS[ending])
-    start = reader.line_num + 1
-    for row in reader:
-        if len(row) == len(header):
-            yield start, dict(zip(header, row, strict=True))
-        elif row:
-            reason = f"{len(row)} fields, expected {len(header)}"
-            yield start, Rejected(start, reason, json.dumps(row))
-        start = reader.line_num + 1
+def _lines_of_file(path: Path) -> Iterator[str]:
+    with path.open("rb") as raw, _open_text(raw) as file:
+        yield from file
 
 
-def _read_json_lines(file: IO[str], ending: str) -> _Rows:
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        yield number, row if isinstance(row, dict) else Rejected(number, "no JSON object", line.rstrip("\r\n"))
+def _begins_as_list(path: Path) -> bool:
+    with path.open("rb") as raw, _open_text(raw) as file:
+        return is_document(file.read(_FIRST_CHARACTERS))
 
 
-def _read_lines(file: IO[str], ending: str) -> _Rows:
+def _read_separated(file: IO[str], path: Path, quoting: Quoting) -> _Rows:
+    def from_start() -> IO[str]:
+        file.seek(0)
+        return file
+
+    opened = open_checked(path, from_start, quoting, "quoting", check=False)
+    for row in opened.rows():
+        if row.fault:
+            yield row.first, Rejected(row.first, row.fault, row.fields[0])
+        elif len(row.fields) == len(opened.header):
+            yield row.first, dict(zip(opened.header, row.fields, strict=True))
+        else:
+            reason = f"{len(row.fields)} fields, expected {len(opened.header)}"
+            yield row.first, Rejected(row.first, reason, json.dumps(row.fields))
+
+
+def _read_json_lines(file: IO[str], path: Path, quoting: Quoting) -> _Rows:
+    return _as_rows(json_lines(file))
+
+
+def _as_rows(found: Iterable[tuple[int, Record | str]]) -> _Rows:
+    for number, row in found:
+        yield number, Rejected(number, "no JSON object", row) if isinstance(row, str) else row
+
+
+def _read_lines(file: IO[str], path: Path, quoting: Quoting) -> _Rows:
     for number, line in enumerate(file, start=1):
         yield number, {"text": line.rstrip("\r\n")}
 
 
-_READERS: dict[str, Callable[[IO[str], str], _Rows]] = {
+_READERS: dict[str, Callable[[IO[str], Path, Quoting], _Rows]] = {
     ".csv": _read_separated,
     ".tsv": _read_separated,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
     ".txt": _read_lines,
-    ".parquet": _read_lines,  # read by batches of columns instead
 }
 
 

@@ -1,17 +1,13 @@
-"""Read a table from CSV, TSV, JSONL or Parquet, and say exactly where it is broken.
+"""Read a table from CSV, TSV, JSON, JSONL or Parquet, and say exactly where it is broken.
 
 Every reader returns the same thing: the columns as found in the file, a list of values each, and one more,
-``LINE``, the line (text formats) or row (Parquet) that each row came from.
+``LINE``, the line (text formats) or row (JSON, Parquet) that each row came from.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
-import json
-import sys
-from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,48 +15,85 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lit_humor.core.errors import UserError, shorten
+from lit_humor.data.headers import open_checked
+from lit_humor.data.json_rows import Record, is_document, json_lines, json_rows
+from lit_humor.data.kinds import check_kind, decode
+from lit_humor.data.separated import EXPECTED, SEPARATOR_NAMES, Quoting, lines_of
 
 Table = dict[str, list[Any]]
 
 LINE = "__line__"
 FILE = "__file__"  # of each row; only in a table that was put together from several files
+ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 
-csv.field_size_limit(sys.maxsize)  # the standard limit of 128 KiB refuses long texts
+
+@dataclass(frozen=True)
+class FileCounts:
+    """What a file holds, counted while it was read.
+
+    Attributes:
+        path: The file.
+        rows: Its rows.
+        lines: Its lines after the header, blank ones left out; in JSON and Parquet the rows.
+        rows_of_several_lines: Rows with line breaks in a field.
+        rows_with_stray_quotes: Rows with quotes that close nothing, which were taken as plain characters.
+        note: What else a person should know about how it was read.
+    """
+
+    path: str
+    rows: int
+    lines: int
+    rows_of_several_lines: int = 0
+    rows_with_stray_quotes: int = 0
+    note: str = ""
+
+    def describe(self) -> str:
+        """One line for a screen, where there is something to say; else nothing."""
+        told = [self.note] if self.note else []
+        if self.lines != self.rows:
+            told.append(f"{self.lines:,} lines after the header, {self.rows:,} rows")
+            told.append(f"{self.rows_of_several_lines:,} rows of several lines")
+        if self.rows_with_stray_quotes:
+            told.append(f"{self.rows_with_stray_quotes:,} rows with quotes that close nothing, taken as they stand")
+        return f"{self.path}: {', '.join(told)}" if told else ""
 
 
-def read_table(path: str | Path) -> Table:
+def read_table(path: str | Path, quoting: Quoting = "auto") -> Table:
+    """Read one file by its ending; see ``read_file``."""
+    return read_file(path, quoting)[0]
+
+
+def read_file(path: str | Path, quoting: Quoting = "auto") -> tuple[Table, FileCounts]:
     """Read one file by its ending.
 
     Args:
-        path: A ``.csv``, ``.tsv``, ``.jsonl``/``.ndjson`` or ``.parquet`` file; text is UTF-8, with or without BOM.
+        path: A ``.csv``, ``.tsv``, ``.json``, ``.jsonl``/``.ndjson`` or ``.parquet`` file; text is UTF-8, with or
+            without BOM.
+        quoting: What quotes in CSV and TSV mean; see ``sources.files.TextFiles``.
 
     Returns:
-        The columns of the file and ``LINE`` (from 1).
+        The columns of the file and ``LINE`` (from 1); and what was counted.
 
     Raises:
-        UserError: The file is missing, empty, of another kind, not UTF-8, ragged or has a column twice;
-            the message names file and line.
+        UserError: The file is missing, empty, of another kind, not UTF-8, ragged, has a column twice, or quotes in it
+            may have swallowed rows; the message names file and line.
     """
     path = Path(path)
-    table = find_reader(path)(path)
+    check_kind(path, ENDINGS)
+    ending = path.suffix.lower()
+    if ending == ".parquet":
+        table = _read_parquet(path)
+        counts = FileCounts(str(path), len(table[LINE]), len(table[LINE]))
+    elif ending in EXPECTED:
+        table, counts = _read_separated(path, quoting)
+    else:
+        text = decode(path, path.read_bytes())
+        whole = ending == ".json" or is_document(text)
+        table = _from_records(path, json_rows(path, text) if whole else json_lines(text.split("\n")))
+        counts = FileCounts(str(path), len(table[LINE]), len(table[LINE]))
     if not table[LINE]:
         raise UserError(str(path), found="no rows", expected="a header and rows", fix="fill the file")
-    return table
-
-
-def find_reader(path: Path) -> Callable[[Path], Table]:
-    """What reads a file of this ending; says at once, without reading, that there is no such file or reader."""
-    if not path.is_file():
-        raise UserError(str(path), found="no such file", expected="a data file", fix="check the path")
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise UserError(
-            str(path),
-            found=f"a file ending in '{path.suffix}'",
-            expected=f"one of {', '.join(READERS)}",
-            fix="convert the file, or rename it if only its ending is wrong",
-        )
-    return reader
+    return table, counts
 
 
 def safe_cell(value: Any) -> Any:
@@ -75,104 +108,49 @@ def safe_cell(value: Any) -> Any:
     return f"'{value}" if is_formula else value
 
 
-def refuse_utf16(path: Path, first: bytes) -> None:
-    """Raise where the first two bytes of a file are the mark of UTF-16."""
-    if first in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        raise UserError(
-            f"{path}, line 1",
-            found="a file in UTF-16",
-            expected="a file encoded in UTF-8",
-            fix=f"iconv -f utf-16 -t utf-8 {path.name} > {path.stem}.utf8{path.suffix}",
-        )
+def _read_separated(path: Path, quoting: Quoting) -> tuple[Table, FileCounts]:
+    text = decode(path, path.read_bytes())
+    file = open_checked(path, lines_of(text), quoting, "data.quoting")
+    rows, lines, num_lines, num_long, num_stray = list[list[str]](), list[int](), 0, 0, 0
+    for row in file.rows():
+        if row.fault:
+            fix = "close the quote, or double it inside of a text; data.quoting=none takes quotes as plain characters"
+            where = f"{path}, line {row.first}"
+            raise UserError(where, found=row.fault, expected='fields quoted with " and quotes inside doubled', fix=fix)
+        if len(row.fields) != len(file.header):
+            raise UserError(
+                f"{path}, line {row.first}",
+                found=f"{len(row.fields)} fields",
+                expected=f"{len(file.header)} as in the header ({', '.join(file.header)})",
+                fix=_ragged_fix(row.lines[0], file.separator, len(row.fields) - len(file.header)),
+            )
+        rows.append(row.fields)
+        lines.append(row.first)
+        num_lines += sum(1 for line in row.lines if line.strip("\r\n"))
+        num_long += len(row.lines) > 1
+        num_stray += row.as_typed
+    counts = FileCounts(str(path), len(rows), num_lines, num_long, num_stray, file.note)
+    return {name: [row[at] for row in rows] for at, name in enumerate(file.header)} | {LINE: lines}, counts
 
 
-def _read_text(path: Path) -> str:
-    raw = path.read_bytes()
-    refuse_utf16(path, raw[:2])
-    if (place := raw.find(b"\0")) >= 0:
-        line = raw.count(b"\n", 0, place) + 1
-        fix = f"iconv -f utf-16le if every second byte is one, else tr -d '\\000' < {path.name} > clean{path.suffix}"
-        raise UserError(f"{path}, line {line}", found="a NUL byte", expected="text", fix=fix)
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}, line {line}",
-            found=f"byte 0x{raw[error.start]:02x}, which is not UTF-8",
-            expected="a file encoded in UTF-8",
-            fix=f"iconv -f latin1 -t utf-8 {path.name} > {path.stem}.utf8{path.suffix} (or your encoding)",
-        ) from None
+def _ragged_fix(line: str, separator: str, surplus: int) -> str:
+    other = next((sign for sign in SEPARATOR_NAMES if sign in line and sign != separator), None)
+    if surplus < 0 and separator not in line and other:
+        return f"separate its fields by {SEPARATOR_NAMES[separator]}, not by {SEPARATOR_NAMES[other]}"
+    if surplus > 0:
+        return f"put quotes round the text that holds {SEPARATOR_NAMES[separator]}"
+    return "add what is missing, or put quotes round a text that holds a line break"
 
 
-def _read_separated(path: Path, separator: str) -> Table:
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""), delimiter=separator, strict=True)
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    try:
-        header = next(reader, [])
-        check_header(path, header, separator)
-        start = reader.line_num + 1
-        for row in reader:
-            if row and len(row) != len(header):
-                raise UserError(
-                    f"{path}, line {start}",
-                    found=f"{len(row)} fields",
-                    expected=f"{len(header)} as in the header ({', '.join(header)})",
-                    fix="put quotes round fields that hold the separator or a line break",
-                )
-            if row:
-                rows.append(row)
-                lines.append(start)
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise UserError(
-            f"{path}, line {reader.line_num}",
-            found=f"broken quoting ({error})",
-            expected='fields quoted with " and quotes inside them doubled',
-            fix="close or double the quote",
-        ) from None
-    return {name: [row[i] for row in rows] for i, name in enumerate(header)} | {LINE: lines}
-
-
-def check_header(path: Path, header: list[str], separator: str) -> None:
-    """Refuse a header that is empty, names a column twice, or was separated by something else."""
-    if not header:
-        raise UserError(str(path), found="an empty file", expected="a header and rows", fix="fill the file")
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise UserError(
-            f"{path}, line 1",
-            found=f"column '{twice[0]}' twice",
-            expected="each column once",
-            fix="rename or drop one of them",
-        )
-    other = next((sign for sign in (";", "\t", "|", ",") if sign in header[0] and sign != separator), None)
-    if len(header) == 1 and other:
-        raise UserError(
-            f"{path}, line 1",
-            found=f"fields separated by {other!r}",
-            expected=f"fields separated by {separator!r}",
-            fix="save the file with that separator",
-        )
-
-
-def _read_json_lines(path: Path) -> Table:
-    records: list[dict[str, Any]] = []
-    lines: list[int] = []
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            record = error
-        if not isinstance(record, dict):
+def _from_records(path: Path, found: Iterable[tuple[int, Record | str]]) -> Table:
+    records, lines = list[Record](), list[int]()
+    for number, record in found:
+        if isinstance(record, str):
             raise UserError(
                 f"{path}, line {number}",
-                found=shorten(line),
-                expected="one JSON object on each line",
-                fix="write each row as {...} on a line of its own",
+                found=shorten(record),
+                expected="one JSON object on each line, or a list of objects",
+                fix="write each row as {...}",
             )
         records.append(record)
         lines.append(number)
@@ -188,12 +166,3 @@ def _read_parquet(path: Path) -> Table:
             str(path), found=shorten(str(error)), expected="a Parquet file", fix="write the file again"
         ) from None
     return table.to_pydict() | {LINE: list(range(1, table.num_rows + 1))}
-
-
-READERS: dict[str, Callable[[Path], Table]] = {
-    ".csv": lambda path: _read_separated(path, ","),
-    ".tsv": lambda path: _read_separated(path, "\t"),
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
-    ".parquet": _read_parquet,
-}

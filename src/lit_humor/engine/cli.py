@@ -20,7 +20,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from lit_humor.core.errors import InterruptedRun, UserError
-from lit_humor.engine.rundir import ROOT_DIR
+from lit_humor.engine.rundir import ROOT_DIR, open_run_dir
 from lit_humor.engine.schema import register_schemas
 from lit_humor.engine.validate import unknown_key, unknown_value
 from lit_humor.runs.watch import find_run
@@ -148,11 +148,12 @@ def _disk(error: OSError) -> UserError:
 
 def check_files(cfg: DictConfig) -> None:
     """Answer a wrong path before the seconds that torch and lightning take to import."""
-    from lit_humor.data.tables import find_reader
+    from lit_humor.data.kinds import check_kind
+    from lit_humor.data.tables import ENDINGS
 
     for key in ("data.train_path", "data.val_path", "data.test_path", "data.difficulty_path"):
         if path := OmegaConf.select(cfg, key):
-            find_reader(Path(str(path)))
+            check_kind(Path(str(path)), ENDINGS)
 
 
 def _find_runs(cfg: DictConfig) -> None:
@@ -160,6 +161,8 @@ def _find_runs(cfg: DictConfig) -> None:
     for key in ("run", "resume", "init_from"):
         if (name := cfg.get(key)) and name != "auto":
             cfg[key] = str(find_run(str(name), Path(cfg.paths.logs_dir)) or name)
+    if cfg.get("run"):
+        open_run_dir(str(cfg.run))  # a wrong name is told before torch is imported
     if isinstance(cfg.get("runs"), ListConfig):
         cfg.runs = [str(find_run(str(name), Path(cfg.paths.logs_dir)) or name) for name in cfg.runs]
 

@@ -11,13 +11,13 @@ from typing import Any
 import lightning.pytorch as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.callbacks.predictions import PredictionWriter
 from lit_humor.callbacks.progress import EpochProgress
 from lit_humor.core.batch import TEST, VAL
 from lit_humor.core.errors import UserError
-from lit_humor.data.examples import Columns
+from lit_humor.data.columns import Columns, no_pairs
 from lit_humor.data.settings import DataSettings
 from lit_humor.engine import screen
 from lit_humor.engine.cli import typed_overrides
@@ -110,7 +110,10 @@ def _other_data(cfg: DictConfig) -> DictConfig | None:
     _, trained = open_run_dir(_run_folder(cfg))
     typed = {override.lstrip("+").partition("=")[0] for override in typed_overrides()}
     data = cfg.data.copy()
-    for name in (field.name for field in (*fields(DataSettings), *fields(Columns))):
+    pair = OmegaConf.select(trained, "data.text_pair_column")
+    if "data.text_pair_column" in typed and data.text_pair_column and not pair:
+        raise no_pairs("data.text_pair_column", data.text_pair_column)
+    for name in ("quoting", *(field.name for field in (*fields(DataSettings), *fields(Columns)))):
         if f"data.{name}" not in typed and name in data and name in trained.data:
             data[name] = trained.data[name]
     return data

@@ -18,13 +18,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.examples import TEXT_COLUMNS, check_texts, find_column
+from lit_humor.data.examples import check_texts
 from lit_humor.data.parts import Parts
+from lit_humor.data.separated import Quoting
 from lit_humor.data.streams import UNDECODABLE, Chunk, Rejected, is_undecodable, read_chunks
 from lit_humor.engine import screen
 from lit_humor.engine.cli import INTERRUPTED
 from lit_humor.engine.explaining import colored, explain, strongest
 from lit_humor.engine.factory import class_names_of
+from lit_humor.engine.inputs import PREDICTION, columns_of, quoting_of, target_of
 from lit_humor.engine.rundir import open_run_dir
 from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import peak_memory_bytes, quiet_libraries
@@ -32,7 +34,6 @@ from lit_humor.runs import record
 
 _CHUNK_ROWS = 1024  # of a part: an interruption costs the one that is being made
 _LINES = 256  # of standard input scored at once
-PREDICTION = "prediction"
 
 
 def predict(cfg: DictConfig, texts: Sequence[str]) -> None:
@@ -51,8 +52,7 @@ def predict(cfg: DictConfig, texts: Sequence[str]) -> None:
     if cfg.input and cfg.explain:
         raise UserError("explain", found="a file", expected="text=... or lines on standard input", fix="leave it out")
     if cfg.input:
-        target = Path(cfg.output or Path(cfg.input).with_suffix(".predictions.csv"))
-        _predict_file(cfg, Path(cfg.input), target, threshold)
+        _predict_file(cfg, Path(cfg.input), target_of(cfg), threshold)
         return
     scorer = load_scorer(cfg.run, cfg.ckpt)
     lines = iter(texts) if texts else _lines_of_input()
@@ -118,22 +118,22 @@ def _threshold(cfg: DictConfig) -> float | None:
 
 
 def _predict_file(cfg: DictConfig, source: Path, target: Path, threshold: float | None) -> None:
-    """Score a file chunk by chunk; what is done stays done."""
-    first = next(read_chunks(source, _CHUNK_ROWS), None)
-    if first is None:
-        raise UserError(f"input={source}", found="no rows", expected="some", fix="fill the file")
-    folder, trained = open_run_dir(cfg.run)
-    columns = _columns(cfg, first, trained.data, str(source))
+    """Score a file chunk by chunk; what is done stays done. ``inputs.check_file`` has looked through it."""
+    folder, _ = open_run_dir(cfg.run)
+    quoting: Quoting = "none" if quoting_of(cfg) == "none" else "standard"
+    first = next(read_chunks(source, 1, quoting)).rows
+    columns = columns_of(cfg, first[0] if first else {}, str(source))
     scorer = load_scorer(cfg.run, cfg.ckpt)
     checkpoint = Path(cfg.ckpt or folder / record.CHECKPOINTS / record.BEST)
     stamp = [checkpoint.stat().st_mtime_ns, source.stat().st_mtime_ns, source.stat().st_size]
     origin = {"input": str(source.absolute()), "columns": columns, "threshold": threshold, "stamp": stamp}
+    origin |= {"quoting": quoting}
     origin |= {"checkpoint": str(checkpoint.absolute()), "temperature": scorer.temperature, "part_rows": _CHUNK_ROWS}
     parts = Parts(target, origin)
     start, count = time.monotonic(), 0
     try:
         with _progress() as show:
-            for count, chunk in enumerate(read_chunks(source, _CHUNK_ROWS), start=1):
+            for count, chunk in enumerate(read_chunks(source, _CHUNK_ROWS, quoting), start=1):
                 if not parts.is_done(count - 1):
                     parts.add(count - 1, *_score_chunk(scorer, chunk, columns, threshold, show.add))
                 show.reach(chunk.share)
@@ -150,21 +150,6 @@ def _predict_file(cfg: DictConfig, source: Path, target: Path, threshold: float 
         f"{seconds:.1f} s, {scored / seconds:,.0f} rows/s, peak memory {peak_memory_bytes('cpu') / 2**20:,.0f} MiB"
     )
     screen.show(*told)
-
-
-def _columns(cfg: DictConfig, first: Chunk, trained: Mapping[str, Any], origin: str) -> dict[str, str | None]:
-    """Columns of the text and, where the run was trained on pairs, of the second text."""
-    names = list(first.rows[0]) if first.rows else []
-    there = trained.get("text_column") in names
-    wanted = cfg.text_column or (trained.get("text_column") if there else None)
-    text = find_column(names, wanted, TEXT_COLUMNS, "text_column", origin)
-    pair = cfg.text_pair_column or trained.get("text_pair_column")
-    if pair is not None:
-        find_column(names, pair, (), "text_pair_column", origin)
-    if PREDICTION in names:
-        found = f"a column '{PREDICTION}' in {origin}"
-        raise UserError("input", found=found, expected="none of that name, which is added", fix="rename it")
-    return {"text": text, "pair": pair}
 
 
 def _score_chunk(

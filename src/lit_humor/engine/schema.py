@@ -104,6 +104,7 @@ class PredictConfig:
     output: Optional[str] = None
     text_column: Optional[str] = None
     text_pair_column: Optional[str] = None
+    quoting: Optional[str] = None
     threshold: Any = None  # a number or "tuned"
     explain: bool = False
     paths: PathsConfig = field(default_factory=PathsConfig)

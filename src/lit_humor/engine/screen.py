@@ -87,6 +87,7 @@ def data_tables(report: Mapping[str, Any]) -> list[RenderableType]:
         rows.append((name, split["rows"], classes, lengths, split["truncated"], split["duplicates"]))
     columns = ("split", "rows", "classes", "tokens p50 / p90 / p99 / max", "truncated", "duplicates")
     shown: list[RenderableType] = [table("Data", columns, rows)]
+    shown += [file["summary"] for file in report["files"] if file["summary"]]
     if report.get("curriculum"):
         shown.append(f"Training rows: {report['curriculum']}")
     first = next(iter(report["splits"].values()))

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from omegaconf import DictConfig
 
 from lit_humor.core.errors import MissingExtraError, UserError
-from lit_humor.data.examples import TEXT_COLUMNS, find_column
+from lit_humor.data.columns import TEXT_COLUMNS, find_column
 from lit_humor.data.streams import Rejected, read_chunks
 from lit_humor.engine import screen
 from lit_humor.engine.explaining import explain

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lit_humor.core.batch import SPLITS
 from lit_humor.core.errors import UserError
-from lit_humor.data.examples import Columns, Examples, build_examples
+from lit_humor.data.columns import Columns
+from lit_humor.data.examples import Examples, build_examples
 from lit_humor.data.tables import FILE, LINE, Table, read_table
 
 CORPUS_DIR = Path(__file__).parents[1] / "corpus"

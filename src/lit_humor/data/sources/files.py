@@ -6,23 +6,29 @@ from dataclasses import dataclass
 
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
-from lit_humor.data.examples import Columns, Examples, build_examples
-from lit_humor.data.tables import read_table
+from lit_humor.data.columns import Columns
+from lit_humor.data.examples import Examples, build_examples
+from lit_humor.data.separated import Quoting
+from lit_humor.data.tables import read_file
 
 
 @dataclass(kw_only=True)
 class TextFiles(Columns):
-    """One file a split: CSV, TSV, JSONL or Parquet; the columns as in ``Columns``.
+    """One file a split: CSV, TSV, JSON, JSONL or Parquet; the columns as in ``Columns``.
 
     Attributes:
         train_path: Training rows; needed for training, not for evaluation.
         val_path: Validation rows, or None.
         test_path: Test rows, or None.
+        quoting: Quotes in CSV and TSV. ``auto`` takes them as the CSV standard does, and refuses a file in which a
+            quote may have swallowed rows; ``standard`` takes every quoted field as one text, of however many lines;
+            ``none`` takes quotes as plain characters and each line as a row.
     """
 
     train_path: str | None = None
     val_path: str | None = None
     test_path: str | None = None
+    quoting: Quoting = "auto"
 
     def load(self) -> dict[str, Examples]:
         """Read the files that are named.
@@ -36,7 +42,11 @@ class TextFiles(Columns):
             raise UserError(
                 "data.train_path",
                 found="no path",
-                expected="a CSV, TSV, JSONL or Parquet file",
+                expected="a CSV, TSV, JSON, JSONL or Parquet file",
                 fix="set data.train_path=<file> (to evaluate: data.test_path=<file>)",
             )
-        return {split: build_examples(read_table(path), self, path) for split, path in paths.items()}
+        found = {}
+        for split, path in paths.items():
+            table, counts = read_file(path, self.quoting)
+            found[split] = build_examples(table, self, path, counts)
+        return found

@@ -9,7 +9,8 @@ from typing import Any
 
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import MissingExtraError, UserError, shorten
-from lit_humor.data.examples import LABEL_COLUMNS, Columns, Examples, build_examples
+from lit_humor.data.columns import LABEL_COLUMNS, Columns
+from lit_humor.data.examples import Examples, build_examples
 from lit_humor.data.tables import LINE, Table
 
 AUTO = "auto"

@@ -1,0 +1,138 @@
+"""What kind of file something is, by its ending and first bytes, and how to make it one that is read here."""
+
+from __future__ import annotations
+
+import codecs
+import shlex
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+
+from lit_humor.core.errors import UserError
+
+_FIRST_BYTES = 4096
+_BY_SPREADSHEET = "save it as CSV (UTF-8) in a spreadsheet program, or: libreoffice --headless --convert-to csv {path}"
+_UNPACK = {
+    ".gz": "gunzip -k {path}",
+    ".bz2": "bunzip2 -k {path}",
+    ".xz": "unxz -k {path}",
+    ".zip": "unzip {path}",
+    ".xlsx": _BY_SPREADSHEET,
+    ".xls": _BY_SPREADSHEET,
+    ".ods": _BY_SPREADSHEET,
+}
+
+
+def check_kind(path: Path, endings: Collection[str], key: str = "") -> None:
+    """Refuse what is no data file, before it is read.
+
+    Args:
+        path: The file.
+        endings: Those that are read.
+        key: The setting that named the file, for messages.
+
+    Raises:
+        UserError: There is no such file, its ending is unknown, or its first bytes are of another kind of file.
+    """
+    where = f"{key}={path}" if key else str(path)
+    if path.is_dir():
+        names = sorted(child.name for child in path.iterdir() if child.suffix.lower() in endings)[:5]
+        fix = f"name one of its files: {', '.join(names)}" if names else "name a data file"
+        raise UserError(where, found="a folder", expected="a data file", fix=fix)
+    if not path.is_file():
+        raise UserError(where, found="no such file", expected="a data file", fix="check the path")
+    ending = path.suffix.lower()
+    with path.open("rb") as file:
+        first = file.read(_FIRST_BYTES)
+    if ending not in endings:
+        raise UserError(
+            where,
+            found=f"a file ending in '{path.suffix}'",
+            expected=f"one of {', '.join(endings)}",
+            fix=_UNPACK[ending].format(path=shlex.quote(str(path))) if ending in _UNPACK else _copy(path, first),
+        )
+    kind, fix = _other_kind(path, first)
+    if kind and not (ending == ".parquet" and first.startswith(b"PAR1")):
+        raise UserError(f"{where}, line 1", found=kind, expected=f"what the ending '{ending}' says", fix=fix)
+
+
+def _other_kind(path: Path, first: bytes) -> tuple[str, str]:
+    """What the first bytes tell against the ending, and what to do; two empty texts where they tell nothing."""
+    source, ending = shlex.quote(str(path)), path.suffix.lower()
+    if first[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "a file in UTF-16", _recode(path, "utf-16")
+    if first.startswith(b"PAR1"):
+        return "a Parquet file", f"cp {source} {_named(path, '.parquet')}, and name that file"
+    if first.startswith((b"\x1f\x8b", b"BZh")):
+        tool = "gunzip" if first.startswith(b"\x1f") else "bunzip2"
+        return "a compressed file", f"{tool} < {source} > {_named(path, f'.unpacked{ending}')}, and name that file"
+    if first.startswith(b"PK\x03\x04"):
+        is_sheet = zipfile.is_zipfile(path) and any("xl/" in name for name in zipfile.ZipFile(path).namelist())
+        fix = _BY_SPREADSHEET.format(path=source) if is_sheet else f"unzip {source}"
+        return "an Excel file" if is_sheet else "a ZIP file", fix
+    if first.startswith(b"\xd0\xcf\x11\xe0"):
+        return "an old Excel file", _BY_SPREADSHEET.format(path=source)
+    if first.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS in place of the file", "git lfs pull"
+    text = first.removeprefix(codecs.BOM_UTF8).lstrip()
+    if text[:9].lower() == b"<!doctype" or text[:5].lower() == b"<html":
+        return "a web page", "download the file again: the site sent a page in its place"
+    if first.count(b"\0") * 3 > len(first) > 0 and ending != ".parquet":
+        encoding = "utf-16-le" if first[1::2].count(0) >= first[::2].count(0) else "utf-16-be"
+        return "NUL bytes, as in a file in UTF-16", _recode(path, encoding)
+    is_json = text.startswith((b'{"', b'[{"', b"[\n", b"[\r\n", b"{\n", b"{\r\n"))
+    if is_json and ending in (".csv", ".tsv", ".parquet"):
+        return "JSON", f"cp {source} {_named(path, '.json')}, and name that file"
+    if ending == ".parquet" and first and not first.startswith(b"PAR1"):
+        return _text_or_noise(path, first)
+    return "", ""
+
+
+def _text_or_noise(path: Path, first: bytes) -> tuple[str, str]:
+    try:
+        first.decode("utf-8")
+    except UnicodeDecodeError:
+        return "no Parquet file", "write the file again as Parquet"
+    return "a text file, no Parquet", _copy(path, first)
+
+
+def _copy(path: Path, first: bytes) -> str:
+    """The command that gives a text file the ending that fits its first line."""
+    line = first.split(b"\n")[0]
+    if b"\0" in first:
+        return "convert it to CSV"
+    ending = ".json" if line[:1] in (b"{", b"[") else ".tsv" if b"\t" in line else ".csv"
+    command = f"cp {shlex.quote(str(path))} {_named(path, ending)}"
+    return f"if it is a text file with a row a line: {command}, and name that file"
+
+
+def _recode(path: Path, encoding: str) -> str:
+    target = _named(path, f".utf8{path.suffix}")
+    return f"iconv -f {encoding} -t utf-8 {shlex.quote(str(path))} > {target}, and name that file"
+
+
+def _named(path: Path, ending: str) -> str:
+    return shlex.quote(str(path.with_suffix(ending)))
+
+
+def decode(path: Path, raw: bytes) -> str:
+    """The text of a whole file in UTF-8, with or without byte order mark.
+
+    Raises:
+        UserError: It holds a NUL byte or is not UTF-8; names the line.
+    """
+    source = shlex.quote(str(path))
+    if (place := raw.find(b"\0")) >= 0:
+        line = raw.count(b"\n", 0, place) + 1
+        fix = f"tr -d '\\000' < {source} > {_named(path, f'.clean{path.suffix}')}, and name that file"
+        raise UserError(f"{path}, line {line}", found="a NUL byte", expected="text", fix=fix)
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}, line {line}",
+            found=f"byte 0x{raw[error.start]:02x}, which is not UTF-8",
+            expected="a file encoded in UTF-8",
+            fix=_recode(path, "latin1") + " (or your encoding in place of latin1)",
+        ) from None
