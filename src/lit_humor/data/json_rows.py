@@ -28,9 +28,11 @@ def json_rows(path: Path, text: str) -> Iterator[tuple[int, Record | str]]:
     of rows stands under any name, and an object on each line.
 
     Raises:
-        UserError: It has several lists of rows.
+        UserError: It is one document and broken, or has several lists of rows.
     """
     document = _parse(text)
+    if document is None and (is_document(text) or text.lstrip("\ufeff \t\r\n").startswith(("{\n", "{\r\n"))):
+        _refuse_broken(path, text)
     rows = None if document is None else _rows_of(path, document)
     if rows is None:  # an object on each line, or nothing that can be read
         yield from json_lines(text.split("\n"))
@@ -44,6 +46,21 @@ def _parse(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _refuse_broken(path: Path, text: str) -> None:
+    """Raise where a document of several lines is broken; lines of which only some are broken are no document."""
+    if _parse(text.lstrip().split("\n")[0]) is not None:
+        return
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        where, found = f"{path}, line {error.lineno}, column {error.colno}", f"broken JSON ({error.msg})"
+        raise UserError(
+            where, found=found, expected="a whole document", fix="correct it there, or write the file again"
+        ) from None
+    except RecursionError:
+        pass
 
 
 def _rows_of(path: Path, document: Any) -> list[Any] | None:

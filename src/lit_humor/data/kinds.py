@@ -11,6 +11,7 @@ from pathlib import Path
 from lit_humor.core.errors import UserError
 
 _FIRST_BYTES = 4096
+_TEXT_SHARE = 0.8  # of the first bytes that are UTF-8, in a text of whatever encoding
 _BY_SPREADSHEET = "save it as CSV (UTF-8) in a spreadsheet program, or: libreoffice --headless --convert-to csv {path}"
 _UNPACK = {
     ".gz": "gunzip -k {path}",
@@ -78,29 +79,21 @@ def _other_kind(path: Path, first: bytes) -> tuple[str, str]:
     if text[:9].lower() == b"<!doctype" or text[:5].lower() == b"<html":
         return "a web page", "download the file again: the site sent a page in its place"
     if first.count(b"\0") * 3 > len(first) > 0 and ending != ".parquet":
-        encoding = "utf-16-le" if first[1::2].count(0) >= first[::2].count(0) else "utf-16-be"
+        encoding = "utf-16le" if first[1::2].count(0) >= first[::2].count(0) else "utf-16be"
         return "NUL bytes, as in a file in UTF-16", _recode(path, encoding)
     is_json = text.startswith((b'{"', b'[{"', b"[\n", b"[\r\n", b"{\n", b"{\r\n"))
     if is_json and ending in (".csv", ".tsv", ".parquet"):
         return "JSON", f"cp {source} {_named(path, '.json')}, and name that file"
     if ending == ".parquet" and first and not first.startswith(b"PAR1"):
-        return _text_or_noise(path, first)
+        return "no Parquet file", _copy(path, first)
     return "", ""
-
-
-def _text_or_noise(path: Path, first: bytes) -> tuple[str, str]:
-    try:
-        first.decode("utf-8")
-    except UnicodeDecodeError:
-        return "no Parquet file", "write the file again as Parquet"
-    return "a text file, no Parquet", _copy(path, first)
 
 
 def _copy(path: Path, first: bytes) -> str:
     """The command that gives a text file the ending that fits its first line."""
     line = first.split(b"\n")[0]
-    if b"\0" in first:
-        return "convert it to CSV"
+    if b"\0" in first or len(first.decode("utf-8", "ignore").encode()) < _TEXT_SHARE * len(first):
+        return "write it again as CSV or Parquet"
     ending = ".json" if line[:1] in (b"{", b"[") else ".tsv" if b"\t" in line else ".csv"
     command = f"cp {shlex.quote(str(path))} {_named(path, ending)}"
     return f"if it is a text file with a row a line: {command}, and name that file"

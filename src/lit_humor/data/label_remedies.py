@@ -7,7 +7,7 @@ import math
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -142,10 +142,11 @@ def _type_aliases(before: Mapping[str, Any] | Sequence[str] | None, found: Mappi
     return shlex.quote(f"data.label_aliases=[{listed}]")
 
 
-def read_pair(alias: str) -> tuple[str, str]:
-    """An alias of the form ``found: known``."""
-    found, _, known = alias.rpartition(":")
-    return found.strip(), known.strip()
+def read_pair(alias: str, known: Collection[str] = ()) -> tuple[str, str]:
+    """An alias of the form ``found: known``; of several colons the one before a known name counts."""
+    parts = alias.split(":")
+    pairs = [(":".join(parts[:at]).strip(), ":".join(parts[at:]).strip()) for at in range(len(parts) - 1, 0, -1)]
+    return next((pair for pair in pairs if pair[1].lower() in known), (pairs or [(alias, "")])[0])
 
 
 def _type_value(value: str) -> str:

@@ -112,7 +112,7 @@ def _split_numbers(values: Sequence[Any], threshold: float, names: Sequence[str]
 
 def _read_aliases(aliases: Mapping[str, Any] | Sequence[str] | None, known: Mapping[str, int]) -> dict[str, str]:
     """Known spellings by other spellings."""
-    pairs = aliases.items() if isinstance(aliases, Mapping) else [read_pair(one) for one in aliases or ()]
+    pairs = aliases.items() if isinstance(aliases, Mapping) else [read_pair(one, known) for one in aliases or ()]
     found = {_spell(other): _spell(name) for other, name in pairs}
     stranger = next((name for name in found.values() if name not in known), None)
     if stranger is not None:

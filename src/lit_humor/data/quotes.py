@@ -15,9 +15,10 @@ from typing import NamedTuple
 from lit_humor.core.errors import UserError
 from lit_humor.data.separated import LineFeed, Row, Separated, write_row
 
-_HEAD_LINES = 1000  # that tell what a column holds
+_HEAD_LINES = 20_000  # that tell what a column holds
 _LOOK_EVERY = 1000  # lines of one row: a row that goes on and on is judged as far as it goes
 _LONGEST = 1 << 23  # characters of a row of several lines: more may be all the rest of a huge file
+_MOST_LINES = 1_000_000  # that are looked through for a remedy
 _MOST_NAMES = 20  # of a column of names, such as labels
 _MANY_LINES = 20  # of a text that is longer than all the others together
 
@@ -53,15 +54,19 @@ def check_quotes(file: Separated, key: str) -> None:
     judge, places = _Judge(file), list[_Place]()
 
     def look(feed: LineFeed) -> None:
-        if len(feed.of_row) % _LOOK_EVERY == 0:
-            is_long = sum(map(len, feed.of_row)) > _LONGEST
-            if is_long or (len(feed.of_row) == _LOOK_EVERY and judge.suspects(feed.of_row, ends=False)):
-                found = f"a quote that is not closed in {len(feed.of_row):,} lines, {judge.describe(feed.of_row)}"
-                places.append(_Place(feed.first, None, feed.of_row[0], found, is_text=True))
-                raise _LongEnough
+        num_lines = len(feed.of_row)
+        if num_lines % _LOOK_EVERY:
+            return
+        is_odd = num_lines == _LOOK_EVERY and judge.suspects(feed.of_row, ends=False)
+        if is_odd or feed.num_characters > _LONGEST:
+            found = f"a quote that is not closed in {num_lines:,} lines, {judge.describe(feed.of_row)}"
+            places.append(_Place(feed.first, None, feed.of_row[0], found, is_text=True))
+            raise _LongEnough
 
     with suppress(_LongEnough):
-        places.extend(place for row in file.rows(look) if (place := judge.place_of(row)))
+        for row in file.rows(look):
+            if place := judge.place_of(row):
+                places.append(place)
     if places:
         raise _refusal(file, sorted(places), key)
 
@@ -78,13 +83,16 @@ class _Judge:
         self.can_tell = any(column.can_tell for column in self.columns)
         # A CSV writer puts quotes only round fields that need them, and round all of those.
         lines = [row.lines[0].rstrip("\r\n") for row in rows if len(row.lines) == 1]
-        self.by_writer = any(line.startswith('"') and (file.separator in line or '""' in line) for line in lines)
-        self.by_writer &= not any('"' in line and not line.startswith('"') for line in lines)
+        needed = any(line.startswith('"') and (file.separator in line or '""' in line) for line in lines)
+        of_all = bool(lines) and all(line.startswith('"') for line in lines)
+        self.by_writer = (needed or of_all) and not any('"' in line and not line.startswith('"') for line in lines)
 
     def is_row(self, line: str) -> bool:
         """Whether a line could be a row of its own."""
         fields = self.file.split(line)
-        return len(fields) == self.count and all(c.fits(v) for c, v in zip(self.columns, fields, strict=True))
+        return len(fields) == self.count and all(
+            column.fits(value.strip(' "')) for column, value in zip(self.columns, fields, strict=True)
+        )
 
     def suspects(self, lines: Sequence[str], ends: bool = True) -> bool:
         """Whether the lines of one row may be several rows; ``ends`` says that all of its lines are there."""
@@ -95,7 +103,7 @@ class _Judge:
         if self.can_tell:  # the first and last line of a text hold the other columns, too
             return any(rows[1:-1] if ends else rows[1:]) or (ends and all(rows))
         is_most = len(lines) >= _MANY_LINES and 2 * sum(map(len, lines)) > self.file.path.stat().st_size
-        return is_most or (rows[0] and 3 * sum(rows) >= 2 * len(rows))
+        return (is_most and any(rows[1:])) or (rows[0] and 3 * sum(rows) >= 2 * len(rows))
 
     def _is_text_alone(self, lines: Sequence[str]) -> bool:
         """Whether the only field of a row is a text that needed its quotes; lines without separators need none."""
@@ -148,7 +156,7 @@ def _refusal(file: Separated, places: Sequence[_Place], key: str) -> UserError:
     first = places[0]
     span = f"line {first.first}" + ("" if first.last == first.first else f" to {first.last or '…'}")
     more = f" (and {len(places) - 1:,} more such places, the last in line {places[-1].first})" if places[1:] else ""
-    lines = islice(file.open_lines(), file.header_line, None)
+    lines = islice(file.open_lines(), file.header_line, _MOST_LINES)
     if all(len(file.split(line)) == len(file.header) for line in lines if line.strip("\r\n")):
         fix = f"if quotes are plain characters in this file, set {key}=none"
     elif len(fields := file.split(first.line)) == len(file.header):

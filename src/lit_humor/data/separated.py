@@ -60,7 +60,8 @@ class LineFeed:
 
     def __init__(self, lines: Iterable[str], start: int = 0, check: Callable[[LineFeed], None] | None = None) -> None:
         self._lines, self._check = iter(lines), check
-        self.number, self.of_row = start, list[str]()
+        self.number = start
+        self.start_row()
 
     def __iter__(self) -> LineFeed:
         return self
@@ -69,9 +70,14 @@ class LineFeed:
         line = next(self._lines)
         self.number += 1
         self.of_row.append(line)
+        self.num_characters += len(line)
         if self._check and len(self.of_row) > 1:
             self._check(self)
         return line
+
+    def start_row(self) -> None:
+        """Forget the lines of the row before."""
+        self.of_row, self.num_characters = list[str](), 0
 
     @property
     def first(self) -> int:
@@ -131,7 +137,7 @@ class Separated:
             else:
                 if fields:
                     yield Row(feed.first, feed.of_row, fields)
-            feed.of_row = []
+            feed.start_row()
 
     def _broken(self, feed: LineFeed, reason: str) -> Row:
         """A row whose quotes break the rules; as it is typed where that is clear: "Be yourself" - Oscar Wilde."""

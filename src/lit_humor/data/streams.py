@@ -89,18 +89,19 @@ def read_chunks(path: Path, size: int, quoting: Quoting = "auto") -> Iterator[Ch
     if ending == ".parquet":
         yield from _read_parquet(path, size)
     elif ending == ".json" or (ending in (".jsonl", ".ndjson") and _begins_as_list(path)):
-        yield from _cut(_as_rows(json_rows(path, decode(path, path.read_bytes()))), size, lambda: 0.0)
+        found = list(_as_rows(json_rows(path, decode(path, path.read_bytes()))))
+        yield from _cut(iter(found), size, lambda done: done / len(found))
     else:
         if quoting == "auto" and ending in EXPECTED:
             check_input(path, quoting)
         with path.open("rb") as raw, _open_text(raw) as file:
             total = max(path.stat().st_size, 1)
             rows = _READERS.get(ending, _read_json_lines)(file, path, "standard" if quoting == "auto" else quoting)
-            yield from _cut(rows, size, lambda: min(os.lseek(raw.fileno(), 0, os.SEEK_CUR) / total, 1.0))
+            yield from _cut(rows, size, lambda _: min(os.lseek(raw.fileno(), 0, os.SEEK_CUR) / total, 1.0))
 
 
-def _cut(rows: _Rows, size: int, share: Callable[[], float]) -> Iterator[Chunk]:
-    chunk = Chunk()
+def _cut(rows: _Rows, size: int, share: Callable[[int], float]) -> Iterator[Chunk]:
+    chunk, done = Chunk(), 0
     for line, row in rows:
         if not isinstance(row, Rejected) and any(map(is_undecodable, row.values())):
             row = Rejected(line, UNDECODABLE, json.dumps(row))
@@ -110,7 +111,8 @@ def _cut(rows: _Rows, size: int, share: Callable[[], float]) -> Iterator[Chunk]:
             chunk.rows.append(row)
             chunk.lines.append(line)
         if len(chunk) == size:
-            chunk.share = share()
+            done += size
+            chunk.share = share(done)
             yield chunk
             chunk = Chunk()
     if len(chunk):

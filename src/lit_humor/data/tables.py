@@ -110,7 +110,7 @@ def safe_cell(value: Any) -> Any:
 
 def _read_separated(path: Path, quoting: Quoting) -> tuple[Table, FileCounts]:
     text = decode(path, path.read_bytes())
-    file = open_checked(path, lines_of(text), quoting, "data.quoting")
+    file = open_checked(path, lines_of(text), quoting, "data.quoting", check='"' in text)
     rows, lines, num_lines, num_long, num_stray = list[list[str]](), list[int](), 0, 0, 0
     for row in file.rows():
         if row.fault:

@@ -1,0 +1,199 @@
+"""CSV and TSV: quotes that swallow rows and quotes that hold texts of several lines, separators, headers."""
+
+import csv
+import io
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lit_humor.core.errors import UserError
+from lit_humor.data.quotes import check_quotes
+from lit_humor.data.separated import lines_of, open_separated, split_line
+from lit_humor.data.sources.files import TextFiles
+from lit_humor.data.streams import check_input, read_chunks
+from lit_humor.data.tables import read_file, read_table
+from tests.unit.obeying import settings_in
+
+TEXTS = [f"a line about {n} things" for n in range(60)]
+NUMBERED = "id,label,text", [(str(n), str(n % 2), text) for n, text in enumerate(TEXTS, start=1)]
+TEXT_FIRST = "text,label", [(text, str(n % 2)) for n, text in enumerate(TEXTS)]
+IN_THE_MIDDLE = "id,text,label", [(str(n), text, "humor" if n % 2 else "not humor") for n, text in enumerate(TEXTS)]
+
+# Rows after sixty good ones, with the lines that must be named and what must come out under quoting=none.
+SWALLOWED = {
+    "the issue's": (NUMBERED, ['61|1|"Well, that went fine', "62|0|the bus", '63|1|the hat"', "64|0|x"], (62, 64)),
+    "two lines": (NUMBERED, ['61|1|"Well that', '62|0|the bus"', "63|1|x"], (62, 63)),
+    "first column": (TEXT_FIRST, ['"Well that|1', "the bus|0", 'the hat"|1'], (62, 64)),
+    "in the middle": (IN_THE_MIDDLE, ['61|"Well that|humor', "62|the bus|not humor", '63|the hat"|humor'], (62, 64)),
+    "never closed": (NUMBERED, ['61|1|"Well that', "62|0|the bus", "63|1|the hat"], (62, 64)),
+    "doubled inside": (NUMBERED, ['61|1|"Well ""that"" went', "62|0|the bus", '63|1|the hat"'], (62, 64)),
+    "a sentence in quotes": (NUMBERED, ['61|1|"Well that', "62|0|the bus", '63|1|"the hat"', "64|0|x"], (62, 64)),
+    "a blank line inside": (NUMBERED, ['61|1|"Well that', "", "62|0|the bus", '63|1|the hat"'], (62, 65)),
+    "two places": (NUMBERED, ['61|1|"Well that', '62|0|the bus"', "63|1|x", '64|0|"the hat', '65|1|blue"'], (62, 63)),
+}  # fmt: skip
+
+
+def _write(path: Path, header: str, rows: list[tuple[str, ...]], tail: list[str], end: str = "\n") -> Path:
+    sign = "\t" if path.suffix == ".tsv" else ","
+    lines = [header, *(",".join(row) for row in rows)]
+    lines = [line.replace(",", sign) for line in lines] + [line.replace("|", sign) for line in tail]
+    path.write_text(end.join([*lines, ""]), encoding="utf-8", newline="")
+    return path
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+@pytest.mark.parametrize("case", SWALLOWED)
+def test_swallowed_rows_are_named_and_the_remedy_brings_them_back(tmp_path: Path, case: str, ending: str) -> None:
+    (header, rows), tail, (first, last) = SWALLOWED[case]
+    for end in ("\n", "\r\n"):
+        path = _write(tmp_path / f"in{ending}", header, rows, tail, end)
+        with pytest.raises(UserError, match=rf"line {first} to {last}: found .*look like rows") as caught:
+            TextFiles(train_path=str(path)).load()
+        assert settings_in(caught.value)["quoting"] == "none"
+        examples = TextFiles(train_path=str(path), **settings_in(caught.value)).load()["train"]
+        wanted = [line for line in tail if line]
+        assert len(examples) == 60 + len(wanted)
+        column = header.split(",").index("text")
+        assert examples.texts[60:] == [line.split("|")[column] for line in wanted]
+        with pytest.raises(UserError, match=rf"line {first} to {last}: found") as caught:
+            list(read_chunks(path, 10))
+        assert "set quoting=none" in str(caught.value)
+        assert sum(len(chunk) for chunk in read_chunks(path, 7, "none")) == 60 + len(wanted)
+
+
+POEM = "Roses are red,\nViolets are blue,\nSugar is sweet,\nAnd so are you."
+REAL = {
+    "poem": POEM,
+    "two lines": "one\ntwo",
+    "dialogue": '- "Hello," he said.\n- "No, 1," she said,\n\n- and left, 0',
+    "address": "12 High Street\nLondon, UK",
+    "list": "Things to buy:\n1, milk\n2, eggs\n3, a hat",
+    "long": "\n".join(f"verse {n}, and so on, and so on" for n in range(3000)),
+}
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+@pytest.mark.parametrize("layout", [NUMBERED, TEXT_FIRST, IN_THE_MIDDLE], ids=["last", "first", "middle"])
+@pytest.mark.parametrize("text", REAL)
+def test_real_texts_of_several_lines_keep_working(tmp_path: Path, text: str, layout: tuple, ending: str) -> None:
+    header, rows = layout
+    names = header.split(",")
+    own = tuple({"id": "61", "label": rows[0][names.index("label")], "text": REAL[text]}[name] for name in names)
+    for several in ([*rows, own], [own, *rows], [own, own]):
+        path = tmp_path / f"in{ending}"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, delimiter="\t" if ending == ".tsv" else ",").writerows([names, *several])
+        table, counts = read_file(path)
+        assert table["text"] == [row[names.index("text")] for row in several]
+        assert counts.rows == len(several)
+        assert counts.rows_of_several_lines == several.count(own)
+        assert f"{counts.lines:,} lines after the header, {len(several)} rows" in counts.describe()
+        assert sum(len(chunk.rows) for chunk in read_chunks(path, 50)) == len(several)
+
+
+# Nothing but the text: no other column tells rows from lines.
+ALONE = {
+    "cannot be told": ('text\nfine\n"Well that went fine\nthe bus was late\nthe hat was blue"\nthe tram\n', False),
+    "two lines": ('text\n"Well that went fine\nthe hat was blue"\nthe tram\n', False),
+    "commas inside": ('text\nfine\n"Roses are red,\nViolets are blue,\nand so are you"\n', True),
+    "written by a writer": ('text\n"a, b"\nfine\n"Roses\nViolets\nyou"\n', True),
+    "quotes doubled": ('text\nfine\n"he said\n""hello""\nand left"\n', True),
+    "plain quotes elsewhere": ('text\nhe said "hi"\n"Well\nthe bus\nthe hat"\n', False),
+}
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_a_text_alone_is_refused_where_it_cannot_be_told(tmp_path: Path, case: str) -> None:
+    content, is_text = ALONE[case]
+    path = tmp_path / "in.csv"
+    path.write_text(content)
+    if is_text:
+        assert check_input(path, "auto") == ""
+        return
+    with pytest.raises(UserError, match=r"quoting=none; if these are texts of several lines, set quoting=standard"):
+        check_input(path, "auto")
+    lines = content.splitlines()[1:]
+    assert [row["text"] for chunk in read_chunks(path, 9, "none") for row in chunk.rows] == lines
+    rows = [row["text"] for chunk in read_chunks(path, 9, "standard") for row in chunk.rows]
+    assert rows == [row[0] for row in csv.reader(io.StringIO(content))][1:]
+
+
+def test_where_no_setting_helps_the_line_to_write_is_told(tmp_path: Path) -> None:
+    """A file of real texts of several lines and one stray quote."""
+    header, rows = NUMBERED
+    path = _write(tmp_path / "in.csv", header, rows, ['61|1|"two', 'lines"', '62|0|"Well', '63|1|the bus"', "64|0|x"])
+    with pytest.raises(UserError, match=r"line 64 to 65: .*write line 64 as ") as caught:
+        read_table(path)
+    line = str(caught.value).partition("write line 64 as ")[2].partition("; if")[0]
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join([*lines[:63], line, *lines[64:]]))
+    assert read_table(path)["text"][60:] == ["two\nlines", '"Well', 'the bus"', "x"]
+
+
+def test_a_stray_quote_in_the_header(tmp_path: Path) -> None:
+    path = _write(tmp_path / "in.csv", '"text,label', [("one", "1"), ('two"', "0")], [])
+    with pytest.raises(UserError, match=r"line 1: found a quote in the header") as caught:
+        read_table(path)
+    assert TextFiles(train_path=str(path), **settings_in(caught.value)).load()["train"].texts == ["one", 'two"']
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        ('7,"Be yourself" - Oscar Wilde,1', ["7", '"Be yourself" - Oscar Wilde', "1"]),
+        ('7,"Be yourself, always" - Oscar Wilde,1', ["7", '"Be yourself, always" - Oscar Wilde', "1"]),
+        ('7,"he said "ha" and left",1', ["7", '"he said "ha" and left"', "1"]),
+        ('7,"a" and "b, c",1', ["7", '"a" and "b, c"', "1"]),
+        ('7,he said "ha",1', ["7", 'he said "ha"', "1"]),
+    ],
+)
+def test_quotes_that_close_nothing_are_plain_characters(tmp_path: Path, line: str, fields: list[str]) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text(f"id,text,label\n1,one,0\n{line}\n9,two,0\n")
+    for quoting in ("auto", "standard", "none"):
+        table = read_table(path, quoting)  # type: ignore[arg-type]
+        assert [table[name][1] for name in ("id", "text", "label")] == fields
+    assert [list(row.values()) for chunk in read_chunks(path, 9) for row in chunk.rows][1] == fields
+    assert split_line(line, ",", 3) == fields
+
+
+def test_a_quote_before_a_huge_rest_is_refused_without_reading_it(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("id,text\n")
+
+    for row, most in (("{},the bus was late\n", 2_000), ("no row at all\n", 1_000_000)):
+        lines_read: list[int] = []  # each time that the file is opened
+
+        def endless(row: str = row, lines_read: list[int] = lines_read) -> Iterator[str]:
+            lines_read.append(0)
+            at = len(lines_read) - 1
+            for line in itertools.chain(["id,text\n", '1,"Well\n'], map(row.format, itertools.count())):
+                lines_read[at] += 1
+                yield line
+
+        file = open_separated(tmp_path / "in.csv", endless, "auto", "quoting")
+        with pytest.raises(UserError, match="a quote that is not closed in"):
+            check_quotes(file, "quoting")
+        assert lines_read[2] < most, "the pass that looks for swallowed rows"
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+def test_the_separator_is_the_files_own(tmp_path: Path, ending: str, separator: str) -> None:
+    path = tmp_path / f"in{ending}"
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=separator).writerows([("text", "label"), ("well, that | is; it", "1"), ("b", "0")])
+    table, counts = read_file(path)
+    assert table["text"] == ["well, that | is; it", "b"]
+    expected = {".csv": ",", ".tsv": "\t"}[ending]
+    assert bool(counts.describe()) == (separator != expected)
+    assert [row["label"] for chunk in read_chunks(path, 9) for row in chunk.rows] == ["1", "0"]
+    assert bool(check_input(path, "auto")) == (separator != expected)
+
+
+def test_one_column_is_no_other_separator() -> None:
+    for content in ("text\na; b\nc\n", "text\na|b\n", "What; me?\nno\nyes, me\n"):
+        assert open_separated(Path("in.csv"), lines_of(content), "auto", "quoting").separator == ","
+    with pytest.raises(UserError, match="a header separated by semicolons, and rows that are not"):
+        open_separated(Path("in.csv"), lines_of("text;label\na,1\nb,0\n"), "auto", "quoting")
