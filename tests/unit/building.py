@@ -70,7 +70,7 @@ def make_datamodule(tiny_model: str, cache_dir: Path, **options: object) -> Humo
     settings = {
         "max_length": 64, "padding": "longest", "pad_to_multiple_of": 8, "length_grouped": True, "batch_size": 8,
         "eval_batch_size": 4, "num_workers": 0, "val_fraction": 0.1, "test_fraction": 0.1, "split_seed": 0,
-        "cache_dir": str(cache_dir), "folds": 0, "fold": 1,
+        "cache_dir": str(cache_dir), "split_similarity": None, "folds": 0, "fold": 1,
         "order": "random", "difficulty": "length", "stages": 0, "stage": 1, "replay": 0.0, "route": False,
     }  # fmt: skip
     settings |= {name: options.pop(name) for name in list(options) if name in settings}

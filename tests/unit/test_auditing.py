@@ -13,6 +13,7 @@ from lit_humor.auditing.audit import related_rows
 from lit_humor.auditing.cleaning import class_counts, decide, write_clean_copy
 from lit_humor.auditing.rows import NOTE, Finding, Rows, join_splits
 from lit_humor.core.errors import MissingExtraError, UserError
+from lit_humor.data.alike import exact_groups, near_pairs
 from lit_humor.data.examples import Examples, Reading, tolerant_reading
 from lit_humor.data.sources.files import TextFiles
 from tests.unit.planting import HASHTAG, Planted, clean, planted
@@ -28,7 +29,7 @@ def _load(train: Path, test: Path) -> Loaded:
 
 def _findings(loaded: Loaded) -> dict[str, Finding]:
     _, readings, rows = loaded
-    equal, near = duplicates.exact_groups(rows.texts), duplicates.near_pairs(rows.texts, 0.6)
+    equal, near = exact_groups(rows.texts), near_pairs(rows.texts, 0.6)
     probabilities = labels.out_of_fold_probabilities(rows, related_rows(rows, equal, near))
     found = [
         *texts.rejected_findings(readings),
@@ -100,7 +101,7 @@ def test_everything_else_by_name(data: Planted, findings: dict[str, Finding]) ->
 
 def test_clean_copy_has_no_faults_left_that_can_be_mended(data: Planted, loaded: Loaded, tmp_path: Path) -> None:
     splits, readings, rows = loaded
-    equal, near = duplicates.exact_groups(rows.texts), duplicates.near_pairs(rows.texts, 0.6)
+    equal, near = exact_groups(rows.texts), near_pairs(rows.texts, 0.6)
     decisions = decide(rows, equal, related_rows(rows, equal, near))
     done = write_clean_copy(tmp_path / "clean", rows, decisions, splits, readings)
     again = _load(tmp_path / "clean" / "train.csv", tmp_path / "clean" / "test.csv")
@@ -126,12 +127,12 @@ def test_clean_copy_never_overwrites(loaded: Loaded, tmp_path: Path) -> None:
 
 def test_every_similar_pair_is_found_and_no_other() -> None:
     alike = ["the cat sat on the mat", "The cat sat on a mat!", "dogs bark", "", "dogs  BARK."]
-    found = duplicates.near_pairs(alike, 0.5)
+    found = near_pairs(alike, 0.5)
     assert [(one, other) for one, other, _ in found] == [(0, 1)]
-    assert duplicates.exact_groups(["a b", "A  b!", "c", "🙂", "🙃"]) == [[0, 1]]
+    assert exact_groups(["a b", "A  b!", "c", "🙂", "🙃"]) == [[0, 1]]
 
 
-def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "rensa", None)
+def test_missing_extra_is_named(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ftfy", None)
     with pytest.raises(MissingExtraError, match="audit"):
-        duplicates.near_pairs(["a", "b"], 0.5)
+        texts.text_findings(loaded[2])

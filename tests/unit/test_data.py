@@ -13,7 +13,6 @@ from lit_humor.core.errors import UserError
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.data.sources.demo import DemoCorpus
 from lit_humor.data.sources.files import TextFiles
-from lit_humor.data.splits import split_off, take_fold
 from lit_humor.data.tables import read_table
 from lit_humor.data.tokens import load_tokenizer, tokenize
 from tests.unit.building import make_datamodule, make_examples
@@ -143,42 +142,6 @@ def test_long_field_is_read(tmp_path: Path) -> None:
     assert len(TextFiles(train_path=path).load()["train"].texts[0]) == 500_000
 
 
-def test_split_is_stratified_keeps_groups_and_follows_the_seed() -> None:
-    groups = [str(i // 4) for i in range(400)]
-    examples = make_examples(400, groups=groups)
-    rest, off = split_off(examples, 0.25, 1, "val")
-    assert len(rest) + len(off) == 400
-    assert not set(rest.groups or ()) & set(off.groups or ())
-    assert abs(len(off) - 100) <= 8
-    assert abs(off.labels.mean() - examples.labels.mean()) < 0.1
-    assert off.origin == "val split off made in the test"
-    assert split_off(examples, 0.25, 1, "val")[1].ids == off.ids
-    assert split_off(examples, 0.25, 2, "val")[1].ids != off.ids
-    assert split_off(examples, 0.25, 1, "test")[1].ids != off.ids
-
-
-def test_folds_are_all_rows_once_with_groups_whole() -> None:
-    examples = make_examples(200, groups=[str(i // 4) for i in range(200)])
-    seen: list[str] = []
-    for fold in range(1, 6):
-        rest, off = take_fold(examples, 5, fold, seed=1)
-        assert sorted(rest.ids + off.ids) == sorted(examples.ids)
-        assert not set(rest.groups or ()) & set(off.groups or ())
-        assert abs(off.labels.mean() - examples.labels.mean()) < 0.15
-        assert off.origin == f"fold {fold} of 5 of made in the test"
-        seen += off.ids
-    assert sorted(seen) == sorted(examples.ids)
-    assert take_fold(examples, 5, 1, seed=1)[1].ids != take_fold(examples, 5, 1, seed=2)[1].ids
-
-
-@pytest.mark.parametrize(
-    ("folds", "fold", "told"), [(5, 6, "data.fold: found 6 of 5"), (90, 1, "data.folds: found 90")]
-)
-def test_folds_that_cannot_be(folds: int, fold: int, told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        take_fold(make_examples(100), folds, fold, seed=1)
-
-
 def test_a_fold_takes_the_place_of_a_test_split(tiny_model: str, tmp_path: Path) -> None:
     plain = make_datamodule(tiny_model, tmp_path).load()
     folded = make_datamodule(tiny_model, tmp_path, folds=4, fold=2).load()
@@ -197,23 +160,6 @@ def test_missing_splits_are_split_off(tiny_model: str, tmp_path: Path) -> None:
         "train",
         "val",
     }
-
-
-@pytest.mark.parametrize(
-    ("splits", "message"),
-    [
-        ({"train": make_examples(30).take(range(1, 2)), "val": make_examples(9)}, "split 'train': found 1 rows"),
-        ({"train": make_examples(30), "val": make_examples(9).take([0])}, "split 'val': found 1 rows"),
-        (
-            {"train": make_examples(30, humor_share=0).take([0, 2, 3]), "val": make_examples(9)},
-            "no row of class 'humor'",
-        ),
-    ],
-    ids=["one training row", "one validation row", "one class"],
-)
-def test_splits_that_cannot_train_are_refused(tiny_model: str, tmp_path: Path, splits: dict, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        make_datamodule(tiny_model, tmp_path, splits=splits).check_fit_for_training()
 
 
 def test_tokens_equal_the_tokenizers_and_are_cached(tiny_model: str, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from lit_humor.auditing import duplicates, labels, texts
 from lit_humor.auditing.cleaning import CHANGES, Decision, check_is_new, class_counts, decide, write_clean_copy
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Rows, join_splits
 from lit_humor.core.errors import UserError
+from lit_humor.data.alike import clusters, exact_groups, near_pairs
 from lit_humor.data.examples import tolerant_reading
 from lit_humor.engine import factory, screen
 from lit_humor.engine.cli import choice
@@ -54,8 +55,8 @@ def audit(cfg: DictConfig) -> None:
             for name, report in found["data"]["splits"].items()
         }
         step("near duplicates")
-        equal = duplicates.exact_groups(rows.texts)
-        near = duplicates.near_pairs(rows.texts, cfg.similarity)
+        equal = exact_groups(rows.texts)
+        near = near_pairs(rows.texts, cfg.similarity)
         step("damaged texts")
         findings = texts.rejected_findings(readings) + texts.text_findings(rows)
         findings += duplicates.duplicate_findings(rows, equal, near) + duplicates.group_findings(rows)
@@ -107,7 +108,7 @@ def related_rows(rows: Rows, equal: list[list[int]], near: list[tuple[int, int, 
     first: dict[str, int] = {}
     links = [(group[0], row) for group in equal for row in group[1:]] + [(one, other) for one, other, _ in near]
     links += [(first.setdefault(group, row), row) for row, group in enumerate(rows.groups) if group is not None]
-    return duplicates.clusters(len(rows), links)
+    return clusters(len(rows), links)
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -15,11 +15,12 @@ from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.data.batching import Collator, RowIndices, SplitTensors, WindowSampler
 from lit_humor.data.examples import Examples
+from lit_humor.data.fitness import check_fit
 from lit_humor.data.ordering import describe_curriculum, difficulty_of, take_stage, training_order
 from lit_humor.data.report import data_report
 from lit_humor.data.settings import DataSettings
 from lit_humor.data.sources.source import Source
-from lit_humor.data.splits import split_off, take_fold
+from lit_humor.data.splits import Drawn, draw_missing
 from lit_humor.data.store import TokenStore
 from lit_humor.data.tokens import tokenize
 from lit_humor.data.workers import loader_context, settle_in
@@ -37,6 +38,7 @@ class HumorDataModule(pl.LightningDataModule):
         micro_batch_size: Rows of a batch on one device; None takes ``settings.batch_size``.
         num_workers: Loader processes; None takes ``settings.num_workers``.
         seed: Seed of the order of training rows.
+        announce: Called with a line before work that takes long.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class HumorDataModule(pl.LightningDataModule):
         micro_batch_size: int | None = None,
         num_workers: int | None = None,
         seed: int = 42,
+        announce: Callable[[str], object] = lambda line: None,
     ) -> None:
         super().__init__()
         self.source, self.tokenizer, self.settings = source, tokenizer, settings
@@ -57,30 +60,26 @@ class HumorDataModule(pl.LightningDataModule):
         self.window_size = window_size or settings.batch_size
         self.micro_batch_size = micro_batch_size or settings.batch_size
         self.num_workers = settings.num_workers if num_workers is None else num_workers
+        self.announce = announce
         self.splits: dict[str, Examples] = {}
+        self.drawn = Drawn({})
         self.tokens: dict[str, TokenStore] = {}
         self.slice_values: dict[str, list[str]] = {}
         self.test_split = TEST
         self._resumed_at = (0, 0)
 
     def load(self) -> dict[str, Examples]:
-        """Load the splits and split off those that are missing; calling it again does nothing.
+        """Load the splits and draw those that are missing from the training rows; calling it again does nothing.
 
         Raises:
             UserError: The data is not fit to train on; names the key, file or row.
         """
         if self.splits:
             return self.splits
-        splits = self.source.load()
-        if TRAIN in splits:
-            if self.settings.folds:
-                chosen = self.settings.folds, self.settings.fold, self.settings.split_seed
-                splits[TRAIN], splits[TEST] = take_fold(splits[TRAIN], *chosen)
-            for name, fraction in ((TEST, self.settings.test_fraction), (VAL, self.settings.val_fraction)):
-                if name not in splits and fraction > 0:
-                    splits[TRAIN], splits[name] = split_off(splits[TRAIN], fraction, self.settings.split_seed, name)
-            if self.settings.stages:
-                splits = take_stage(splits, self.settings)
+        self.drawn = draw_missing(self.source.load(), self.settings, self.announce)
+        splits = self.drawn.splits
+        if TRAIN in splits and self.settings.stages:
+            splits = take_stage(splits, self.settings)
         self.splits = {name: splits[name] for name in SPLITS if len(splits.get(name, ()))}
         self.slice_values = _slice_values(self.splits)
         return self.splits
@@ -94,32 +93,13 @@ class HumorDataModule(pl.LightningDataModule):
                 )
 
     def check_fit_for_training(self) -> None:
-        """Refuse splits that cannot train or steer a model.
+        """Refuse splits that cannot train or steer a model; see ``fitness.check_fit``.
 
         Raises:
-            UserError: No training or validation rows, one class only, a class missing, or a tiny validation set.
+            UserError: Too few training or validation rows, or no row of a class.
         """
         self.load()
-        for name, least in ((TRAIN, 2), (VAL, 2)):
-            rows = len(self.splits.get(name, ()))
-            if rows < least:
-                raise UserError(
-                    f"data, split '{name}'",
-                    found=f"{rows} rows",
-                    expected=f"at least {least}, with every class",
-                    fix="add rows" if name == TRAIN else "name a larger file, or split off more: data.val_fraction=0.2",
-                )
-        names = self.class_names
-        for name in (TRAIN, VAL):
-            counts = np.bincount(self.splits[name].labels, minlength=len(names))
-            missing = [names[index] for index in np.flatnonzero(counts == 0)]
-            if missing:
-                raise UserError(
-                    f"data, split '{name}' ({self.splits[name].origin})",
-                    found=f"no row of class '{missing[0]}' among {len(self.splits[name])}",
-                    expected=f"rows of every class: {', '.join(names)}",
-                    fix="add rows of that class, or correct the labels or data.label_names",
-                )
+        check_fit(self.splits, self.drawn, self.settings, getattr(self.source, "val_key", "data.val_path"))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -158,7 +138,11 @@ class HumorDataModule(pl.LightningDataModule):
                 expected="every text in one split",
                 fix="python src/lit_humor/audit.py ... fix=<new folder> leaves them out, or set data.leaks=report",
             )
-        return found | {"fingerprint": self._fingerprint(), "curriculum": describe_curriculum(self.settings)}
+        return found | {
+            "fingerprint": self._fingerprint(),
+            "curriculum": describe_curriculum(self.settings),
+            "alike": dict(self.drawn.alike),
+        }
 
     def _fingerprint(self) -> str:
         """A hash of every token and label in its place, and of an order by difficulty: a run goes on with the same."""

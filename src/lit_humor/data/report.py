@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -11,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from lit_humor.data.alike import normalise
 from lit_humor.data.examples import Examples
 from lit_humor.data.store import TokenStore
 
 PERCENTILES = (50, 90, 99, 100)
-_WORDS = re.compile(r"\w+")
 
 
 def data_report(splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore]) -> dict[str, Any]:
@@ -63,8 +62,3 @@ def _several(pairs: Iterable[tuple[str, object]]) -> int:
     for key, value in pairs:
         values[key].add(value)
     return sum(len(found) > 1 for found in values.values())
-
-
-def normalise(text: str) -> str:
-    """What is left of a text without case, white space and punctuation; all of it where that is nothing."""
-    return " ".join(_WORDS.findall(text.casefold())) or " ".join(text.split())

@@ -21,6 +21,9 @@ class DataSettings:
         val_fraction: Share of the training rows split off where there is no validation split; 0 for none.
         test_fraction: The same for the test split.
         split_seed: Seed of these splits.
+        split_similarity: Texts this much alike stay in one split where splits are drawn: the Jaccard similarity of
+            their sets of character 4-grams, in (0, 1]. 1 keeps equal texts together, None looks at groups only and
+            draws tests that may lack a rare class, as runs did whose configuration has no such key.
         cache_dir: Where tokenized texts are kept.
         folds: Divide the training rows into so many, and test on one of them in place of any test split; 0 does not.
         fold: Which one, from 1.
@@ -45,6 +48,7 @@ class DataSettings:
     test_fraction: float
     split_seed: int
     cache_dir: str
+    split_similarity: float | None = None
     folds: int = 0
     fold: int = 1
     order: Literal["random", "easy_first", "hard_first"] = "random"

@@ -116,6 +116,8 @@ def _other_data(cfg: DictConfig) -> DictConfig | None:
     for name in ("quoting", *(field.name for field in (*fields(DataSettings), *fields(Columns)))):
         if f"data.{name}" not in typed and name in data and name in trained.data:
             data[name] = trained.data[name]
+    if "data.split_similarity" not in typed and "split_similarity" not in trained.data:
+        data.split_similarity = DataSettings.split_similarity  # an older run: rows are split as they were then
     return data
 
 

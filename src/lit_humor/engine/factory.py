@@ -16,6 +16,7 @@ from lit_humor.core.seeds import derive_seed
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.data.settings import DataSettings
 from lit_humor.data.tokens import load_tokenizer
+from lit_humor.engine import screen
 from lit_humor.engine.checkpoints import SafeCheckpointIO
 from lit_humor.engine.hardware import ANYWHERE, FULL, Plan
 from lit_humor.engine.learner import Learner
@@ -82,6 +83,10 @@ def validate(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if value is not None and not 0 <= value < 1:
             raise UserError(key, found=str(value), expected="0 <= value < 1", fix=f"set {key}=0.1")
+    alike = OmegaConf.select(cfg, "data.split_similarity")
+    if alike is not None and not 0 < alike <= 1:
+        where, expected = "data.split_similarity", "0 < value <= 1, or null"
+        raise UserError(where, found=str(alike), expected=expected, fix=f"set {where}=0.6")
 
 
 def pin_paths(cfg: DictConfig) -> None:
@@ -135,6 +140,7 @@ def build_datamodule(data: DictConfig, pretrained: str, seed: int, plan: Plan | 
         micro_batch_size=plan.micro_batch_size if plan else None,
         num_workers=plan.num_workers if plan else 0,
         seed=seed,
+        announce=screen.show,
     )
 
 

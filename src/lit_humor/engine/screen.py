@@ -90,6 +90,7 @@ def data_tables(report: Mapping[str, Any]) -> list[RenderableType]:
     shown += [file["summary"] for file in report["files"] if file["summary"]]
     if report.get("curriculum"):
         shown.append(f"Training rows: {report['curriculum']}")
+    shown += _kept_together(report.get("alike"))
     first = next(iter(report["splits"].values()))
     for name, counts in first["slices"].items():
         shown.append(f"{name} ({next(iter(report['splits']))}): " + ", ".join(f"{k} {v}" for k, v in counts.items()))
@@ -102,6 +103,22 @@ def data_tables(report: Mapping[str, Any]) -> list[RenderableType]:
     ):
         if report[key]:
             shown.append(f"Warning: {report[key]} {what}; audit.py names them.")
+    return shown
+
+
+def _kept_together(alike: Mapping[str, Any] | None) -> list[RenderableType]:
+    """What became of texts that are alike where splits were drawn."""
+    if not alike or not alike["rows"]:
+        return []
+    key = f"data.split_similarity={alike['similarity']:g}"
+    shown: list[RenderableType] = [
+        f"Kept in one split: {alike['rows']} rows in {alike['clusters']} clusters, of a group or of texts alike ({key})"
+    ]
+    if alike["divided"]:
+        shown.append(
+            f"Warning: {alike['divided']} rows are nearly alike, in clusters too large for one split; only those still "
+            "more alike stay together. Such splits flatter: name files of other texts (data.val_path, data.test_path)."
+        )
     return shown
 
 

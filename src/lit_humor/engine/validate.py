@@ -100,7 +100,7 @@ def _check_node(key: str, node: dict[str, Any], supplied: set[str], flat: type |
     hints, parameters = _signature(target)
     if flat is not None:
         hints |= get_type_hints(flat)
-        parameters |= {f.name: True for f in dataclasses.fields(flat)}
+        parameters |= {f.name: f.default is dataclasses.MISSING for f in dataclasses.fields(flat)}
     problems = []
     for name, value in node.items():
         where = f"{key}.{name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import MissingExtraError, UserError, shorten
@@ -32,6 +32,7 @@ class HubDataset(Columns):
         label_names: None takes those of the data set, if it has any.
     """
 
+    val_key: ClassVar[str] = "data.splits.val"  # what names validation data, for messages
     name: str
     subset: str | None = None
     revision: str | None = None
