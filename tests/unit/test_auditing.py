@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lit_humor.auditing import duplicates, labels, texts
+from lit_humor.auditing import duplicates, form, labels, shapes, texts
 from lit_humor.auditing.audit import related_rows
 from lit_humor.auditing.cleaning import class_counts, decide, write_clean_copy
+from lit_humor.auditing.mending import mend_splits
 from lit_humor.auditing.rows import NOTE, Finding, Rows, join_splits
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.data.alike import exact_groups, near_pairs
@@ -28,12 +29,16 @@ def _load(train: Path, test: Path) -> Loaded:
 
 
 def _findings(loaded: Loaded) -> dict[str, Finding]:
-    _, readings, rows = loaded
-    equal, near = exact_groups(rows.texts), near_pairs(rows.texts, 0.6)
+    splits, readings, rows = loaded
+    mended = mend_splits(splits)
+    equal, near = exact_groups(mended.rows.texts), near_pairs(mended.rows.texts, 0.6)
     probabilities = labels.out_of_fold_probabilities(rows, related_rows(rows, equal, near))
     found = [
         *texts.rejected_findings(readings),
-        *texts.text_findings(rows),
+        *texts.text_findings(rows, mended),
+        *form.truncation_findings(rows),
+        *form.template_findings(rows),
+        *shapes.shape_findings(rows, splits, readings),
         *duplicates.duplicate_findings(rows, equal, near),
         *duplicates.group_findings(rows),
         *labels.label_leak_findings(rows, labels.telling_features(rows)),
@@ -101,16 +106,18 @@ def test_everything_else_by_name(data: Planted, findings: dict[str, Finding]) ->
 
 def test_clean_copy_has_no_faults_left_that_can_be_mended(data: Planted, loaded: Loaded, tmp_path: Path) -> None:
     splits, readings, rows = loaded
-    equal, near = exact_groups(rows.texts), near_pairs(rows.texts, 0.6)
+    mended = mend_splits(splits)
+    equal, near = exact_groups(mended.rows.texts), near_pairs(mended.rows.texts, 0.6)
     decisions = decide(rows, equal, related_rows(rows, equal, near))
-    done = write_clean_copy(tmp_path / "clean", rows, decisions, splits, readings)
+    done = write_clean_copy(tmp_path / "clean", rows, decisions, splits, readings, mended)
     again = _load(tmp_path / "clean" / "train.csv", tmp_path / "clean" / "test.csv")
     assert [finding.kind for finding in _findings(again).values() if finding.level == "error"] == []
     assert done["kept"] + done["moved"] == len(again[2])
-    assert sum(done.values()) == len(data.train) + len(data.test)
+    assert done["kept"] + done["moved"] + done["dropped"] == len(data.train) + len(data.test)
+    assert done["mended"] == 10
     with (tmp_path / "clean" / "changes.csv").open(encoding="utf-8", newline="") as file:
         changes = list(csv.DictReader(file))
-    assert len(changes) == done["dropped"] + done["moved"]
+    assert len(changes) == done["dropped"] + done["moved"] + done["mended"]
     assert {change["split"] for change in changes if change["reason"].startswith("found")} == {"train"}
     sizes = class_counts(rows, decisions)
     assert sum(after for pairs in sizes.values() for _, after in pairs) == len(again[2])
@@ -122,7 +129,7 @@ def test_clean_copy_has_no_faults_left_that_can_be_mended(data: Planted, loaded:
 def test_clean_copy_never_overwrites(loaded: Loaded, tmp_path: Path) -> None:
     splits, readings, rows = loaded
     with pytest.raises(UserError, match="already"):
-        write_clean_copy(tmp_path, rows, decide(rows, [], np.arange(len(rows))), splits, readings)
+        write_clean_copy(tmp_path, rows, decide(rows, [], np.arange(len(rows))), splits, readings, mend_splits(splits))
 
 
 def test_every_similar_pair_is_found_and_no_other() -> None:
@@ -135,4 +142,4 @@ def test_every_similar_pair_is_found_and_no_other() -> None:
 def test_missing_extra_is_named(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ftfy", None)
     with pytest.raises(MissingExtraError, match="audit"):
-        texts.text_findings(loaded[2])
+        texts.text_findings(loaded[2], mend_splits(loaded[0]))

@@ -13,8 +13,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lit_humor.auditing import duplicates, labels, texts
+from lit_humor.auditing import duplicates, form, labels, shapes, texts
 from lit_humor.auditing.cleaning import CHANGES, Decision, check_is_new, class_counts, decide, write_clean_copy
+from lit_humor.auditing.mending import mend_splits
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Rows, join_splits
 from lit_humor.core.errors import UserError
 from lit_humor.data.alike import clusters, exact_groups, near_pairs
@@ -54,16 +55,18 @@ def audit(cfg: DictConfig) -> None:
             name: report["slices"].get("language") or texts.detect_languages(rows, name)
             for name, report in found["data"]["splits"].items()
         }
-        step("near duplicates")
-        equal = exact_groups(rows.texts)
-        near = near_pairs(rows.texts, cfg.similarity)
         step("damaged texts")
-        findings = texts.rejected_findings(readings) + texts.text_findings(rows)
+        mended = mend_splits(splits)
+        findings = texts.rejected_findings(readings) + texts.text_findings(rows, mended)
+        findings += form.truncation_findings(rows) + form.template_findings(rows)
+        step("near duplicates")  # of mended texts: two that damage alone tells apart are one
+        equal = exact_groups(mended.rows.texts)
+        near = near_pairs(mended.rows.texts, cfg.similarity)
         findings += duplicates.duplicate_findings(rows, equal, near) + duplicates.group_findings(rows)
         related = related_rows(rows, equal, near)
         step("what gives the labels away")
         found["telling"] = labels.telling_features(rows)
-        findings += labels.label_leak_findings(rows, found["telling"])
+        findings += labels.label_leak_findings(rows, found["telling"]) + shapes.shape_findings(rows, splits, readings)
         step("label errors")
         probabilities = labels.out_of_fold_probabilities(rows, related)
         found["baselines"] = labels.baselines(rows, probabilities)
@@ -73,8 +76,8 @@ def audit(cfg: DictConfig) -> None:
     _show(found)
     _save(cfg, found)
     if cfg.fix is not None:
-        decisions = decide(rows, equal, related)
-        done = write_clean_copy(Path(cfg.fix), rows, decisions, splits, readings)
+        decisions = decide(rows, equal, related, mended.empty)
+        done = write_clean_copy(Path(cfg.fix), rows, decisions, splits, readings, mended)
         counts = ", ".join(f"{count} rows {action}" for action, count in done.items())
         screen.show(f"Cleaned copy: {cfg.fix} ({counts}; each change in {CHANGES})")
         _show_sizes(rows, decisions)
@@ -126,8 +129,10 @@ def _show(found: dict[str, Any]) -> None:
         screen.show(screen.table(f"What speaks for '{label}'", ("feature", "rows", "share of them"), told))
     summary = [(f["level"], f["kind"], f["count"], f["title"], f["remedy"]) for f in found["findings"]]
     screen.show(screen.table("Findings", ("level", "kind", "cases", "what", "remedy"), summary))
-    if values.get("tfidf_f1_macro", 0.0) < LEAST_F1:
-        screen.show(f"Labels were not judged: TF-IDF's macro F1 is below {LEAST_F1}.")
+    if "not_fitted" in values:
+        screen.show(f"Labels were not judged: TF-IDF was not fitted, since {values['not_fitted']}.")
+    elif values["tfidf_f1_macro"] < LEAST_F1:
+        screen.show(f"Labels were not judged: TF-IDF's macro F1, {values['tfidf_f1_macro']:.2f}, is below {LEAST_F1}.")
     for finding in found["findings"]:
         shown = finding["cases"][: 1 if finding["level"] == NOTE else _CASES_ON_SCREEN]
         screen.show(f"\n{finding['kind']}: {finding['title']}", *map(_told, shown))
@@ -139,6 +144,11 @@ def _told(case: list[dict[str, Any]]) -> str:
     for row in case:
         place = f"{row['file']}, line {row['line']}: " if "line" in row else ""
         lines.append(f"  {place}{row['text'][:150]}")
+        if "balanced_accuracy" in row:
+            low, high = row["interval"]
+            sure = f"{row['balanced_accuracy']} (95 %: {low} to {high}; chance {row['chance']})"
+            lines.append(f"    right in this share of rows, each class alike: {sure}")
+        lines += [f"    {name}: {row[name]}" for name in ("mended", "template") if name in row]
     return "\n".join(lines[:4])
 
 

@@ -8,22 +8,23 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lit_humor.auditing.mending import Mended, mend
 from lit_humor.auditing.rows import Rows
 from lit_humor.core.batch import SPLITS
 from lit_humor.core.errors import UserError
-from lit_humor.data.examples import Examples, Reading
+from lit_humor.data.examples import Examples, Place, Reading
 from lit_humor.data.tables import FILE, LINE, safe_cell
 from lit_humor.runs import record
 
 CHANGES = "changes.csv"
-_CHANGE_COLUMNS = ("action", "reason", "split", "to", "file", "line", "text")
+_CHANGE_COLUMNS = ("action", "reason", "split", "to", "file", "line", "text", "mended_text")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Decision:
     reason: str = ""
 
 
-def decide(rows: Rows, duplicates: Sequence[Sequence[int]], related: np.ndarray) -> list[Decision]:
+def decide(
+    rows: Rows, duplicates: Sequence[Sequence[int]], related: np.ndarray, empty: Collection[int] = ()
+) -> list[Decision]:
     """Decide on every row.
 
     Related rows go together into the split that holds most of them (of equals the first); of equal texts the first in
@@ -49,6 +52,7 @@ def decide(rows: Rows, duplicates: Sequence[Sequence[int]], related: np.ndarray)
         rows: All rows.
         duplicates: Groups of equal texts.
         related: [N] the same number for rows that are nearly equal or of one group.
+        empty: Rows of which nothing is left when they are mended.
     """
     counts: dict[int, Counter[str]] = {}
     for row, cluster in enumerate(related.tolist()):
@@ -66,6 +70,8 @@ def decide(rows: Rows, duplicates: Sequence[Sequence[int]], related: np.ndarray)
             kept = min(group, key=lambda row: (bool(found[row].reason), row))
             for row in set(group) - {kept}:
                 found[row] = Decision(None, f"equal to {rows.places[kept]}")
+    for row in empty:
+        found[row] = Decision(None, "no text is left when it is mended")
     return found
 
 
@@ -93,18 +99,19 @@ def write_clean_copy(
     decisions: Sequence[Decision],
     splits: Mapping[str, Examples],
     readings: Mapping[str, Reading],
+    mended: Mended,
 ) -> Counter[str]:
     """Write ``<split>.csv`` with all columns of the data, and ``changes.csv``; the whole folder appears at once.
 
     Returns:
-        How many rows were kept, moved and dropped.
+        How many rows were kept, moved and dropped; and how many of those that are left were mended.
 
     Raises:
         UserError: The folder is there already, or cannot be made.
     """
     check_is_new(folder)
     table_rows = [
-        (reading.table, row)
+        (reading, row)
         for examples in splits.values()
         for reading in (readings[examples.origin],)
         for row in reading.kept()
@@ -112,29 +119,33 @@ def write_clean_copy(
     written: dict[str, list[dict[str, Any]]] = {}
     homes = {examples.origin: split for split, examples in splits.items()}
     changes = [
-        dict(
-            zip(
-                _CHANGE_COLUMNS,
-                ("dropped", f"found {problem.found}", homes.get(origin, ""), "", *place, ""),
-                strict=True,
-            )
-        )
+        _change("dropped", f"found {problem.found}", homes.get(origin, ""), "", place, "")
         for origin, reading in readings.items()
         for place, problem in reading.rejected_places()
     ]
-    done = Counter(dropped=len(changes), moved=0, kept=0)
-    for row, (decision, (table, position)) in enumerate(zip(decisions, table_rows, strict=True)):
+    done = Counter(dropped=len(changes), moved=0, kept=0, mended=0)
+    for row, (decision, (reading, position)) in enumerate(zip(decisions, table_rows, strict=True)):
         action = "dropped" if decision.split is None else "moved" if decision.reason else "kept"
         done[action] += 1
-        if decision.split is not None:
-            cells = {name: _cell(values[position]) for name, values in table.items() if name not in (LINE, FILE)}
-            written.setdefault(decision.split, []).append(cells)
+        where = rows.splits[row], decision.split or "", rows.places[row], rows.texts[row]
         if action != "kept":
-            place, text = rows.places[row], rows.texts[row]
-            change = (action, decision.reason, rows.splits[row], decision.split or "", place.file, place.line, text)
-            changes.append(dict(zip(_CHANGE_COLUMNS, map(safe_cell, change), strict=True)))
+            changes.append(_change(action, decision.reason, *where))
+        if decision.split is not None:
+            cells = {
+                name: _cell(column[position]) for name, column in reading.table.items() if name not in (LINE, FILE)
+            }
+            if mended.kinds[row]:
+                done["mended"] += 1
+                changes.append(_change("mended", ", ".join(mended.kinds[row]), *where, mended.rows.texts[row]))
+                cells |= {name: mend(str(cells[name]))[0] for name in reading.text_columns if cells[name]}
+            written.setdefault(decision.split, []).append(cells)
     _write_folder(folder, {f"{split}.csv": content for split, content in written.items()} | {CHANGES: changes})
     return done
+
+
+def _change(action: str, reason: str, split: str, to: str, place: Place, text: str, mended: str = "") -> dict[str, Any]:
+    values = (action, reason, split, to, place.file, place.line, text, mended)
+    return dict(zip(_CHANGE_COLUMNS, map(safe_cell, values), strict=True))
 
 
 def _cell(value: Any) -> Any:

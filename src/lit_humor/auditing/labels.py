@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from lit_humor.auditing.rows import NOTE, WARNING, Finding, Rows
 from lit_humor.data.baseline import tfidf_features
-from lit_humor.metrics.label_errors import suspect_labels
+from lit_humor.metrics.label_errors import suspect_labels, wilson_lower
 
 _TOKENS = r"[#@]?\w+|[^\w\s]"  # words, hashtags, handles, single marks and emojis
 _MANY_ROWS = 20_000  # from here on words only, so that 200,000 rows take minutes
@@ -29,7 +29,7 @@ _TOLD_FROM = 3.0  # z score
 _GIVEN_AWAY = 0.9  # lower bound of the share of a class from which on a feature gives it away
 
 
-def out_of_fold_probabilities(rows: Rows, clusters: np.ndarray) -> np.ndarray | None:
+def out_of_fold_probabilities(rows: Rows, clusters: np.ndarray) -> np.ndarray | str:
     """Score each row by TF-IDF and logistic regression that never saw it nor its near duplicates.
 
     Price: 8,000 short texts 15 s, 200,000 about two minutes on two cores.
@@ -39,14 +39,20 @@ def out_of_fold_probabilities(rows: Rows, clusters: np.ndarray) -> np.ndarray | 
         clusters: [N] the same number for rows that must share a fold.
 
     Returns:
-        [N, C] float64; None where too few rows of a class, or no words, leave nothing to fit.
+        [N, C] float64; or in words why nothing was fitted.
     """
-    if np.bincount(rows.labels, minlength=len(rows.class_names)).min() < _FOLDS:
-        return None
+    for label, name in enumerate(rows.class_names):
+        there = rows.labels == label
+        if there.sum() < _FOLDS:
+            return f"class '{name}' has {there.sum()} rows, fewer than {_FOLDS}"
     try:
         return _cross_validate(rows, clusters)
     except ValueError:  # from scikit-learn: texts without words, or one class only outside a fold
-        return None
+        apart = [(len(np.unique(clusters[rows.labels == label])), name) for label, name in enumerate(rows.class_names)]
+        fewest, name = min(apart)
+        if fewest < _FOLDS:
+            return f"the rows of class '{name}' make {fewest} clusters of related texts, fewer than {_FOLDS}"
+        return "the texts have too few words in common"
 
 
 def _cross_validate(rows: Rows, clusters: np.ndarray) -> np.ndarray:
@@ -60,11 +66,14 @@ def _cross_validate(rows: Rows, clusters: np.ndarray) -> np.ndarray:
     return probabilities
 
 
-def baselines(rows: Rows, probabilities: np.ndarray | None) -> dict[str, Any]:
-    """Accuracy and macro F1 of "always the largest class" and of the out-of-fold TF-IDF predictions, also by slice."""
+def baselines(rows: Rows, probabilities: np.ndarray | str) -> dict[str, Any]:
+    """Accuracy and macro F1 of "always the largest class" and of the out-of-fold TF-IDF predictions, also by slice.
+
+    Where nothing was fitted, ``not_fitted`` says why, in place of the numbers of TF-IDF.
+    """
     found: dict[str, Any] = {"majority_accuracy": float(np.bincount(rows.labels).max() / len(rows)), "slices": {}}
-    if probabilities is None:
-        return found
+    if isinstance(probabilities, str):
+        return found | {"not_fitted": probabilities}
     predicted = probabilities.argmax(axis=1)
     right = predicted == rows.labels
     for name, column in rows.slices.items():
@@ -123,26 +132,20 @@ def label_leak_findings(rows: Rows, telling: Mapping[str, list[dict[str, Any]]])
     for code, label in enumerate(rows.class_names):
         bound = max(_GIVEN_AWAY, (1 + shares[code]) / 2)
         for feature in telling[label]:
-            if feature["rows"] >= _MIN_SHARE * len(rows) and _wilson_lower(feature["share"], feature["rows"]) >= bound:
+            if feature["rows"] >= _MIN_SHARE * len(rows) and wilson_lower(feature["share"], feature["rows"]) >= bound:
                 cases.append([feature | {"label": label, "text": f"{feature['feature']!r} in {feature['rows']} rows"}])
     title, remedy = "features that give the label away", "remove or mask them, or say so beside every number"
     return [Finding("label_leaks", WARNING, title, remedy, cases)] if cases else []
 
 
-def _wilson_lower(share: float, num_rows: int, z: float = 1.96) -> float:
-    """Lower end of the Wilson score interval of a share (Wilson 1927)."""
-    spread = z * np.sqrt(share * (1 - share) / num_rows + z * z / (4 * num_rows**2))
-    return float((share + z * z / (2 * num_rows) - spread) / (1 + z * z / num_rows))
-
-
-def label_error_findings(rows: Rows, probabilities: np.ndarray | None) -> list[Finding]:
+def label_error_findings(rows: Rows, probabilities: np.ndarray | str) -> list[Finding]:
     """Tell rows whose label is probably wrong, most suspect first; none where the model tells the classes badly.
 
     Raises:
         MissingExtraError: The ``audit`` extra is not installed.
     """
-    suspects = None if probabilities is None else suspect_labels(rows.labels, probabilities)
-    if suspects is None or probabilities is None:
+    suspects = None if isinstance(probabilities, str) else suspect_labels(rows.labels, probabilities)
+    if suspects is None or isinstance(probabilities, str):
         return []
     cases = [
         [

@@ -1,13 +1,13 @@
-"""Texts that are damaged, tell who wrote them, or are of an odd length; and the language they are in."""
+"""Texts that are damaged or cut off, tell who wrote them, or are of an odd length; and the language they are in."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from lit_humor.auditing.mending import TAG, Mended
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Finding, Rows
 from lit_humor.core.errors import MissingExtraError
 from lit_humor.data.examples import Reading
@@ -16,12 +16,31 @@ from lit_humor.data.labels import UnknownLabelError
 _URL = re.compile(r"https?://\S+|\bwww\.\S+", re.IGNORECASE)
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 _HANDLE = re.compile(r"(?<![\w@.])@\w{2,}")
+_RETWEET = re.compile(r"""^["“]?\s*(?:RT|MT|QT|rt)\b\s*:?\s*["“]?@\w+|^\s*RT\s*:""")
+_QUOTES = {'"': '"', "“": "”", "”": "”", "„": "“", "«": "»", "»": "«", "「": "」", "『": "』"}
+_ESCAPE = re.compile(r"(?<!\\)\\(?:[nrt\"']|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})")
 _SHORTEST = 5  # characters
 _LANGUAGE_SAMPLE = 2000  # rows of a split
 
+_FIX = "fix=<folder> mends those that it is sure of"
+_DAMAGE: dict[str, tuple[Literal["warning", "note"], str, str]] = {
+    "mojibake": (WARNING, "texts decoded with a wrong encoding", f"{_FIX}; or read them with the right one"),
+    "control_characters": (WARNING, "texts with control or replacement characters", f"{_FIX}; what � was is lost"),
+    "html_entities": (WARNING, "texts with HTML entities such as &amp;", "fix=<folder> writes them out"),
+    "html_tags": (WARNING, "texts with HTML tags", _FIX),
+    "invisible_characters": (WARNING, "texts with characters that nobody sees", "fix=<folder> takes them out"),
+    "escapes": (WARNING, "texts with escapes written out, such as \\n or \\u00e9", _FIX),
+    "doubled_quotes": (
+        WARNING,
+        'texts with ""doubled"" quotes of a CSV file',
+        "fix=<folder> takes the second ones out",
+    ),
+    "blanks": (NOTE, "texts with tabs, several blanks in a row or blanks at an end", "fix=<folder> leaves one blank"),
+}
 
-def text_findings(rows: Rows) -> list[Finding]:
-    """Tell damaged texts, addresses and very short texts.
+
+def text_findings(rows: Rows, mended: Mended) -> list[Finding]:
+    """Tell damaged texts, with what mending would make of them; addresses, retweets, quotes and very short texts.
 
     Raises:
         MissingExtraError: The ``audit`` extra is not installed.
@@ -30,24 +49,45 @@ def text_findings(rows: Rows) -> list[Finding]:
         import ftfy
     except ImportError:
         raise MissingExtraError("mojibake", package="ftfy", extra="audit") from None
-    checks: list[tuple[str, Literal["warning", "note"], str, str, Callable[[str], object]]] = [
-        ("control_characters", WARNING, "texts with control or replacement characters", "clean them", _odd_character),
-        ("mojibake", WARNING, "texts decoded with a wrong encoding", "read them with the right encoding", ftfy.is_bad),
-        ("very_short", NOTE, f"texts of fewer than {_SHORTEST} characters", "read them", _is_short),
-        ("urls", NOTE, "texts with web addresses", "mask them if they give the label away", _URL.search),
-        ("email_addresses", NOTE, "texts with e-mail addresses", "mask them: they name people", _EMAIL.search),
-        ("user_handles", NOTE, "texts with user handles", "mask them: they name people", _HANDLE.search),
-    ]
+    unsure: dict[str, Callable[[str], object]] = {  # damage that mending leaves as it is
+        "mojibake": ftfy.is_bad,
+        "control_characters": lambda text: "\ufffd" in text,
+        "html_tags": TAG.search,
+        "escapes": _ESCAPE.search,
+    }
     found = []
-    for kind, level, title, remedy, check in checks:
+    for kind, (level, title, remedy) in _DAMAGE.items():
+        seen = unsure.get(kind, lambda text: False)
+        cases = []
+        for row, text in enumerate(rows.texts):
+            if kind in mended.kinds[row]:
+                cases.append([rows.describe(row) | {"mended": "" if row in mended.empty else mended.rows.texts[row]}])
+            elif seen(text):
+                cases.append([rows.describe(row)])
+        found.append(Finding(kind, level, title, remedy, cases))
+    address = "mask them if they give the label away"
+    checks: list[tuple[str, str, str, Callable[[str], object]]] = [
+        ("very_short", f"texts of fewer than {_SHORTEST} characters", "read them", _is_short),
+        ("urls", "texts with web addresses", address, _URL.search),
+        ("email_addresses", "texts with e-mail addresses", "mask them: they name people", _EMAIL.search),
+        ("user_handles", "texts with user handles", "mask them: they name people", _HANDLE.search),
+        (
+            "retweets",
+            "texts with the head of a retweet",
+            "cut the heads off if they give the label away",
+            _RETWEET.search,
+        ),
+        ("quoted", "texts that stand in quotes as a whole", "strip the quotes if they give the label away", _is_quoted),
+    ]
+    for kind, title, remedy, check in checks:
         cases = [[rows.describe(row)] for row, text in enumerate(rows.texts) if check(text)]
-        if cases:
-            found.append(Finding(kind, level, title, remedy, cases))
-    return found
+        found.append(Finding(kind, NOTE, title, remedy, cases))
+    return [finding for finding in found if finding.cases]
 
 
-def _odd_character(text: str) -> bool:
-    return any(c == "\ufffd" or (unicodedata.category(c) == "Cc" and c not in "\n\r\t") for c in text)
+def _is_quoted(text: str) -> bool:
+    text = text.strip()
+    return len(text) > 2 and _QUOTES.get(text[0]) == text[-1] and not set(text[1:-1]) & {text[0], text[-1]}
 
 
 def _is_short(text: str) -> bool:

@@ -36,11 +36,20 @@ class Reading:
         table: All columns as they stand in the file.
         rejected: What is wrong with a row, by its position in the table.
         origin: File or data set.
+        text_columns: Columns of the text and of the second text, if any.
+        label_column: Column of the label.
     """
 
     table: Table
     rejected: dict[int, UserError]
     origin: str
+    text_columns: tuple[str, ...] = ()
+    label_column: str = ""
+
+    @property
+    def read_columns(self) -> tuple[str, ...]:
+        """What training reads."""
+        return (*self.text_columns, self.label_column)
 
     def kept(self) -> list[int]:
         """Positions in the table of the rows that became examples, in order."""
@@ -164,7 +173,8 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
     if problems and (readings is None or len(problems) == len(places)):
         raise problems[min(problems, key=lambda row: (not isinstance(problems[row], UnknownLabelError), row))]
     if readings is not None:
-        readings[origin] = Reading(table, dict(sorted(problems.items())), origin)
+        text_columns = (text,) if pair is None else (text, pair)
+        readings[origin] = Reading(table, dict(sorted(problems.items())), origin, text_columns, label)
     names = [name for name in table if name not in (LINE, FILE)]
     slices = {name: found for name in SLICE_COLUMNS if (found := match_column(names, (name,))) is not None}
     examples = Examples(

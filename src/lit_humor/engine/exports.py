@@ -172,6 +172,7 @@ def _card(to: str, scorer: Scorer, parity: Mapping[str, Any]) -> str:
             "backbone": backbone if isinstance(backbone, str) else backbone["_target_"].rpartition(".")[2],
             "max_length": scorer.max_length,
             "temperature": scorer.temperature,
+            "calibrated": bool(record.read_calibration(run_dir)),
             "parity": parity,
             "opset": onnx.OPSET,
             "inputs": onnx.input_names(scorer.with_token_types),

@@ -16,7 +16,7 @@ def model_card(run: dict[str, Any]) -> str:
 
     Args:
         run: ``name``, ``to``, ``class_names``, ``result``, ``environment``, ``data_report``, ``backbone``,
-            ``max_length``, ``temperature``, ``parity``, and for ONNX ``opset`` and ``inputs``.
+            ``max_length``, ``temperature``, ``calibrated``, ``parity``, and for ONNX ``opset`` and ``inputs``.
     """
     evaluated = [
         EvalResult(

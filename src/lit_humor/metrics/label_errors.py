@@ -1,4 +1,4 @@
-"""Which labels are probably wrong. Legend: N rows, C classes."""
+"""Which labels are probably wrong, and how sure a share is. Legend: N rows, C classes."""
 
 from __future__ import annotations
 
@@ -43,3 +43,9 @@ def suspect_labels(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray 
         return_indices_ranked_by="self_confidence",
         n_jobs=1,
     )
+
+
+def wilson_lower(share: float, num_rows: int, z: float = 1.96) -> float:
+    """Lower end of the Wilson score interval of a share (Wilson 1927)."""
+    spread = z * np.sqrt(share * (1 - share) / num_rows + z * z / (4 * num_rows**2))
+    return float((share + z * z / (2 * num_rows) - spread) / (1 + z * z / num_rows))
