@@ -1,5 +1,6 @@
 """The audit as typed."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import typed, typed_here
 from tests.unit.planting import planted
+from tests.unit.test_splits import distinct_texts
 
 
 def test_audit_names_files_and_lines_and_writes_a_clean_copy(tmp_path: Path) -> None:
@@ -59,6 +61,46 @@ def test_texts_are_escaped_and_few_rows_are_enough(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "<script>" not in (tmp_path / "audit" / "audit.html").read_text()
+
+
+def test_damage_is_mended_before_duplicates_are_looked_for(tmp_path: Path) -> None:
+    rows = [(text, "a context" if number % 2 else "", number % 2) for number, text in enumerate(distinct_texts(60))]
+    rows[4:8] = [(rows[0][0].replace(" ", " &amp; "), "", 0), (rows[0][0].replace(" ", " & "), "", 0), *rows[6:8]]
+    path = tmp_path / "rows.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "context", "label"), *rows])
+    done = typed_here(
+        *("audit", "data=csv", f"data.train_path={path}", "data.text_pair_column=context", "model=tiny"),
+        *(f"paths.logs_dir={tmp_path}", "run_id=audit", f"fix={tmp_path / 'clean'}"),
+    )
+    assert done.returncode == 0, done.stderr
+    kinds = {
+        finding["kind"]: finding for finding in json.loads((tmp_path / "audit" / "audit.json").read_text())["findings"]
+    }
+    assert kinds["html_entities"]["cases"][0][0]["mended"] == rows[5][0]
+    assert len(kinds["duplicates_within"]["cases"][0]) == 3
+    assert any("second text, filled" in case[0]["text"] for case in kinds["shape_leaks"]["cases"])
+    assert "58 rows kept" in done.stdout
+    changes = (tmp_path / "clean" / "changes.csv").read_text()
+    assert f'dropped,"equal to {path}, line 2"' in changes
+    page = (tmp_path / "audit" / "audit.html").read_text()
+    assert "second text, filled" in page
+
+
+def test_what_was_not_measured_is_told_as_that(tmp_path: Path) -> None:
+    path = tmp_path / "alike.csv"
+    texts = [
+        f"Why did the hen number {n} cross the road? Because the other side was nicer than this one" for n in range(60)
+    ]
+    path.write_text("\n".join(["text,label", *(f"{text},{n % 2}" for n, text in enumerate(texts))]), encoding="utf-8")
+    done = typed_here(
+        *("audit", "data=csv", f"data.train_path={path}", "model=tiny", f"paths.logs_dir={tmp_path}", "run_id=audit")
+    )
+    assert done.returncode == 0, done.stderr
+    why = "TF-IDF was not fitted, since the rows of class"
+    assert why in done.stdout
+    assert "is below 0.7" not in done.stdout
+    assert why in (tmp_path / "audit" / "audit.html").read_text()
 
 
 @pytest.mark.parametrize(
