@@ -79,12 +79,12 @@ def test_damage_is_mended_before_duplicates_are_looked_for(tmp_path: Path) -> No
     }
     assert kinds["html_entities"]["cases"][0][0]["mended"] == rows[5][0]
     assert len(kinds["duplicates_within"]["cases"][0]) == 3
-    assert any("second text, filled" in case[0]["text"] for case in kinds["shape_leaks"]["cases"])
+    assert any("second text: filled" in case[0]["text"] for case in kinds["shape_leaks"]["cases"])
     assert "58 rows kept" in done.stdout
     changes = (tmp_path / "clean" / "changes.csv").read_text()
     assert f'dropped,"equal to {path}, line 2"' in changes
     page = (tmp_path / "audit" / "audit.html").read_text()
-    assert "second text, filled" in page
+    assert "second text: filled" in page
 
 
 def test_what_was_not_measured_is_told_as_that(tmp_path: Path) -> None:

@@ -42,10 +42,13 @@ def test_a_run_in_bf16_is_compared_in_fp32(run: Path, tmp_path: Path) -> None:
     environment = json.loads((copy / "environment.json").read_text())
     environment["plan"]["precision"] = "bf16-mixed"
     (copy / "environment.json").write_text(json.dumps(environment))
+    (copy / "calibration.json").unlink()
     with mock.patch.object(scoring, "look_at_machine", return_value=Machine(cpu_bf16="amx_bf16")):
         assert load_scorer(str(copy)).dtype == torch.bfloat16
         done = typed_here("export", f"run={copy}", "to=huggingface")
     assert done.returncode == 0, done.stderr
+    card = (copy / "export" / "huggingface" / "README.md").read_text()
+    assert "Probabilities are not calibrated" in card, "a temperature of 1 that nobody fitted"
 
 
 def _export(run: Path, to: str) -> Path:

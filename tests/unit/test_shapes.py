@@ -50,7 +50,7 @@ def _set(column: str, value: Callable[[Row, bool], str]) -> Callable[[list[Row]]
 
 
 LEAKS: dict[str, tuple[Callable[[list[Row]], list[Row]], str]] = {
-    "second text": (_set("context", lambda row, joke: "" if joke else "a context"), "second text, filled"),
+    "second text": (_set("context", lambda row, joke: "" if joke else "a context"), "second text: filled"),
     "length": (_set("text", lambda row, joke: row["text"] * (1 + 3 * joke)), "text, characters"),
     "last character": (_set("text", lambda row, joke: row["text"] + ".!"[joke]), "text, last character: "),
     "first character": (_set("text", lambda row, joke: "-+"[joke] + row["text"]), "text, first character: "),

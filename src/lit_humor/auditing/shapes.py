@@ -88,8 +88,8 @@ def _of_texts(splits: Mapping[str, Examples]) -> dict[str, Sequence[Any]]:
     found: dict[str, Sequence[Any]] = {f"text, {what}": list(map(of, texts)) for what, of in _OF_A_TEXT.items()}
     if any(examples.text_pairs for examples in splits.values()):
         pairs = [text for examples in splits.values() for text in examples.text_pairs or [""] * len(examples)]
-        found["second text, filled"] = ["filled" if text.strip() else _NONE for text in pairs]
-        found |= {f"second text, {what}": list(map(of, pairs)) for what, of in _OF_A_TEXT.items()}
+        found["second text: filled"] = ["filled" if text.strip() else _NONE for text in pairs]
+        found |= {f"second text: {what}": list(map(of, pairs)) for what, of in _OF_A_TEXT.items()}
     return found
 
 
