@@ -14,7 +14,7 @@ FSDP = ("trainer.strategy=fsdp", "trainer.max_tokens=null")
 def _arguments(logs: Path, name: str, *more: str) -> list[str]:
     return [
         *("debug=tiny", "trainer.accelerator=cpu", f"paths.logs_dir={logs}", f"run_id={name}", "resume=auto"),
-        *("report=false", "baseline=false", "logger.tensorboard=null", "trainer.max_epochs=3", *more),
+        *("trainer.max_epochs=3", *more),
     ]
 
 

@@ -1,7 +1,6 @@
 """One run on several machines: here each is a process of its own, as two machines would start it."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,23 +12,14 @@ from lit_humor.engine.hardware import make_plan
 from lit_humor.engine.machine import Machine
 from lit_humor.engine.nodes import check_processes
 from tests.e2e.test_bad_input import assert_one_message
-from tests.e2e.typed import ENVIRONMENT, ROOT, result_of, typed
+from tests.e2e.typed import ENVIRONMENT, ROOT, free_port, result_of, typed
 
 TRAIN = str(ROOT / "src" / "lit_humor" / "train.py")
 
 
-def _port() -> int:
-    """One that is free, and the next, too."""
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        port = int(one.getsockname()[1])
-        other.bind(("127.0.0.1", port + 1))
-    return port
-
-
 def _arguments(folder: Path, name: str) -> list[str]:
     return [
-        *("debug=tiny", "baseline=false", "report=false", "trainer.accelerator=cpu", "trainer.precision=32-true"),
+        *("debug=tiny", "trainer.accelerator=cpu", "trainer.precision=32-true"),
         *(f"paths.logs_dir={folder / 'logs'}", f"paths.cache_dir={folder / 'cache'}", f"run_id={name}"),
         "trainer.micro_batch_size=4",
     ]
@@ -45,7 +35,7 @@ def _check_equal(folder: Path, name: str) -> None:
 
 
 def _start_nodes(folder: Path, *more: str) -> list[subprocess.CompletedProcess[str]]:
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_port())}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     processes = [
         subprocess.Popen(
             [sys.executable, TRAIN, *_arguments(folder, "nodes"), "trainer.num_nodes=2", "trainer.devices=1", *more],
@@ -73,24 +63,10 @@ def test_two_nodes_train_as_two_devices_do_and_go_on_together(tmp_path: Path) ->
         assert again.returncode == 0, again.stderr
 
 
-@pytest.mark.parametrize("strategy", [(), ("trainer.strategy=fsdp", "trainer.max_tokens=null")])
-def test_torchrun_trains_as_two_devices_do(tmp_path: Path, strategy: tuple[str, ...]) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={_port()}", TRAIN]
-    done = subprocess.run(
-        [*torchrun, *_arguments(tmp_path, "torchrun"), "trainer.devices=2", *strategy],
-        env=os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    _check_equal(tmp_path, "torchrun")
-
-
 def test_the_first_node_waits_until_the_others_know(tmp_path: Path) -> None:
     """It may have nothing else to do: a run that is done already, and a second node that comes late."""
     code = "from lit_humor.engine.nodes import agree_on; print(agree_on('WHAT', 2, lambda: 'this'))"
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_port())}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
 
     def start(rank: int) -> "subprocess.Popen[str]":
         environment = os.environ | ENVIRONMENT | place | {"NODE_RANK": str(rank)}

@@ -163,28 +163,6 @@ def test_seed_reaches_the_initial_weights(logs: Path) -> None:
     assert not torch.allclose(first, other)
 
 
-def _training_losses(folder: Path) -> list[float]:
-    with (folder / "metrics.csv").open(newline="") as file:
-        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
-
-
-def test_two_processes_train_as_one(logs: Path) -> None:
-    """The same windows, the same losses; every row counted once, though 48 rows do not divide by 2 x 32."""
-    fixed = ("trainer=cpu", "baseline=false", "model.network.dropout=0", "model.network.attention_dropout=0")
-    one = _train(logs, "one", *fixed, "data.eval_batch_size=7")
-    two = _train(logs, "two", *fixed, "data.eval_batch_size=7", "trainer.devices=2")
-    assert json.loads((two / "environment.json").read_text())["plan"]["accumulation"] == 2
-    for split in ("val", "test"):
-        first, second = (result_of(folder)["results"][split] for folder in (one, two))
-        assert first["rows"] == second["rows"] == 48
-        assert second["loss"] == pytest.approx(first["loss"], rel=1e-5)
-        assert second["slices"] == first["slices"]
-    losses = [_training_losses(folder) for folder in (one, two)]
-    assert len(losses[0]) == 2
-    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
-    assert sorted(p.name for p in logs.iterdir() if p.name.startswith("two")) == ["two"], "one folder for both"
-
-
 def test_own_csv_with_contexts_and_groups(logs: Path, tmp_path: Path) -> None:
     with (tmp_path / "mine.csv").open("w", newline="") as file:
         writer = csv.writer(file)

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -132,6 +133,28 @@ def typed_here(command: str, *arguments: str) -> subprocess.CompletedProcess[str
 
 def _script(command: str) -> str:
     return str(ROOT / "src" / "lit_humor" / f"{command}.py")
+
+
+def free_port() -> int:
+    """One that is free, and the next, too."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        port = int(one.getsockname()[1])
+        other.bind(("127.0.0.1", port + 1))
+    return port
+
+
+def typed_under_torchrun(command: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """The same in two processes that torchrun starts."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
+    return subprocess.run(
+        [*torchrun, _script(command), *arguments, "trainer.devices=2"],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=ROOT,
+        env=os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"},
+    )
 
 
 def result_of(folder: Path) -> Any:

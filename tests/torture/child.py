@@ -7,6 +7,7 @@ time (from 1) that something of the list below happens in process r, this proces
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import multiprocessing
 import os
@@ -30,6 +31,7 @@ EVENTS = {  # what: a function that is called just then
     "start": "lit_humor.engine.factory.build_datamodule",
     "before the test": "lit_humor.data.datamodule.HumorDataModule.test_dataloader",
     "test": "lit_humor.engine.learner.Learner.test_step",
+    "left the group": "lit_humor.engine.training._leave_group",
 }
 ACCIDENT_AT = "accident at "  # what a process prints then, with the time
 
@@ -66,6 +68,9 @@ def _find(path: str) -> tuple[Any, str]:
 
 def _act(action: str) -> None:
     print(f"\n{ACCIDENT_AT}{time.time()}", flush=True)
+    if action == "forbid collectives":
+        _forbid_collectives()
+        return
     if action == "raise":
         raise RuntimeError("an accident")
     if action == "out of memory":
@@ -81,6 +86,28 @@ def _act(action: str) -> None:
     else:
         os.kill(os.getpid(), getattr(signal, action))
     time.sleep(0.01)  # a handler runs between two instructions of Python
+
+
+def _forbid_collectives() -> None:
+    """From now on this process fails where it asks the others; its group of processes stays, so that it could."""
+    import torch
+    from torch.distributed import _functional_collectives, distributed_c10d
+
+    for module in (distributed_c10d, _functional_collectives):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            is_question = name.startswith(("get_", "_"))  # of this process alone
+            if not is_question and "group" in inspect.signature(function).parameters:
+                forbidden = _forbidden(name)
+                setattr(module, name, forbidden)
+                setattr(torch.distributed, name, forbidden)
+    torch.distributed.destroy_process_group = lambda *args: None
+
+
+def _forbidden(name: str) -> Callable[..., None]:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError(f"{name}: the first process asks the others, which have ended")
+
+    return fail
 
 
 def main(argv: list[str], accident: dict[str, Any] | None) -> None:

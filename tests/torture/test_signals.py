@@ -23,8 +23,8 @@ SHORT_TWO = [("SIGTERM", "batch", 1), ("SIGTERM", "before the test", 0), ("SIGUS
 
 def _arguments(logs: Path, run_id: str, *more: str) -> list[str]:
     return [
-        *("debug=tiny", "trainer=cpu", f"paths.logs_dir={logs}", f"run_id={run_id}", "resume=auto", "report=false"),
-        *("trainer.max_epochs=4", "baseline=false", "logger.tensorboard=null", "trainer.log_every_n_steps=1", *more),
+        *("debug=tiny", "trainer=cpu", f"paths.logs_dir={logs}", f"run_id={run_id}", "resume=auto"),
+        *("trainer.max_epochs=4", "trainer.log_every_n_steps=1", *more),
     ]
 
 

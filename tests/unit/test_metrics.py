@@ -11,7 +11,7 @@ import torch
 from sklearn import metrics as sk
 
 from lit_humor.callbacks.predictions import PredictionWriter
-from lit_humor.metrics.classification import DEFINITIONS, ClassificationMetrics
+from lit_humor.metrics.classification import DEFINITIONS, ClassificationMetrics, measure
 from lit_humor.runs import record
 from tests.unit.building import TRAINER, make_datamodule, make_examples, make_learner
 
@@ -113,6 +113,34 @@ def test_every_scalar_is_defined() -> None:
     assert scalars <= DEFINITIONS.keys()
 
 
+MEASURED = {  # labels, classes
+    "two classes": ([0, 1] * 20, 2),
+    "three classes": ([0, 1, 2] * 20, 3),
+    "a class without rows": ([0, 1, 1, 0], 3),
+    "one row": ([1], 2),
+    "many rows": ([0, 1, 1, 0, 0] * 1000, 2),
+}
+
+
+def _measure(name: str) -> dict[str, Any]:
+    labels, num_classes = MEASURED[name]
+    probabilities, _, _ = _random(len(labels), num_classes)
+    return measure(["serious", "pun", "irony"][:num_classes], np.array(labels), probabilities.numpy())
+
+
+def _measure_in_the_first(rank: int, folder: Path) -> None:
+    store = torch.distributed.FileStore(str(folder / "store"), 2)
+    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    if rank == 0:
+        record.write_json(folder / "found.json", {name: _measure(name) for name in MEASURED})
+
+
+def test_what_one_process_measures_asks_nothing_of_the_other(tmp_path: Path) -> None:
+    """The other one has left by then; the numbers are those of the rows of this process."""
+    torch.multiprocessing.start_processes(_measure_in_the_first, (tmp_path,), nprocs=2, start_method="fork")
+    assert record.read_json(tmp_path / "found.json") == {name: _measure(name) for name in MEASURED}
+
+
 class KeepResults(pl.Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -142,9 +170,10 @@ def _test(tiny_model: str, folder: Path, devices: int, num_rows: int) -> dict[st
     return record.read_json(out / "results.json") | {"predictions": pq.read_table(out / "predictions" / "test.parquet")}
 
 
-@pytest.mark.parametrize("num_rows", [21, 17])
-def test_two_processes_count_every_row_once(tiny_model: str, tmp_path: Path, num_rows: int) -> None:
-    one, two = (_test(tiny_model, tmp_path, devices, num_rows) for devices in (1, 2))
+@pytest.mark.parametrize(("num_rows", "processes"), [(21, 2), (17, 2), (5, 4), (3, 4), (2, 3)])
+def test_several_processes_count_every_row_once(tiny_model: str, tmp_path: Path, num_rows: int, processes: int) -> None:
+    """Also where some of them are dealt no row: they gather with the others all the same."""
+    one, two = (_test(tiny_model, tmp_path, devices, num_rows) for devices in (1, processes))
     predictions, other = one.pop("predictions"), two.pop("predictions")
     assert one["rows"] == two["rows"] == num_rows
     assert one["confusion"] == two["confusion"]

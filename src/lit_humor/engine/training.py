@@ -111,7 +111,8 @@ def _train(cfg: DictConfig, resumed: Resumed | None) -> None:
     learner = factory.build_learner(cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan)
     initial = load_initial_weights(learner, cfg.init_from) if cfg.init_from and not resumed else {}
     if initial:
-        screen.show(f"Starting from the weights of {initial['checkpoint']}")
+        anew = f"; its classes are others, so {initial['anew']} starts anew" if "anew" in initial else ""
+        screen.show(f"Starting from the weights of {initial['checkpoint']}{anew}")
     screen.show(screen.group_table(learner.parameter_groups(), cfg.optim.learning_rate, cfg.optim.lr_scale))
 
     run_dir = (
@@ -150,6 +151,7 @@ def _fit_and_score(
     cost["peak_memory_bytes"] = peak_memory_bytes(plan.accelerator)
     checkpoint = best if best.is_file() else None  # without that callback: the weights of the last step
     results = {split: score(trainer, learner, datamodule, split, checkpoint) for split in _scored(datamodule)}
+    _leave_group()
     if not trainer.is_global_zero:
         return
     _write_result(run_dir, trainer, results, {}, cost)  # before the baseline, which may take long or fail
@@ -184,6 +186,15 @@ def score(
     path = None if checkpoint is None else str(checkpoint)
     trainer.test(learner, datamodule, ckpt_path=path, verbose=False, weights_only=True)
     return learner.results["test"]
+
+
+def _leave_group() -> None:
+    """Let all processes leave their group together: behind this line the first one works alone, and the others end.
+
+    Something that asks all of them (a metric that adds up their rows) would wait for processes that are gone.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _make_folder(cfg: DictConfig) -> str:

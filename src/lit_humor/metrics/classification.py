@@ -44,30 +44,34 @@ class ClassificationMetrics(nn.Module):
     Args:
         class_names: Class names in class order, the humorous one last.
         slice_values: Names of slice columns with their values, e.g. ``{"language": ["en", "es"]}``.
+        synced: Whether ``compute`` adds up the rows of all processes, which then all have to call it. False: the rows
+            of this process alone.
     """
 
     slices: Sequence[SlicedConfusion]
 
-    def __init__(self, class_names: Sequence[str], slice_values: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, class_names: Sequence[str], slice_values: Mapping[str, Sequence[str]], *, synced: bool = True
+    ) -> None:
         super().__init__()
         self.class_names = list(class_names)
         self.slice_values = {name: list(values) for name, values in slice_values.items()}
-        count = len(self.class_names)
+        count, options = len(self.class_names), {"sync_on_compute": synced}
         self.collection = MetricCollection(
             {
-                "accuracy": MulticlassAccuracy(count, average="micro"),
-                "precision": MulticlassPrecision(count, average="none"),
-                "recall": MulticlassRecall(count, average="none"),
-                "class_f1": MulticlassF1Score(count, average="none"),
-                "f1_macro": MulticlassF1Score(count, average="macro"),
-                "f1_weighted": MulticlassF1Score(count, average="weighted"),
-                "confusion": MulticlassConfusionMatrix(count),
-                "auroc": MulticlassAUROC(count, average="macro"),
-                "calibration_error": MulticlassCalibrationError(count, n_bins=15),
+                "accuracy": MulticlassAccuracy(count, average="micro", **options),
+                "precision": MulticlassPrecision(count, average="none", **options),
+                "recall": MulticlassRecall(count, average="none", **options),
+                "class_f1": MulticlassF1Score(count, average="none", **options),
+                "f1_macro": MulticlassF1Score(count, average="macro", **options),
+                "f1_weighted": MulticlassF1Score(count, average="weighted", **options),
+                "confusion": MulticlassConfusionMatrix(count, **options),
+                "auroc": MulticlassAUROC(count, average="macro", **options),
+                "calibration_error": MulticlassCalibrationError(count, n_bins=15, **options),
             }
         )
         self.slices = nn.ModuleList(
-            SlicedConfusion(len(values), count)
+            SlicedConfusion(len(values), count, **options)
             for values in self.slice_values.values()  # type: ignore[assignment]
         )
 
@@ -95,6 +99,7 @@ class ClassificationMetrics(nn.Module):
             The scalars named in ``DEFINITIONS``; ``classes``: precision, recall, F1 and rows of each;
             ``confusion``: counts, a row for each true class; ``slices``: results by column and value.
         """
+        self._add_no_rows()
         found = {name: value.cpu() for name, value in self.collection.compute().items()}
         confusion = found["confusion"].tolist()
         classes = {
@@ -122,6 +127,13 @@ class ClassificationMetrics(nn.Module):
             },
         }
 
+    def _add_no_rows(self) -> None:
+        """Let a process that was dealt no rows gather with the others: theirs have these shapes and dtypes."""
+        for metric in self.collection.values(copy_state=False):
+            if isinstance(metric, MulticlassAUROC) and not metric.preds:
+                metric.preds.append(torch.zeros(0, len(self.class_names), device=metric.device))
+                metric.target.append(torch.zeros(0, dtype=torch.long, device=metric.device))
+
     def reset(self) -> None:
         """Forget all rows."""
         self.collection.reset()
@@ -132,12 +144,14 @@ class ClassificationMetrics(nn.Module):
 def measure(class_names: Sequence[str], labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
     """Every metric of a whole split, as ``ClassificationMetrics.compute`` tells them, without slices.
 
+    It asks nothing of other processes: one process may call it while the others do something else, or have ended.
+
     Args:
         class_names: Class names in class order, the humorous one last.
         labels: [N] int64.
         probabilities: [N, C].
     """
-    metrics = ClassificationMetrics(class_names, {})
+    metrics = ClassificationMetrics(class_names, {}, synced=False)
     everything, no_slices = torch.ones(len(labels), dtype=torch.bool), torch.zeros(len(labels), 0, dtype=torch.long)
     metrics.update(torch.from_numpy(probabilities).float(), torch.from_numpy(labels), everything, no_slices)
     return metrics.compute()
@@ -163,13 +177,14 @@ class SlicedConfusion(Metric):
     Args:
         num_slices: Values of the column.
         num_classes: C.
+        options: Of torchmetrics' ``Metric``.
     """
 
     full_state_update = False
     confusion: Tensor  # [slices, C, C], true class before predicted class
 
-    def __init__(self, num_slices: int, num_classes: int) -> None:
-        super().__init__()
+    def __init__(self, num_slices: int, num_classes: int, **options: bool) -> None:
+        super().__init__(**options)
         zeros = torch.zeros(num_slices, num_classes, num_classes, dtype=torch.long)
         self.add_state("confusion", default=zeros, dist_reduce_fx="sum")
 
