@@ -1,14 +1,18 @@
 """Judging texts as typed."""
 
 import io
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from lit_humor.data.tables import read_table
 from lit_humor.engine import predicting
@@ -51,7 +55,48 @@ def test_a_file_gets_the_probabilities_of_evaluation(run: Path, rows: tuple[Path
     assert table["prediction"] == [("not humor", "humor")[index] for index in expected.argmax(axis=1)]
 
 
-def test_after_ctrl_c_the_same_command_goes_on(run: Path, rows: tuple[Path, np.ndarray]) -> None:
+def _touch(run: Path, path: Path) -> Path:
+    for one in (path, *run.rglob("*.ckpt")):
+        os.utime(one, (1, 1))
+    return run
+
+
+def _copy(run: Path, path: Path) -> Path:
+    """As ``cp -r`` does it: every file has a new time."""
+    copied = shutil.copytree(run, path.with_name("copied"), copy_function=shutil.copyfile)
+    shutil.move(shutil.copyfile(path, path.with_name("new.csv")), path)
+    return copied
+
+
+def _change(run: Path, path: Path) -> Path:
+    """Other content of the same size and time."""
+    before = path.stat()
+    path.write_text(path.read_text(encoding="utf-8").replace("extra 1", "other 1"), encoding="utf-8")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    return run
+
+
+def _other_weights(run: Path, path: Path) -> Path:
+    """Those of the last epoch, under the name and time of the best."""
+    copied = shutil.copytree(run, path.with_name("copied"))
+    best, last = (copied / "checkpoints" / name for name in (record.BEST, record.LAST))
+    before = best.stat()
+    saved = torch.load(last, weights_only=True)
+    torch.save(saved | {"state_dict": {name: value + 1 for name, value in saved["state_dict"].items()}}, best)
+    best.with_name("best.ckpt.sha256").unlink()
+    os.utime(best, ns=(before.st_atime_ns, before.st_mtime_ns))
+    return copied
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "goes_on"),
+    [(None, True), (_touch, True), (_copy, True), (_change, False), (_other_weights, False)],
+)
+def test_after_ctrl_c_the_same_command_goes_on(
+    run: Path, rows: tuple[Path, np.ndarray], meanwhile: Callable[[Path, Path], Path] | None, goes_on: bool
+) -> None:
+    """With the same content, that is; file times tell nothing of it."""
     path, expected = rows
     command = "predict", f"run={run}", f"input={path}", f"output={path.with_name('out.csv')}"
     real, asked = Scorer.score, []
@@ -67,7 +112,12 @@ def test_after_ctrl_c_the_same_command_goes_on(run: Path, rows: tuple[Path, np.n
         assert done.returncode == 130
         assert "2 parts are kept" in done.stderr
         assert not path.with_name("out.csv").exists()
+        if meanwhile:
+            command = command[0], f"run={meanwhile(run, path)}", *command[2:]
         done = typed_here(*command)
+    if not goes_on:
+        assert_one_message(done, "made from other input, columns or weights")
+        return
     assert done.returncode == 0, done.stderr
     assert asked[:4] == [10, 10, 10, 10], "the first two parts were not scored again"
     assert len(asked) == 1 + -(-len(expected) // 10)

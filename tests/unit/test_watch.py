@@ -95,10 +95,15 @@ def test_scores_are_those_of_the_epochs(tmp_path: Path) -> None:
     assert run.checkpoints == {"best.ckpt": 2**20}
 
 
-def test_runs_are_found_the_freshest_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file_times", ["as written", "all the same", "the other way round"])
+def test_runs_are_found_the_freshest_first(tmp_path: Path, file_times: str) -> None:
+    """By what they say themselves: a folder that was copied, moved or touched has other file times."""
+    now = time.time()
     for age, name in enumerate(("new", "old", "older")):
-        folder = make_run(tmp_path / name)
-        os.utime(folder / record.STATUS, (time.time() - age * 100,) * 2)
+        folder = make_run(tmp_path / name, heartbeat=now - age * 100)
+        seconds = {"as written": now - age * 100, "all the same": now, "the other way round": now + age * 100}
+        for path in folder.rglob("*"):
+            os.utime(path, (seconds[file_times],) * 2)
     (tmp_path / "no-run").mkdir()
     assert [folder.name for folder in find_runs(tmp_path)] == ["new", "old", "older"]
 

@@ -51,9 +51,18 @@ class PeriodicCheckpoint(pl.Callback):
             self._saved_at = time.monotonic()
             trainer.save_checkpoint(self.folder / f"step-{trainer.global_step}.ckpt")
             if trainer.is_global_zero:
-                mine = [path for path in self.folder.iterdir() if re.fullmatch(r"step-\d+\.ckpt", path.name)]
-                for path in sorted(mine, key=lambda path: path.stat().st_mtime_ns)[: -self.keep]:
+                for path in _oldest_first(self.folder, trainer.global_step)[: -self.keep]:
                     trainer.strategy.remove_checkpoint(path)
+
+
+def _oldest_first(folder: Path, step: int) -> list[Path]:
+    """Checkpoints of this callback, by the step in their names; those of later steps belong to an abandoned training.
+
+    File times would not do: those of a copied folder are all the same.
+    """
+    found = {path: re.fullmatch(r"step-(\d+)\.ckpt", path.name) for path in folder.iterdir()}
+    steps = {path: int(match[1]) for path, match in found.items() if match}
+    return sorted(steps, key=lambda path: (steps[path] <= step, steps[path]))
 
 
 def _parse(every: int | str | None) -> tuple[int, float]:

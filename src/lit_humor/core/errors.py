@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours of a terminal
 
 
 class UserError(Exception):
@@ -74,4 +77,13 @@ class MissingExtraError(UserError):
 def shorten(value: object, limit: int = 80) -> str:
     """Show a value from somebody's data in an error: one line, at most ``limit`` characters."""
     text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def one_line(error: BaseException, limit: int = 200) -> str:
+    """What an error of a library says, for a message of ours: all its lines in one, at most ``limit`` characters.
+
+    The first line alone often says nothing ("Error(s) in loading state_dict for Model:").
+    """
+    text = " ".join(_ESCAPES.sub("", str(error)).split()).rstrip(".:") or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import re
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +16,9 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lit_humor.core.errors import UserError
 from lit_humor.engine import screen
 from lit_humor.runs import record
+
+_PROGRESS = ("epoch_progress", "epoch_loop.batch_progress")  # what Lightning counts
+_ZIP = b"PK\x03\x04"  # how a file of torch.save begins
 
 
 class DamagedCheckpointError(UserError):
@@ -72,19 +76,22 @@ def read_checkpoint(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
     known = _known_sums(path)
     if known and sum_of(path) not in known:
         raise _damaged(path, f"other bytes than were written (see {sums_path(path).name})")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-        if not isinstance(found, dict) or "state_dict" not in found:
-            raise ValueError("no state_dict in it")
-    except (RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        raise _damaged(path, f"no checkpoint ({(str(error) or type(error).__name__).splitlines()[0]})") from None
-    return found
+    return _load(path, mmap)
 
 
 def newest_valid(folder: Path) -> Path | None:
-    """The checkpoint of a run that was written last and can be read; says which ones cannot."""
-    found = [path for path in folder.glob("*.ckpt") if path.name != record.FINITE]
-    for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+    """The checkpoint of a run that lies furthest in its training and can be read; says which ones cannot.
+
+    What the files hold decides, not when they were written: a copy of a folder has times of its own.
+    """
+    places: dict[Path, tuple[int, ...]] = {}
+    for path in sorted(folder.glob("*.ckpt")):
+        try:
+            if path.name != record.FINITE:
+                places[path] = place_of(path)
+        except DamagedCheckpointError as error:
+            screen.show(f"Passed over: {error}")
+    for path in sorted(places, key=lambda path: (places[path], path.name == record.LAST), reverse=True):
         try:
             read_checkpoint(path, mmap=True)
         except DamagedCheckpointError as error:
@@ -92,6 +99,79 @@ def newest_valid(folder: Path) -> Path | None:
         else:
             return path
     return None
+
+
+def place_of(path: Path) -> tuple[int, ...]:
+    """Where in its training a checkpoint was saved, to be compared: optimizer steps first, then what comes between.
+
+    Cheap: weights stay on the disk, and the checksum is not looked at.
+
+    Raises:
+        DamagedCheckpointError: The file is no checkpoint.
+    """
+    saved = _load(path, mmap=True)
+    try:
+        progress = saved.get("loops", {}).get("fit_loop", {})
+        epochs, batches = (progress.get(name, {}).get("total", {}) for name in _PROGRESS)
+        between = (epochs.get("processed", 0), batches.get("completed", 0), saved.get("metrics_rows", 0))
+        return tuple(map(int, (saved.get("global_step", 0), saved.get("epoch", 0), *between)))
+    except (AttributeError, TypeError, ValueError):
+        raise _damaged(path, "no checkpoint (its counts of steps and epochs are no numbers)") from None
+
+
+def set_later_aside(folder: Path, chosen: Path) -> None:
+    """Put what a run saved after the checkpoint to go on from into a folder of its own, and say so.
+
+    The training that saved it is given up: the next ``resume`` must not go back to it.
+
+    Args:
+        folder: Checkpoints of the run.
+        chosen: One of them.
+    """
+    here = place_of(chosen)
+    later = []
+    for path in sorted(folder.glob("*.ckpt")):
+        with suppress(DamagedCheckpointError):
+            if path.name != record.FINITE and place_of(path) > here:
+                later.append(path)
+    target = folder / f"after-step-{here[0]}"
+    for path in later:
+        target.mkdir(exist_ok=True)
+        for one in (path, sums_path(path)):
+            if one.is_file():
+                one.replace(target / one.name)
+    if later:
+        names = ", ".join(path.name for path in later)
+        screen.show(f"Going on from step {here[0]}; what was saved after it is now in {target}: {names}")
+
+
+def _load(path: Path, mmap: bool) -> dict[str, Any]:
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged bytes make torch and pickle fail in any way
+        raise _damaged(path, f"no checkpoint ({_why_not(path, error)})") from None
+    if not isinstance(found, dict) or "state_dict" not in found:
+        raise _damaged(path, "no checkpoint (no weights under the name state_dict in it)")
+    return found
+
+
+def _why_not(path: Path, error: Exception) -> str:
+    """Why a file does not load, in plain words: torch's own fill a page, with colours for a terminal."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    with path.open("rb") as file:
+        head = file.read(len(_ZIP))
+    if not head:
+        return "an empty file"
+    if head != _ZIP:
+        return "another kind of file: it does not begin as torch.save writes it"
+    if not zipfile.is_zipfile(path):
+        return "the end of the file is missing"
+    if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return f"it holds {refused[1]}; only weights, numbers and texts are read, since other objects could run code"
+    return "it is damaged: the list of what it holds cannot be read"
 
 
 def _moved(value: Any, before: str, folder: str) -> Any:

@@ -23,6 +23,7 @@ from lit_humor.data.parts import Parts
 from lit_humor.data.separated import Quoting
 from lit_humor.data.streams import UNDECODABLE, Chunk, Rejected, is_undecodable, read_chunks
 from lit_humor.engine import screen
+from lit_humor.engine.checkpoints import sum_of
 from lit_humor.engine.cli import INTERRUPTED
 from lit_humor.engine.explaining import colored, explain, strongest
 from lit_humor.engine.factory import class_names_of
@@ -125,10 +126,9 @@ def _predict_file(cfg: DictConfig, source: Path, target: Path, threshold: float 
     columns = columns_of(cfg, first[0] if first else {}, str(source))
     scorer = load_scorer(cfg.run, cfg.ckpt)
     checkpoint = Path(cfg.ckpt or folder / record.CHECKPOINTS / record.BEST)
-    stamp = [checkpoint.stat().st_mtime_ns, source.stat().st_mtime_ns, source.stat().st_size]
-    origin = {"input": str(source.absolute()), "columns": columns, "threshold": threshold, "stamp": stamp}
-    origin |= {"quoting": quoting}
-    origin |= {"checkpoint": str(checkpoint.absolute()), "temperature": scorer.temperature, "part_rows": _CHUNK_ROWS}
+    sums = [sum_of(checkpoint), sum_of(source)]  # what a copy keeps; names and file times may be others
+    origin = {"sums": sums, "columns": columns, "threshold": threshold, "quoting": quoting}
+    origin |= {"temperature": scorer.temperature, "part_rows": _CHUNK_ROWS}
     parts = Parts(target, origin)
     start, count = time.monotonic(), 0
     try:

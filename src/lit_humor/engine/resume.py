@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.core.errors import UserError
 from lit_humor.engine import factory, screen
-from lit_humor.engine.checkpoints import newest_valid, read_checkpoint
+from lit_humor.engine.checkpoints import newest_valid, read_checkpoint, set_later_aside
 from lit_humor.engine.cli import typed_overrides
 from lit_humor.engine.nodes import agree_on
 from lit_humor.engine.rundir import check_name, hold, is_main_process, open_run_dir
@@ -65,6 +65,8 @@ def find_resumed(cfg: DictConfig) -> Resumed | None:
         folder, saved = _open(str(named.parent.parent))
         hold(folder)
         read_checkpoint(named, mmap=True)
+        if is_main_process():
+            set_later_aside(folder / record.CHECKPOINTS, named)
         return Resumed(folder, named, _as_planned(saved, folder))
     folder, saved = _open(cfg.resume)
     hold(folder)

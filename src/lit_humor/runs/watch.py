@@ -76,11 +76,8 @@ def sets_going(logs_dir: Path) -> list[Path]:
 
 def look(folder: Path, num_log_lines: int = 0) -> Watched:
     """Look at a run; a file that is missing or half written counts as not there yet."""
-    try:
-        status = record.read_json(folder / record.STATUS)
-    except (OSError, ValueError):
-        status = {}
-    silent = time.time() - float(status.get("heartbeat", _last_word(folder)))
+    status = _status(folder)
+    silent = time.time() - _last_word(folder)
     return Watched(
         folder=folder,
         state=_state(status, silent),
@@ -119,11 +116,19 @@ def _is_process(pid: int) -> bool:
     return True
 
 
+def _status(folder: Path) -> dict[str, Any]:
+    try:
+        return record.read_json(folder / record.STATUS)
+    except (OSError, ValueError):
+        return {}
+
+
 def _last_word(folder: Path) -> float:
-    for name in (record.STATUS, record.CONFIG):
-        if (folder / name).is_file():
-            return (folder / name).stat().st_mtime
-    return 0.0
+    """The time that a run itself wrote last, which copies keep; before its first word, when its folder was made."""
+    if "heartbeat" in (status := _status(folder)):
+        return float(status["heartbeat"])
+    config = folder / record.CONFIG
+    return config.stat().st_mtime if config.is_file() else 0.0
 
 
 def _series(folder: Path) -> dict[str, list[float]]:
