@@ -1,6 +1,8 @@
 """Runs that went on, or are to go on, in unusual ways."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,8 +70,40 @@ def test_what_is_switched_off_is_not_missed(tmp_path: Path) -> None:
     assert "Traceback" not in again.output
 
 
+@pytest.mark.parametrize("newer", ["best.ckpt", "step-1.ckpt", "nothing"])
+def test_a_copied_run_goes_on_from_its_highest_step(tmp_path: Path, newer: str) -> None:
+    """``cp -r`` gives every file a new time, in any order."""
+    settings = ("trainer.max_epochs=3", "trainer.checkpoint_every=1")
+    assert train(tmp_path, *_arguments(tmp_path, "whole", *settings)).code == 0
+    accident = {"event": "stepped", "at": 3, "action": "SIGTERM"}
+    assert train(tmp_path, *_arguments(tmp_path, "run", *settings, "trainer.keep=9"), accident=accident).code == 143
+    copied = shutil.copytree(tmp_path / "run", tmp_path / "copied", copy_function=shutil.copyfile)
+    for path in (copied / "checkpoints").iterdir():
+        os.utime(path, (2e9, 2e9) if path.name == newer else (1e9, 1e9))
+    done = train(tmp_path, f"resume={copied}")
+    assert done.code == 0, done.output
+    assert "Going on from step 3, saved in last.ckpt" in done.output
+    assert_equal_runs(copied, tmp_path / "whole")
+
+
+def test_a_step_back_is_not_undone_when_the_run_goes_on(tmp_path: Path) -> None:
+    settings = ("trainer.max_epochs=4", "trainer.checkpoint_every=1", "trainer.keep=9")
+    assert train(tmp_path, *_arguments(tmp_path, "whole", *settings)).code == 0
+    accident = {"event": "stepped", "at": 7, "action": "SIGTERM"}
+    assert train(tmp_path, *_arguments(tmp_path, "run", *settings), accident=accident).code == 143
+    checkpoints = tmp_path / "run" / "checkpoints"
+    back = train(tmp_path, f"resume={checkpoints / 'step-1.ckpt'}", accident=accident | {"at": 1})
+    assert back.code == 143, back.output
+    assert f"and now in {checkpoints / 'after-step-1'}: " in back.output
+    assert "Going on from step 1, saved in step-1.ckpt" in back.output
+    done = train(tmp_path, f"resume={tmp_path / 'run'}")
+    assert done.code == 0, done.output
+    assert "Going on from step 3, saved in last.ckpt" in done.output
+    assert_equal_runs(tmp_path / "run", tmp_path / "whole")
+
+
 def test_periodic_checkpoints_after_a_step_back(tmp_path: Path) -> None:
-    """The newest are kept, not those of the highest step; files of other names are nobody's business."""
+    """Those written last are kept, not those of the highest number; files of other names are nobody's business."""
     every = ("trainer.checkpoint_every=1", "trainer.max_epochs=4")
     assert (
         train(

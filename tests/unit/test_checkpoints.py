@@ -124,7 +124,7 @@ def test_a_step_back_is_not_undone_by_the_next_resume(tmp_path: Path, capsys: py
         path = _save(tmp_path / f"{name}.ckpt", step)
         path.with_name(f"{name}.ckpt.sha256").write_text("")
     set_later_aside(tmp_path, tmp_path / "step-2.ckpt")
-    assert "Going on from step 2; what was saved after it is now in" in capsys.readouterr().out
+    assert f"now in {tmp_path}/after-step-2: best.ckpt, last.ckpt" in capsys.readouterr().out
     assert newest_valid(tmp_path) == tmp_path / "step-2.ckpt"
     assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["finite.ckpt", "step-1.ckpt", "step-2.ckpt"]
     kept = sorted(path.name for path in (tmp_path / "after-step-2").iterdir())

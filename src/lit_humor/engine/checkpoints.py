@@ -142,7 +142,7 @@ def set_later_aside(folder: Path, chosen: Path) -> None:
                 one.replace(target / one.name)
     if later:
         names = ", ".join(path.name for path in later)
-        screen.show(f"Going on from step {here[0]}; what was saved after it is now in {target}: {names}")
+        screen.show(f"Of steps after {here[0]}, from which this run goes on, and now in {target}: {names}")
 
 
 def _load(path: Path, mmap: bool) -> dict[str, Any]:

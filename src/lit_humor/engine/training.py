@@ -24,7 +24,7 @@ from lit_humor.core.errors import CollapsedError, UserError
 from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory, screen
-from lit_humor.engine.checkpoints import read_checkpoint
+from lit_humor.engine.checkpoints import place_of, read_checkpoint
 from lit_humor.engine.cli import choice
 from lit_humor.engine.ending import set_state, told_how_it_ends
 from lit_humor.engine.hardware import Plan
@@ -130,6 +130,8 @@ def _train(cfg: DictConfig, resumed: Resumed | None) -> None:
         record.write_json(run_dir / record.DATA_REPORT, report)
         factory.save_backbone(run_dir, learner, datamodule)
         write_start(run_dir, cfg, plan.to_dict(), initial)
+    if resumed:
+        screen.show(f"Going on from step {place_of(resumed.checkpoint)[0]}, saved in {resumed.checkpoint.name}")
     screen.show(f"Run folder: {run_dir}\n")
     with told_how_it_ends(run_dir):
         _fit_and_score(cfg, plan, trainer, learner, datamodule, resumed)
