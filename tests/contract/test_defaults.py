@@ -31,6 +31,7 @@ SWITCHED_OFF = {
     "cluster/test_ssh.py::ARGUMENTS": ({BASELINE, REPORT}, _MANY),
     "e2e/test_bad_input.py::runs": ({BASELINE}, _TRAINED),
     "e2e/test_export.py::run": ({BASELINE}, _TRAINED),
+    "e2e/test_init_from.py::QUICK": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
     "e2e/test_monitor.py::test_a_run_is_watched_and_stopped": ({BASELINE, STOPPING}, _LONG),
     "e2e/test_notebooks.py::test_evaluate": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_predict.py::run": ({BASELINE}, _TRAINED),

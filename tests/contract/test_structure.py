@@ -1,6 +1,7 @@
 """The house rules that a machine can check."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -120,3 +121,10 @@ def test_files_and_functions_are_small() -> None:
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 60, f"{path}: {node.name}"
+
+
+def test_no_error_is_told_by_its_first_line_alone() -> None:
+    """Of a library's error the first line may say nothing; ``one_line`` tells all of them."""
+    pattern = re.compile(r"str\((?:error|cause)[^\n]*splitlines\(\)\[0\]")
+    found = [path.name for path in FILES if pattern.search(path.read_text(encoding="utf-8"))]
+    assert set(found) <= {"cli.py"}, "OmegaConf's first line says it all, the others where in its own classes"

@@ -9,7 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from lit_humor.core.errors import MissingExtraError, UserError
+from lit_humor.core.errors import MissingExtraError, UserError, one_line
 
 # Name of a logger, of the package it needs and of the extra that brings it; what makes it do without a service.
 TRACKERS = {
@@ -41,7 +41,7 @@ def open_trackers(loggers: Mapping[str, Logger]) -> None:
         except Exception as error:  # each service has errors of its own
             raise UserError(
                 f"logger.{name}",
-                found=f"no service that takes this run ({str(error).strip().splitlines()[0]})",
+                found=f"no service that takes this run ({one_line(error)})",
                 expected="an account and a network, or a store on this disk",
                 fix=f"{TRACKERS[name]} (configs/logger/{name}.yaml), or leave out logger={name}",
             ) from error

@@ -2,47 +2,130 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from lit_humor.core.errors import UserError
+import yaml
+from torch import Tensor, nn
+
+from lit_humor.core.errors import UserError, one_line
 from lit_humor.engine.checkpoints import read_checkpoint, sum_of
+from lit_humor.engine.cli import CONFIG_DIR
 from lit_humor.engine.learner import Learner
+from lit_humor.models.encoder import load_config
 from lit_humor.runs import record
 
 
-def load_weights(learner: Learner, checkpoint: Path, key: str = "ckpt") -> None:
+def load_weights(learner: Learner, checkpoint: Path) -> None:
     """Put the weights of a checkpoint into a learner.
 
     Args:
         learner: Of the same model.
         checkpoint: The file.
-        key: What named it, for messages.
 
     Raises:
         UserError: There is no such checkpoint, or it is another model's.
     """
     state = read_checkpoint(checkpoint)["state_dict"]
-    try:
-        learner.load_state_dict(state)
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{key}={checkpoint}",
-            found=f"weights that do not fit the model ({str(error).splitlines()[0]})",
-            expected="a checkpoint of the same model",
-            fix="name the run folder that the checkpoint came from: run=<folder>" if key == "ckpt" else "set model=",
-        ) from None
+    if why_not := _put(learner, state):
+        run = checkpoint.absolute().parent.parent
+        fix = f"set run={run}" if (run / record.CONFIG).is_file() else "set run=<the run folder that it came from>"
+        raise UserError(f"ckpt={checkpoint}", found=why_not, expected="a checkpoint of this run's model", fix=fix)
 
 
 def load_initial_weights(learner: Learner, run: str) -> dict[str, str]:
     """Start from the best weights of another run, with an optimizer of one's own; return what to say of them.
 
+    Classes are matched by their names: in another order they are put into ours, and where they are others, the last
+    layer keeps the random weights that it has. Class weights of the loss stay those of this training's data.
+
     Args:
         learner: To be trained.
         run: Run folder, or one checkpoint of it.
+
+    Returns:
+        ``checkpoint``, ``sha256``, and ``anew``: the layer that starts anew, if one does.
 
     Raises:
         UserError: There is no such checkpoint, or it is another model's.
     """
     path = Path(run) if run.endswith(".ckpt") else Path(run) / record.CHECKPOINTS / record.BEST
-    load_weights(learner, path, "init_from")
-    return {"checkpoint": str(path.absolute()), "sha256": sum_of(path)}
+    state = dict(read_checkpoint(path)["state_dict"])
+    state |= {f"objective.{name}": value for name, value in learner.objective.named_buffers()}
+    folder = path.absolute().parent.parent
+    anew = _match_classes(learner, state, _class_names(folder))
+    if why_not := _put(learner, state):
+        raise UserError(
+            f"init_from={run}", found=why_not, expected="a run of the model that is trained here", fix=_fix(folder)
+        )
+    return {"checkpoint": str(path.absolute()), "sha256": sum_of(path)} | ({"anew": anew} if anew else {})
+
+
+def _put(learner: Learner, state: Mapping[str, Tensor]) -> str:
+    """Load weights; where they do not fit, say which and why."""
+    try:
+        learner.load_state_dict(state)
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        return f"weights of another model ({_difference(learner, state) or one_line(error)})"
+    return ""
+
+
+def _difference(learner: Learner, state: Mapping[str, Tensor]) -> str:
+    own = {name: value.shape for name, value in learner.state_dict().items()}
+    odd = [
+        f"{name} has the shape {list(value.shape)} there and {list(own[name])} here"
+        for name, value in state.items()
+        if name in own and own[name] != value.shape
+    ]
+    odd += [f"{name} is not there" for name in own if name not in state]
+    odd += [f"{name} is there, but not here" for name in state if name not in own]
+    others = f"; {len(odd) - 1} more do not fit" if len(odd) > 1 else ""
+    return f"{odd[0]}{others}" if odd else ""
+
+
+def _match_classes(learner: Learner, state: dict[str, Tensor], theirs: list[str]) -> str:
+    """Put the rows of the last layer into the order of our classes; return its name where they are of other classes."""
+    ours: list[str] = learner.metrics["val"].class_names
+    layers = [
+        name
+        for name, module in learner.named_modules()
+        if isinstance(module, nn.Linear) and module.out_features == len(ours)
+    ]
+    if not layers or theirs == ours:
+        return ""
+    own = {f"{layers[-1]}.{name}": value for name, value in learner.get_submodule(layers[-1]).named_parameters()}
+    rows = {len(state[name]) for name in own if name in state}
+    if not theirs and rows == {len(ours)}:  # a file without its run
+        return ""
+    if sorted(theirs) == sorted(ours) and rows == {len(ours)}:
+        order = [theirs.index(name) for name in ours]
+        state |= {name: state[name][order] for name in own}
+        return ""
+    state |= {name: value.detach().clone() for name, value in own.items() if name in state}
+    return layers[-1]
+
+
+def _class_names(folder: Path) -> list[str]:
+    """Class names of a run, in class order; none where there is no run."""
+    if not (folder / record.BACKBONE).is_dir():
+        return []
+    return [name for _, name in sorted((load_config(str(folder / record.BACKBONE)).id2label or {}).items())]
+
+
+def _fix(folder: Path) -> str:
+    """The setting that makes the model of a run."""
+    if not (folder / record.CONFIG).is_file():
+        return "set model=<as in the run that it came from>"
+    there = yaml.safe_load((folder / record.CONFIG).read_text(encoding="utf-8"))["model"]["pretrained"]
+    for path in sorted((CONFIG_DIR / "model").glob("*.yaml")):
+        choice = yaml.safe_load(path.read_text(encoding="utf-8")).get("pretrained")
+        if choice is not None and _without_place(choice) == _without_place(there):
+            return f"set model={path.stem}"
+    return (
+        f"set model.pretrained={there}" if isinstance(there, str) else f"set model as {folder / record.CONFIG} has it"
+    )
+
+
+def _without_place(pretrained: Any) -> Any:
+    return {k: v for k, v in pretrained.items() if k != "cache_dir"} if isinstance(pretrained, dict) else pretrained

@@ -8,7 +8,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from lit_humor.core.errors import UserError
+from lit_humor.core.errors import UserError, one_line
 
 
 def check_repository(name: str) -> None:
@@ -44,7 +44,7 @@ def push_folder(folder: Path, name: str, *, private: bool) -> str:
     except Exception as error:  # offline, no token, no network, refused: of several packages
         raise UserError(
             f"push={name}",
-            found=f"a hub that does not take it ({str(error).splitlines()[0]})",
+            found=f"a hub that does not take it ({one_line(error)})",
             expected="a network and a token that may write there",
             fix=f"hf auth login, then hf upload {name} {folder}",
         ) from error

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 from transformers.utils import logging as hf_logging
 
 from lit_humor.core.batch import MODEL_INPUTS
-from lit_humor.core.errors import UserError, shorten
+from lit_humor.core.errors import UserError, one_line
 from lit_humor.models.attention import MASKED_BY_ROWS, MATMUL
 from lit_humor.models.dropout import use_fast_dropout
 from lit_humor.models.embeddings import UsedRowsEmbedding
@@ -268,7 +268,7 @@ def _unreachable(pretrained: str, error: Exception) -> UserError:
     if Path(pretrained).is_dir():
         return UserError(
             f"model.pretrained={pretrained}",
-            found=f"a folder that does not load ({shorten(str(error), 160)})",
+            found=f"a folder that does not load ({one_line(error)})",
             expected="config.json, model.safetensors and tokenizer.json of one encoder",
             fix="download the folder again",
         )

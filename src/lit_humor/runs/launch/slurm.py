@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_humor.core.errors import MissingExtraError, UserError
+from lit_humor.core.errors import MissingExtraError, UserError, one_line
 from lit_humor.runs import record
 from lit_humor.runs.launch.chains import chains_of
 from lit_humor.runs.queue import Job, Queue
@@ -139,10 +139,8 @@ class SlurmQueue(Queue):
                 **asked,
             )
         except ValueError as error:
-            told = str(error).splitlines()[0]
-            raise UserError(
-                "launch", found=told, expected="options of sbatch", fix="see configs/launch/slurm.yaml"
-            ) from None
+            expected, fix = "options of sbatch", "see configs/launch/slurm.yaml"
+            raise UserError("launch", found=one_line(error), expected=expected, fix=fix) from None
         self._submitted: dict[Path, str] = {}  # run folder: SLURM's id
         self._in_doubt_since: dict[str, float] = {}
         self._gone: set[Job] = set()  # not done when SLURM no longer had them
