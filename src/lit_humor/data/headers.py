@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from lit_humor.core.errors import UserError, shorten
-from lit_humor.data.quotes import check_quotes, is_number
+from lit_humor.data.quotes import is_number
 from lit_humor.data.separated import EXPECTED, Quoting, Separated, open_separated
 
 _HEAD_LINES = 200
@@ -19,20 +19,17 @@ _LONG_NAME = 40  # characters, from which on it is a text
 _MANY_WORDS = 5
 
 
-def open_checked(
-    path: Path, open_lines: Callable[[], Iterable[str]], quoting: Quoting, key: str, check: bool = True
-) -> Separated:
-    """Open a CSV or TSV file whose header and quotes are in order.
+def open_checked(path: Path, open_lines: Callable[[], Iterable[str]], quoting: Quoting, key: str) -> Separated:
+    """Open a CSV or TSV file whose header is in order.
 
     Args:
         path: For messages.
         open_lines: Begins to read the file: its lines, with their ends.
         quoting: What quotes mean.
         key: The setting that says so, for messages.
-        check: Whether to look for rows that quotes swallowed, which reads the whole file.
 
     Raises:
-        UserError: It is empty, has a column twice, or quotes in it may have swallowed rows.
+        UserError: It is empty or has a column twice.
     """
     file = open_separated(path, open_lines, quoting, key)
     twice = next((name for name in file.header if file.header.count(name) > 1), None)
@@ -44,8 +41,6 @@ def open_checked(
             expected="each column once",
             fix="rename or drop one of them",
         )
-    if check:
-        check_quotes(file, key)
     return file
 
 

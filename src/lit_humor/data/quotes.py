@@ -6,7 +6,7 @@ a swallowed row are rows of their own, with as many fields as the header has and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -18,6 +18,7 @@ from lit_humor.data.separated import LineFeed, Row, Separated, write_row
 _HEAD_LINES = 20_000  # that tell what a column holds
 _LOOK_EVERY = 1000  # lines of one row: a row that goes on and on is judged as far as it goes
 _LONGEST = 1 << 23  # characters of a row of several lines: more may be all the rest of a huge file
+_MOST_PLACES = 10_000  # after which no more are looked for
 _MOST_LINES = 1_000_000  # that are looked through for a remedy
 _MOST_NAMES = 20  # of a column of names, such as labels
 _MANY_LINES = 20  # of a text that is longer than all the others together
@@ -37,10 +38,10 @@ class _LongEnough(Exception):
     """A row goes on and on."""
 
 
-def check_quotes(file: Separated, key: str) -> None:
-    """Refuse a file in which quotes swallowed rows, or in which that cannot be told.
+def checked_rows(file: Separated, key: str) -> Iterator[Row]:
+    """The rows of a file; refuses it at their end where quotes swallowed rows, or where that cannot be told.
 
-    Reads the whole file once, a row at a time, and a row that goes on and on only so far.
+    A row that goes on and on is not read to its end: then the refusal comes at once.
 
     Args:
         file: What to read; where its quoting is not ``auto``, the user decided and nothing is checked.
@@ -50,6 +51,7 @@ def check_quotes(file: Separated, key: str) -> None:
         UserError: Names the first such place, how many more there are, and what to do.
     """
     if file.quoting != "auto":
+        yield from file.rows()
         return
     judge, places = _Judge(file), list[_Place]()
 
@@ -65,8 +67,11 @@ def check_quotes(file: Separated, key: str) -> None:
 
     with suppress(_LongEnough):
         for row in file.rows(look):
-            if place := judge.place_of(row):
+            if (row.fault or len(row.lines) > 1) and (place := judge.place_of(row)):
                 places.append(place)
+                if len(places) == _MOST_PLACES:
+                    break
+            yield row
     if places:
         raise _refusal(file, sorted(places), key)
 

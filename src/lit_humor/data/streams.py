@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.data.headers import open_checked
 from lit_humor.data.json_rows import Record, is_document, json_lines, json_rows
 from lit_humor.data.kinds import check_kind, decode
+from lit_humor.data.quotes import checked_rows
 from lit_humor.data.separated import EXPECTED, Quoting
 from lit_humor.data.tables import ENDINGS
 
@@ -69,7 +71,10 @@ def check_input(path: Path, quoting: Quoting) -> str:
     """
     check_kind(path, (*ENDINGS, ".txt"), "input")
     if path.suffix.lower() in EXPECTED:
-        return open_checked(path, lambda: _lines_of_file(path), quoting, "quoting").note
+        file = open_checked(path, lambda: _lines_of_file(path), quoting, "quoting")
+        if quoting == "auto":
+            deque(checked_rows(file, "quoting"), maxlen=0)
+        return file.note
     return ""
 
 
@@ -144,7 +149,7 @@ def _read_separated(file: IO[str], path: Path, quoting: Quoting) -> _Rows:
         file.seek(0)
         return file
 
-    opened = open_checked(path, from_start, quoting, "quoting", check=False)
+    opened = open_checked(path, from_start, quoting, "quoting")
     for row in opened.rows():
         if row.fault:
             yield row.first, Rejected(row.first, row.fault, row.fields[0])

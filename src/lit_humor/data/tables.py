@@ -18,7 +18,8 @@ from lit_humor.core.errors import UserError, shorten
 from lit_humor.data.headers import open_checked
 from lit_humor.data.json_rows import Record, is_document, json_lines, json_rows
 from lit_humor.data.kinds import check_kind, decode
-from lit_humor.data.separated import EXPECTED, SEPARATOR_NAMES, Quoting, lines_of
+from lit_humor.data.quotes import checked_rows
+from lit_humor.data.separated import EXPECTED, SEPARATOR_NAMES, Quoting, Row, Separated, lines_of
 
 Table = dict[str, list[Any]]
 
@@ -110,27 +111,35 @@ def safe_cell(value: Any) -> Any:
 
 def _read_separated(path: Path, quoting: Quoting) -> tuple[Table, FileCounts]:
     text = decode(path, path.read_bytes())
-    file = open_checked(path, lines_of(text), quoting, "data.quoting", check='"' in text)
-    rows, lines, num_lines, num_long, num_stray = list[list[str]](), list[int](), 0, 0, 0
-    for row in file.rows():
-        if row.fault:
-            fix = "close the quote, or double it inside of a text; data.quoting=none takes quotes as plain characters"
-            where = f"{path}, line {row.first}"
-            raise UserError(where, found=row.fault, expected='fields quoted with " and quotes inside doubled', fix=fix)
-        if len(row.fields) != len(file.header):
-            raise UserError(
-                f"{path}, line {row.first}",
-                found=f"{len(row.fields)} fields",
-                expected=f"{len(file.header)} as in the header ({', '.join(file.header)})",
-                fix=_ragged_fix(row.lines[0], file.separator, len(row.fields) - len(file.header)),
-            )
+    file = open_checked(path, lines_of(text), quoting, "data.quoting")
+    rows, lines, damage = list[list[str]](), list[int](), list[UserError]()
+    num_more_lines, num_long, num_stray = 0, 0, 0
+    for row in checked_rows(file, "data.quoting") if '"' in text else file.rows():
+        if not damage and (row.fault or len(row.fields) != len(file.header)):
+            damage.append(_damaged(file, row))  # told after the last row, as quotes may be the cause
         rows.append(row.fields)
         lines.append(row.first)
-        num_lines += sum(1 for line in row.lines if line.strip("\r\n"))
-        num_long += len(row.lines) > 1
+        if len(row.lines) > 1:
+            num_long += 1
+            num_more_lines += sum(1 for line in row.lines if line.strip("\r\n")) - 1
         num_stray += row.as_typed
-    counts = FileCounts(str(path), len(rows), num_lines, num_long, num_stray, file.note)
+    if damage:
+        raise damage[0]
+    counts = FileCounts(str(path), len(rows), len(rows) + num_more_lines, num_long, num_stray, file.note)
     return {name: [row[at] for row in rows] for at, name in enumerate(file.header)} | {LINE: lines}, counts
+
+
+def _damaged(file: Separated, row: Row) -> UserError:
+    where = f"{file.path}, line {row.first}"
+    if row.fault:
+        fix = "close the quote, or double it inside of a text; data.quoting=none takes quotes as plain characters"
+        return UserError(where, found=row.fault, expected='fields quoted with " and quotes inside doubled', fix=fix)
+    return UserError(
+        where,
+        found=f"{len(row.fields)} fields",
+        expected=f"{len(file.header)} as in the header ({', '.join(file.header)})",
+        fix=_ragged_fix(row.lines[0], file.separator, len(row.fields) - len(file.header)),
+    )
 
 
 def _ragged_fix(line: str, separator: str, surplus: int) -> str:
