@@ -36,7 +36,7 @@ def _findings(loaded: Loaded) -> dict[str, Finding]:
     found = [
         *texts.rejected_findings(readings),
         *texts.text_findings(rows, mended),
-        *form.truncation_findings(rows),
+        *form.truncation_findings(rows, rows.texts),
         *form.template_findings(rows),
         *shapes.shape_findings(rows, splits, readings),
         *duplicates.duplicate_findings(rows, equal, near),

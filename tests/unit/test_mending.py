@@ -101,6 +101,24 @@ def test_what_may_be_meant_stays(text: str) -> None:
     assert mend(text) == (text, ())
 
 
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("he\u200bllo", "U+200B"),
+        ("\ufeffhi", "U+FEFF"),
+        ("so\u00adft\u00ad", "U+00AD"),
+        ("\u202ea\u202c", "U+202C U+202E"),
+        ("a\U000e0041b", "U+E0041"),
+    ],
+)
+def test_what_nobody_sees_is_named(text: str, points: str) -> None:
+    examples = {"train": labelled(["plain words", text], [0, 1])}
+    found = texts.text_findings(join_splits(examples), mend_splits(examples))
+    (finding,) = [one for one in found if one.kind == "invisible_characters"]
+    assert finding.cases[0][0]["gone"] == points
+    assert finding.cases[0][0]["line"] == 3
+
+
 def _texts_of(findings: list[Finding]) -> dict[str, list[str]]:
     return {finding.kind: [case[0]["text"] for case in finding.cases] for finding in findings}
 
@@ -135,7 +153,10 @@ CUT = [
 
 def test_texts_that_were_cut_off() -> None:
     whole = [*distinct_texts(50), "wait for it...", "so…", "see http://x.org", "the http protocol"]
-    found = _texts_of(form.truncation_findings(join_splits({"train": labelled([*whole, *CUT], [0] * 62)})))
+    rows = join_splits({"train": labelled([*whole, *CUT], [0] * 62, text_pairs=["a context"] * 62)})
+    assert form.truncation_findings(rows, rows.texts) == []
+    found = _texts_of(form.truncation_findings(rows, [*whole, *CUT]))
+    found = {kind: [text.removesuffix(" a context") for text in of] for kind, of in found.items()}
     assert found == {"truncated": CUT, "open_ended": ["wait for it...", "so…"]}
 
 
@@ -143,11 +164,11 @@ def test_texts_that_were_cut_off() -> None:
 def test_a_heap_of_texts_of_one_length_is_told(limit: int) -> None:
     whole = [f"{' '.join(distinct_texts(8, seed=row))[: 20 + 2 * row]}" for row in range(100)]
     cut = [" ".join(distinct_texts(8, seed=row))[:limit] for row in range(1000, 1040)]
-    (found,) = form.truncation_findings(join_splits({"train": labelled([*whole, *cut], [0] * 140)}))
+    (found,) = form.truncation_findings(join_splits({"train": labelled([*whole, *cut], [0] * 140)}), [*whole, *cut])
     assert set(cut) <= set(_texts_of([found])["truncated"])
     assert len(found.cases) <= 41
     assert f"many have exactly {limit} characters" in found.title
-    assert form.truncation_findings(join_splits({"train": labelled(whole, [0] * 100)})) == []
+    assert form.truncation_findings(join_splits({"train": labelled(whole, [0] * 100)}), whole) == []
 
 
 TEMPLATES = {

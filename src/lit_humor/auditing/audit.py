@@ -58,7 +58,9 @@ def audit(cfg: DictConfig) -> None:
         step("damaged texts")
         mended = mend_splits(splits)
         findings = texts.rejected_findings(readings) + texts.text_findings(rows, mended)
-        findings += form.truncation_findings(rows) + form.template_findings(rows)
+        findings += form.truncation_findings(
+            rows, [text for split in splits.values() for text in split.texts]
+        ) + form.template_findings(rows)
         step("near duplicates")  # of mended texts: two that damage alone tells apart are one
         equal = exact_groups(mended.rows.texts)
         near = near_pairs(mended.rows.texts, cfg.similarity)
@@ -148,7 +150,7 @@ def _told(case: list[dict[str, Any]]) -> str:
             low, high = row["interval"]
             sure = f"{row['balanced_accuracy']} (95 %: {low} to {high}; chance {row['chance']})"
             lines.append(f"    right in this share of rows, each class alike: {sure}")
-        lines += [f"    {name}: {row[name]}" for name in ("mended", "template") if name in row]
+        lines += [f"    {name}: {row[name]}" for name in ("mended", "gone", "template") if name in row]
     return "\n".join(lines[:4])
 
 

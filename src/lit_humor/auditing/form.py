@@ -34,11 +34,16 @@ _SHARE, _ROWS = 0.05, 20  # of all rows, and rows, that a template has at least
 _SHOWN = 3
 
 
-def truncation_findings(rows: Rows) -> list[Finding]:
-    """Tell texts whose end is probably lost, and texts that end in an ellipsis, which a writer may have meant."""
-    limits = _limits([len(text) for text in rows.texts])
+def truncation_findings(rows: Rows, first_texts: Sequence[str]) -> list[Finding]:
+    """Tell texts whose end is probably lost, and texts that end in an ellipsis, which a writer may have meant.
+
+    Args:
+        rows: All rows.
+        first_texts: [N] texts without the second ones, which would hide their ends.
+    """
+    limits = _limits([len(text) for text in first_texts])
     cut, open_ended = [], []
-    for row, text in enumerate(rows.texts):
+    for row, text in enumerate(first_texts):
         end = text.rstrip()
         at_limit = len(text) in limits and not end.endswith(_ENDS)
         near_limit = any(limit - 5 <= len(text) <= limit for limit in (*_LIMITS, *limits)) and end.endswith("…")
@@ -91,7 +96,11 @@ def template_findings(rows: Rows) -> list[Finding]:
         if len(told.intersection(members)) < len(members) / 2:  # else the same rows, told by their skeleton
             told.update(members)
             classes = Counter(rows.class_names[rows.labels[row]] for row in members)
-            more = {"template": template, "rows": len(members), "classes": dict(classes)}
+            more = {
+                "template": template,
+                "rows": len(members),
+                "classes": ", ".join(f"{name} {count}" for name, count in classes.items()),
+            }
             shown = members[:_SHOWN]
             cases.append([rows.describe(row) | (more if row == shown[0] else {}) for row in shown])
     remedy = "keep few of each, or say so: a model learns the template"

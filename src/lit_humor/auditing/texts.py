@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from lit_humor.auditing.mending import TAG, Mended
@@ -61,7 +61,9 @@ def text_findings(rows: Rows, mended: Mended) -> list[Finding]:
         cases = []
         for row, text in enumerate(rows.texts):
             if kind in mended.kinds[row]:
-                cases.append([rows.describe(row) | {"mended": "" if row in mended.empty else mended.rows.texts[row]}])
+                after = "" if row in mended.empty else mended.rows.texts[row]
+                gone = {"gone": _code_points(set(text) - set(after))} if kind == "invisible_characters" else {}
+                cases.append([rows.describe(row) | {"mended": after} | gone])
             elif seen(text):
                 cases.append([rows.describe(row)])
         found.append(Finding(kind, level, title, remedy, cases))
@@ -83,6 +85,10 @@ def text_findings(rows: Rows, mended: Mended) -> list[Finding]:
         cases = [[rows.describe(row)] for row, text in enumerate(rows.texts) if check(text)]
         found.append(Finding(kind, NOTE, title, remedy, cases))
     return [finding for finding in found if finding.cases]
+
+
+def _code_points(characters: Collection[str]) -> str:
+    return " ".join(sorted(f"U+{ord(character):04X}" for character in characters if not character.isprintable()))
 
 
 def _is_quoted(text: str) -> bool:
