@@ -1,5 +1,6 @@
 """Watch runs live: python src/lit_humor/monitor.py [run=<folder of a run or a plan>] [logs=<folder>] [--once]."""
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -33,7 +34,8 @@ def main() -> None:
     logs_dir = Path(settings["logs"])
     folder = find_run(settings["run"], logs_dir) or find_set(settings["run"], logs_dir) if settings["run"] else None
     if settings["run"] and folder is None:
-        sys.exit(f"Error: run={settings['run']}: found no such run, expected a run folder. Fix: ls {logs_dir}")
+        fix = f"ls {shlex.quote(str(logs_dir))}"
+        sys.exit(f"Error: run={settings['run']}: found no such run, expected a run folder. Fix: {fix}")
     console = Console(highlight=False)
     if once:
         console.print(_frame(folder, logs_dir))

@@ -1,9 +1,11 @@
 """Ask runs to save and leave: python src/lit_humor/stop.py run=<folder> | --all [logs=<folder>] [--yes]."""
 
+import shlex
 import sys
 import time
 from pathlib import Path
 
+from lit_humor.core.settings import command_line, setting
 from lit_humor.runs import record
 from lit_humor.runs.watch import Watched, find_run, find_runs, look
 
@@ -39,7 +41,7 @@ def main() -> None:
 def _one(name: str, logs_dir: Path) -> Watched:
     folder = find_run(name, logs_dir)
     if folder is None:
-        sys.exit(f"Error: run={name}: found no such run, expected a run folder. Fix: ls {logs_dir}")
+        sys.exit(f"Error: run={name}: found no such run, expected a run folder. Fix: ls {shlex.quote(str(logs_dir))}")
     return look(folder)
 
 
@@ -65,7 +67,7 @@ def _wait(run: Watched) -> int:
         time.sleep(_POLL_SECONDS)
     (run.folder / record.STOP_REQUEST).unlink(missing_ok=True)
     if now.state == record.INTERRUPTED:
-        print(f"  saved. To go on: python src/lit_humor/train.py resume={run.folder}")
+        print(f"  saved. To go on: {command_line('train', setting('resume', str(run.folder)))}")
     else:
         print(f"  {now.state}.")
     return 0 if now.state in (record.INTERRUPTED, record.DONE) else 1

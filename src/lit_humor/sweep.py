@@ -6,23 +6,26 @@ import sys
 
 from omegaconf import DictConfig
 
-from lit_humor.engine.cli import command
+from lit_humor.core.settings import is_setting
+from lit_humor.engine.cli import command, explained
 from lit_humor.engine.schema import SweepConfig
 
 
 def main() -> None:
     """Train every run of a plan that is not done yet, and write one table of all."""
     own = {field.name for field in dataclasses.fields(SweepConfig)} | {"plan", "hydra"}
-    typed = [
-        one for one in sys.argv[1:] if not one.startswith("-") and re.split(r"[.=]", one.lstrip("+~"))[0] not in own
-    ]
+    words = [one for one in sys.argv[1:] if not one.startswith("-")]
+    typed = [one for one in words if re.split(r"[.=]", one.lstrip("+~"))[0] not in own]
+    if any(not is_setting(one) for one in words):  # what is wrong, its neighbours tell
+        typed = []
     sys.argv[1:] = [one for one in sys.argv[1:] if one not in typed]
 
     @command("sweep")
     def run(cfg: DictConfig) -> None:
         from lit_humor.engine.sweeping import sweep  # imports scipy (a second)
 
-        sweep(cfg, typed)
+        with explained("train", typed):
+            sweep(cfg, typed)
 
     run()
 

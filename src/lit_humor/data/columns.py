@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lit_humor.core.errors import UserError
+from lit_humor.core.settings import is_null
 from lit_humor.data.headers import refuse_file_without_header
 from lit_humor.data.tables import FILE, LINE
 
@@ -42,6 +44,18 @@ class Columns:
     label_aliases: dict[str, Any] | list[str] | None = None
     label_threshold: float | None = None
     difficulty_column: str | None = None
+
+    def of_table(self, names: Collection[str]) -> Self:
+        """The same, without columns that were set to ``null`` where no column of the table is called so."""
+        chosen = copy(self)
+        for key in (one.name for one in fields(Columns) if one.name.endswith("_column")):
+            setattr(chosen, key, unless_null(getattr(self, key), names))
+        return chosen
+
+
+def unless_null(name: str | None, names: Collection[str]) -> str | None:
+    """A column's name as it was typed; None where that was ``null`` and no column is called so."""
+    return None if name is not None and is_null(name) and name not in names else name
 
 
 def find_column(

@@ -152,6 +152,7 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
         UserError: A column is missing, or a row has an empty, blank or non-text text or a bad label; names
             the row, first one whose label no class has, as settings may make many of them right.
     """
+    columns = columns.of_table(table)
     text = find_column(table, columns.text_column, TEXT_COLUMNS, "data.text_column", origin)
     label = find_column(table, columns.label_column, LABEL_COLUMNS, "data.label_column", origin)
     pair, group, difficulty = (

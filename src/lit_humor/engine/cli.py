@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ import hydra
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException, ValidationError
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException, ValidationError
 
 from lit_humor.core.errors import InterruptedRun, UserError
-from lit_humor.engine.rundir import ROOT_DIR, open_run_dir
+from lit_humor.core.settings import is_null
+from lit_humor.engine.declared import CONFIG_DIR, choices_with, hint_of, numbers_as_texts
+from lit_humor.engine.mistyped import check_settings, settings_first
+from lit_humor.engine.overrides import for_hydra
+from lit_humor.engine.rundir import open_run_dir
 from lit_humor.engine.schema import register_schemas
-from lit_humor.engine.validate import unknown_key, unknown_value
+from lit_humor.engine.validate import unknown_key, unknown_value, wrong_value
 from lit_humor.runs.watch import find_run
 
-CONFIG_DIR = ROOT_DIR / "configs"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _PATH_ERRORS = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
@@ -35,10 +39,11 @@ _READER_LEFT = 141  # of one that SIGPIPE ended
 def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
     """Compose a configuration from Python as the command of that name would, inside another command or without one."""
     register_schemas()
+    overrides = for_hydra(config_name, overrides)
     if GlobalHydra.instance().is_initialized():
-        return hydra.compose(config_name, list(overrides))
+        return numbers_as_texts(config_name, hydra.compose(config_name, overrides))
     with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return hydra.compose(config_name, list(overrides))
+        return numbers_as_texts(config_name, hydra.compose(config_name, overrides))
 
 
 def choice(group: str) -> str | None:
@@ -46,9 +51,20 @@ def choice(group: str) -> str | None:
     return HydraConfig.get().runtime.choices.get(group) if HydraConfig.initialized() else None
 
 
+def check_typed(config_name: str, settings: Sequence[str]) -> None:
+    """Refuse what is no setting of a command.
+
+    Raises:
+        UserError: One of them is no ``key=value``.
+    """
+    check_settings(config_name, settings, lambda key: _siblings(key, config_name, settings))
+
+
 def typed_overrides() -> list[str]:
-    """What was typed behind the command; nothing outside a command."""
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    """Settings behind the command, as typed; nothing outside a command."""
+    if not HydraConfig.initialized():
+        return []
+    return [one for one in sys.argv[1:] if ("=" in one and not one.startswith(("-", "hydra."))) or one.startswith("~")]
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -95,7 +111,7 @@ def _help_of(config_name: str) -> str:
     names = [line.strip(" -").partition(":")[0] for line in defaults.splitlines()]
     groups = [name for name in names if name not in ("paths", "hydra") and (CONFIG_DIR / name).is_dir()]
     listed = [f"{group}= {', '.join(sorted(path.stem for path in (CONFIG_DIR / group).iterdir()))}" for group in groups]
-    told = "Settings are typed as key=value; --cfg job shows all, and what they are now."
+    told = "Settings are typed as key=value, texts and paths as they stand; --cfg job shows all, and what they are now."
     return "\n".join([head.rstrip(), "", settings.rstrip(), *listed, "", told])
 
 
@@ -105,13 +121,15 @@ def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError |
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
     mistakes: list[UserError] = []
     is_composed = False
+    as_typed = sys.argv
 
     @functools.wraps(function)
     def task(cfg: DictConfig) -> None:
         nonlocal is_composed
         is_composed = True
+        sys.argv = as_typed  # for commands that are shown or typed again, as Lightning does for other processes
         try:
-            check_files(cfg)
+            check_files(numbers_as_texts(config_name, cfg))
             _find_runs(cfg)
             function(cfg)
         except UserError as error:
@@ -119,9 +137,11 @@ def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError |
 
     entry = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
     try:
-        entry(task)()
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        mistakes.append(_explain(error, config_name).with_traceback(error.__traceback__))
+        arguments = settings_first(config_name, as_typed[1:], lambda key: _siblings(key, config_name, as_typed[1:]))
+        with _typed(for_hydra(config_name, arguments)), explained(config_name, arguments):
+            entry(task)()
+    except UserError as error:  # before there was a configuration
+        mistakes.append(error)
     except AssertionError as error:
         if "Unexpected type for root" not in str(error):
             raise
@@ -133,8 +153,32 @@ def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError |
     except (ValueError, TypeError, AttributeError) as error:  # what Hydra itself raises on odd overrides
         if is_composed:
             raise
-        mistakes.append(_explain(error, config_name).with_traceback(error.__traceback__))
+        mistakes.append(_explain(error, config_name, as_typed[1:]).with_traceback(error.__traceback__))
     return mistakes[0] if mistakes else None
+
+
+@contextlib.contextmanager
+def _typed(overrides: Sequence[str]) -> Iterator[None]:
+    """Have Hydra read other overrides than were typed."""
+    as_typed = sys.argv
+    sys.argv = [as_typed[0], *overrides]
+    try:
+        yield
+    finally:
+        sys.argv = as_typed
+
+
+@contextlib.contextmanager
+def explained(config_name: str, settings: Sequence[str]) -> Iterator[None]:
+    """Say in our form what Hydra and OmegaConf find wrong with settings, or with a YAML file.
+
+    Raises:
+        UserError: In the place of their errors.
+    """
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise _explain(error, config_name, settings).with_traceback(error.__traceback__) from None
 
 
 def _disk(error: OSError) -> UserError:
@@ -167,25 +211,41 @@ def _find_runs(cfg: DictConfig) -> None:
         cfg.runs = [str(find_run(str(name), Path(cfg.paths.logs_dir)) or name) for name in cfg.runs]
 
 
-def _explain(error: Exception, config_name: str) -> UserError:
-    """Say in our form what Hydra and OmegaConf found wrong with the command line or a YAML file."""
+def _explain(error: Exception, config_name: str, settings: Sequence[str]) -> UserError:
     if isinstance(error.__cause__, UserError):  # from a class that Hydra was building
         return error.__cause__
-    for argument in sys.argv[1:]:
-        if isinstance(error, OverrideParseException) and argument == error.override:
-            return UserError(
-                argument, found="no setting", expected="key=value", fix="quote values with blanks or commas"
-            )
+    for argument in settings:
         key, _, value = argument.partition("=")
         if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file == f"{key}/{value}":
             return unknown_value(key, value, error.options)
         if f"'{key.lstrip('+~')}'" in str(error) and "Could not override" in str(error):
-            return unknown_key(key, value, _siblings(key, config_name))
+            return _elsewhere(key, value) or unknown_key(key, value, _siblings(key, config_name, settings))
     cause = error.__cause__ or error
+    told = str(cause).splitlines()[0]
     if isinstance(cause, ValidationError):
-        told = str(cause).splitlines()[0]
-        return UserError(str(cause.full_key), found=told, expected="a value of that type", fix="correct it")
-    return UserError("configuration", found=str(error), expected="one that composes", fix="correct the key or file")
+        return _of_type(str(cause.full_key), told, config_name, settings)
+    if isinstance(cause, InterpolationResolutionError):
+        expected, fix = "a key or variable that there is", f"leave {cause.full_key} out, or correct what ${{}} names"
+        return UserError(str(cause.full_key), found=told, expected=expected, fix=fix)
+    return UserError("configuration", found=told, expected="one that composes", fix="correct the key or file")
+
+
+def _of_type(key: str, told: str, config_name: str, settings: Sequence[str]) -> UserError:
+    """The error for a value that a typed setting does not take."""
+    typed = [one.partition("=")[2] for one in settings if one.lstrip("+").partition("=")[0] == key]
+    hint = hint_of(config_name, key)
+    if not typed or hint is None:
+        return UserError(key, found=told, expected="a value of that type", fix=f"set {key} to one")
+    return wrong_value(key, None if is_null(typed[-1]) else typed[-1], hint)
+
+
+def _elsewhere(key: str, value: str) -> UserError | None:
+    """The error for a key that another choice of its group has."""
+    group, _, name = key.lstrip("+~").partition(".")
+    if not (found := choices_with(group, name)):
+        return None
+    has, expected = f"a key that the chosen {group} does not have", f"a {group} that has it: {', '.join(found)}"
+    return UserError(f"{key}={value}", found=has, expected=expected, fix=f"add {group}={found[0]}")
 
 
 def _group_not_chosen() -> UserError:
@@ -198,11 +258,11 @@ def _group_not_chosen() -> UserError:
     )
 
 
-def _siblings(key: str, config_name: str) -> list[str]:
+def _siblings(key: str, config_name: str, settings: Sequence[str]) -> list[str]:
     """Keys that stand where ``key`` was looked for, or at the top, under the groups that were chosen."""
     GlobalHydra.instance().clear()
-    chosen = [argument for argument in sys.argv[1:] if argument.partition("=")[0] != key]
-    groups = [argument for argument in chosen if (CONFIG_DIR / argument.partition("=")[0]).is_dir()]
+    chosen = [argument for argument in settings if argument.partition("=")[0] != key]
+    groups = [one for one in chosen if one.partition("=")[1] and (CONFIG_DIR / one.partition("=")[0]).is_dir()]
     cfg = compose(config_name, groups)
     node = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
     return [str(name) for name in (node if isinstance(node, DictConfig) else cfg)]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lit_humor.core.errors import InterruptedRun
+from lit_humor.core.settings import command_line, setting
 from lit_humor.engine import screen
 from lit_humor.engine.cli import INTERRUPTED
 from lit_humor.engine.rundir import is_main_process
@@ -29,8 +30,8 @@ def told_how_it_ends(run_dir: Path) -> Iterator[None]:
     ) as asked:  # the last: of Lightning, on the second
         set_state(run_dir, record.INTERRUPTED)
         is_saved = any((run_dir / record.CHECKPOINTS).glob("*.ckpt"))
-        told = f"To go on: python src/lit_humor/train.py resume={run_dir}" if is_saved else "Nothing is saved yet."
-        screen.show(f"\nInterrupted. {told}")
+        again = command_line("train", setting("resume", str(run_dir)))
+        screen.show(f"\nInterrupted. {f'To go on: {again}' if is_saved else 'Nothing is saved yet.'}")
         code = getattr(asked, "exit_code", INTERRUPTED)
         sys.exit(code if is_main_process() else 0)  # a child that fails would have Lightning kill the others
     except BaseException:

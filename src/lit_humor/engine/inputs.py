@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from omegaconf import DictConfig
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.columns import TEXT_COLUMNS, find_column, no_pairs
+from lit_humor.data.columns import TEXT_COLUMNS, find_column, no_pairs, unless_null
 from lit_humor.data.parts import check_target
 from lit_humor.data.separated import Quoting
 from lit_humor.data.streams import check_input, read_chunks
@@ -62,12 +62,12 @@ def columns_of(cfg: DictConfig, first: Mapping[str, Any], origin: str) -> dict[s
     Raises:
         UserError: There is no such column, the run knows no second texts, or a column has the name of one to be added.
     """
-    names: Iterable[str] = {name: [value] for name, value in first.items()}
+    names: Mapping[str, Any] = {name: [value] for name, value in first.items()}
     trained = _trained(cfg)
     there = trained.get("text_column") in first
-    wanted = cfg.text_column or (trained.get("text_column") if there else None)
+    wanted = unless_null(cfg.text_column, first) or (trained.get("text_column") if there else None)
     text = find_column(names, wanted, TEXT_COLUMNS, "text_column", origin)
-    pair = cfg.text_pair_column or trained.get("text_pair_column")
+    pair = unless_null(cfg.text_pair_column, first) or unless_null(trained.get("text_pair_column"), first)
     if pair is not None:
         if not trained.get("text_pair_column"):
             raise no_pairs("text_pair_column", pair)

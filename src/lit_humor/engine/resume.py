@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.core.errors import UserError
+from lit_humor.core.settings import command_line, setting
 from lit_humor.engine import factory, screen
 from lit_humor.engine.checkpoints import newest_valid, read_checkpoint, set_later_aside
 from lit_humor.engine.cli import typed_overrides
@@ -75,7 +76,7 @@ def find_resumed(cfg: DictConfig) -> Resumed | None:
             f"resume={cfg.resume}",
             found="a run that is done",
             expected="one that was interrupted",
-            fix=f"python src/lit_humor/eval.py run={folder}, or train anew with more epochs",
+            fix=f"{command_line('eval', setting('run', str(folder)))}, or train anew with more epochs",
         )
     checkpoint = _checkpoint_of(folder, saved)
     if checkpoint is None:
@@ -92,9 +93,18 @@ def _open(name: str) -> tuple[Path, DictConfig]:
     """A run and its configuration, whose paths follow a folder that was moved."""
     folder, saved = open_run_dir(name)
     folder = folder.absolute()
-    saved = OmegaConf.create(OmegaConf.to_yaml(saved).replace(str(saved.paths.run_dir), str(folder)))  # type: ignore[assignment]
+    saved = OmegaConf.create(_moved(OmegaConf.to_container(saved, resolve=False), saved.paths.run_dir, str(folder)))
     saved.paths.logs_dir = str(folder.parent)
     return folder, saved
+
+
+def _moved(value: Any, before: str, after: str) -> Any:
+    """A configuration with another folder in the place of the one that it names."""
+    if isinstance(value, dict):
+        return {name: _moved(one, before, after) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_moved(one, before, after) for one in value]
+    return value.replace(before, after) if isinstance(value, str) else value
 
 
 def _of_run_id(cfg: DictConfig) -> Resumed | None:
@@ -148,7 +158,7 @@ def _check_nothing_beside(cfg: DictConfig) -> None:
             f"resume={cfg.resume}",
             found=f"other settings beside it ({', '.join(others)})",
             expected="resume alone: a run goes on with its own configuration",
-            fix=f"python src/lit_humor/train.py resume={cfg.resume}",
+            fix=command_line("train", setting("resume", cfg.resume)),
         )
 
 

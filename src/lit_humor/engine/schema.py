@@ -13,6 +13,8 @@ from lit_humor.engine.rundir import ROOT_DIR
 # OmegaConf reads the annotations at run time and does not know X | Y in all places.
 # ruff: noqa: UP007, UP045
 
+IS_TEXT = "is_text"  # metadata of what OmegaConf must take as Any: typed, it is a text
+
 
 @dataclass
 class PathsConfig:
@@ -29,7 +31,7 @@ class ModelConfig:
     """A network, where its weights come from, and the factor of its learning rate."""
 
     network: dict[str, Any] = MISSING
-    pretrained: Any = MISSING  # a name, a folder, or a node with _target_ that returns a folder
+    pretrained: Any = field(default=MISSING, metadata={IS_TEXT: True})  # a name, a folder, or a node that returns one
     lr_scale: float = MISSING
 
 
@@ -198,16 +200,21 @@ class SweepConfig:
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
+SCHEMAS = {
+    "train": TrainConfig,
+    "eval": EvalConfig,
+    "predict": PredictConfig,
+    "export": ExportConfig,
+    "serve": ServeConfig,
+    "report": ReportConfig,
+    "audit": AuditConfig,
+    "bench": BenchConfig,
+    "sweep": SweepConfig,
+}  # by the name of the command
+
+
 def register_schemas() -> None:
     """Make the types, and ``${root_dir:}``, known to Hydra."""
     OmegaConf.register_new_resolver("root_dir", lambda: str(ROOT_DIR), replace=True)
-    store = ConfigStore.instance()
-    store.store(name="train_schema", node=TrainConfig)
-    store.store(name="eval_schema", node=EvalConfig)
-    store.store(name="predict_schema", node=PredictConfig)
-    store.store(name="export_schema", node=ExportConfig)
-    store.store(name="serve_schema", node=ServeConfig)
-    store.store(name="report_schema", node=ReportConfig)
-    store.store(name="audit_schema", node=AuditConfig)
-    store.store(name="bench_schema", node=BenchConfig)
-    store.store(name="sweep_schema", node=SweepConfig)
+    for name, schema in SCHEMAS.items():
+        ConfigStore.instance().store(name=f"{name}_schema", node=schema)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import re
 import shlex
 import sys
 import tempfile
@@ -14,15 +13,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from lit_humor.core.errors import UserError
+from lit_humor.core.settings import quoted, setting
 from lit_humor.engine import screen
 from lit_humor.engine.budget import check_budget, say_what_it_took
-from lit_humor.engine.cli import check_files, choice, compose
+from lit_humor.engine.cli import check_files, check_typed, choice, compose
 from lit_humor.engine.launching import CLOUD, SSH, open_queue
+from lit_humor.engine.overrides import values_of
 from lit_humor.engine.rundir import ROOT_DIR, check_name, typed_command
 from lit_humor.engine.searching import Search, check_range, describe_range, rows_of
 from lit_humor.reporting.summary import join_predictions, write_summary, write_trials
@@ -53,7 +53,8 @@ def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
         _search(cfg, typed)
         return
     variants = {str(name): list(settings or ()) for name, settings in cfg.variants.items()}
-    planned = expand(variants, cfg.after, choices(typed), cfg.each, cfg.n)
+    each = None if any(one.partition("=")[0] == cfg.each for one in typed) else cfg.each
+    planned = expand(variants, cfg.after, choices(typed), each, cfg.n)
     placed = make_jobs(planned, Path(cfg.paths.logs_dir), cfg.paths.cache_dir)
     jobs = list(dict.fromkeys(placed))
     name = cfg.name or f"sweep-{choice('plan')}-{_hash([job.folder.name for job in placed])}"
@@ -140,14 +141,9 @@ def _check_is_no_run(folder: Path) -> None:
 def choices(typed: Sequence[str]) -> dict[str, list[str]]:
     """Every combination of values behind commas, by what tells it from the others."""
     axes: list[list[tuple[str, str]]] = []
-    for override in OverridesParser.create().parse_overrides(list(typed)):
-        line = str(override.input_line)
-        if override.is_sweep_override():
-            key = override.get_key_element()
-            lines = [f"{key}={value}" for value in override.sweep_string_iterator()]
-            axes.append([(one, one) for one in lines])
-        else:
-            axes.append([("", line)])
+    for override in typed:
+        lines = values_of(override)
+        axes.append([(one, one) for one in lines] if len(lines) > 1 else [("", override)])
     found = {}
     for combination in itertools.product(*axes):
         name = ", ".join(label for label, _ in combination if label)
@@ -162,7 +158,7 @@ def make_jobs(planned: Sequence[PlannedRun], logs_dir: Path, cache_dir: str) -> 
     for run in planned:
         parents = [jobs[parent, run.repeat] for parent in run.after]
         named, overrides = (
-            [one.replace(_PARENT, ",".join(_quoted(place) for place in places)) for one in run.overrides]
+            [one.replace(_PARENT, ",".join(quoted(place) for place in places)) for one in run.overrides]
             for places in ([job.folder.name for job in parents], [str(job.folder) for job in parents])
         )
         command = [sys.executable, str(ROOT_DIR / "src" / "lit_humor" / f"{run.command}.py"), *overrides]
@@ -171,22 +167,15 @@ def make_jobs(planned: Sequence[PlannedRun], logs_dir: Path, cache_dir: str) -> 
             check_files(cfg)
             experiment = next((one.split("=")[1] for one in overrides if one.startswith("experiment=")), "default")
             run_id, cost = f"{experiment}-{run.repeat}-{signature(cfg)}", float(cfg.trainer.max_epochs)
-            command += [f"run_id={run_id}", "resume=auto", f"paths.logs_dir={logs_dir}", f"paths.cache_dir={cache_dir}"]
+            command += [f"run_id={run_id}", "resume=auto", setting("paths.logs_dir", str(logs_dir))]
+            command += [setting("paths.cache_dir", cache_dir)]
         else:
             compose("eval", named)
             run_id, cost = f"evaluation-{run.repeat}-{_hash(named)}", 0.0
-            command += [f"output={_quoted(str(logs_dir / run_id))}"]
+            command += [setting("output", str(logs_dir / run_id))]
         job = Job(logs_dir / run_id, command, cost, parents)
         jobs[run.variant, run.repeat] = by_id.setdefault(run_id, job)
     return list(jobs.values())
-
-
-def _quoted(path: str) -> str:
-    """A path as Hydra reads it whatever is in it."""
-    if re.fullmatch(r"[\w/.-]+", path, re.ASCII):
-        return path
-    escaped = path.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def signature(cfg: DictConfig) -> str:
@@ -204,12 +193,12 @@ def _hash(content: Any) -> str:
 
 
 def _check(cfg: DictConfig, typed: Sequence[str]) -> None:
-    for setting in typed:
-        key = setting.partition("=")[0]
-        if key in ("run_id", "resume", cfg.each):
-            raise UserError(
-                key, found=setting, expected="nothing: each run of a plan gets its own", fix=f"leave {key} away"
-            )
+    check_typed("train", typed)
+    for one in typed:
+        key = one.partition("=")[0]
+        if key in ("run_id", "resume") or (key == cfg.each and cfg.n > 1):
+            instead = f"leave {key} away" if key != cfg.each else f"leave {key} away, or add plan=grid, which tries it"
+            raise UserError(key, found=one, expected="nothing: each run of a plan gets its own", fix=instead)
     if cfg.space and cfg.launch.kind in (SSH, CLOUD):
         raise UserError(
             f"launch={cfg.launch.kind}",

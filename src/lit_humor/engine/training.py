@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from lit_humor.callbacks.interruption import signals
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import CollapsedError, UserError
+from lit_humor.core.settings import command_line, setting
 from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
 from lit_humor.data.datamodule import HumorDataModule
 from lit_humor.engine import factory, screen
@@ -269,7 +270,7 @@ def _show_end(run_dir: Path, datamodule: HumorDataModule, fit_seconds: float) ->
         f"\nFit {fit_seconds:.0f} s.",
         *scored,
         f"Results, predictions and checkpoints: {run_dir}",
-        f"Score it again: python src/lit_humor/eval.py run={run_dir}",
+        f"Score it again: {command_line('eval', setting('run', str(run_dir)))}",
     )
 
 

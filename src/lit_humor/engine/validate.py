@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import dataclasses
 import difflib
 import importlib
 import inspect
 import re
+import shlex
 import types
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lit_humor.core.errors import UserError, UserErrors, shorten
+from lit_humor.core.settings import quoted, setting
 
 ALLOWED_TARGETS = (
     "lit_humor.",
@@ -109,10 +113,7 @@ def _check_node(key: str, node: dict[str, Any], supplied: set[str], flat: type |
         if name not in parameters:
             problems.append(unknown_key(where, shorten(value), [n for n in parameters if n not in supplied]))
         elif not fits(value, hints.get(name, Any)):
-            expected = _describe(hints[name])
-            problems.append(
-                UserError(where, found=shorten(value), expected=expected, fix=f"set {where} to such a value")
-            )
+            problems.append(wrong_value(where, value, hints[name]))
     missing = [n for n, required in parameters.items() if required and n not in node and n not in supplied]
     problems += [
         UserError(f"{key}.{n}", found="nothing", expected="a value", fix=f"set {key}.{n}=<value>") for n in missing
@@ -210,6 +211,57 @@ def fits(value: Any, hint: Any) -> bool:
     if origin in (dict, collections.abc.Mapping):
         return isinstance(value, dict) and all(fits(v, arguments[1]) for v in value.values())
     return True
+
+
+def wrong_value(where: str, value: Any, hint: Any) -> UserError:
+    """The error for a value of another type, with what to type instead."""
+    return UserError(where, found=shorten(value), expected=_describe(hint), fix=_remedy(where, value, hint))
+
+
+def _remedy(where: str, value: Any, hint: Any) -> str:
+    """What to type instead of a value that does not fit."""
+    name = where.rpartition(".")[2]
+    if fits(text := _as_text(value), hint) and value is not None:  # of YAML: a number, truth value or date for a text
+        written = f"[{', '.join(map(quoted, text))}]" if isinstance(text, list) else quoted(text)
+        typed = shlex.quote(f"{where}={written.replace(', ', ',')}")
+        return f"set {typed}, or in a file, with quotes and as you spell it, {name}: {written}"
+    if value is None and fits("", hint):
+        return f"leave {where} out, or set {shlex.quote(setting(where, 'null'))}"
+    if isinstance(value, str) and fits([value], hint):
+        return f"set {shlex.quote(f'{where}=[{value}]')}"
+    if isinstance(value, str) and (number := _likely_number(value, hint)):
+        return f"set {where}={number}"
+    if words := [str(one) for one in _words(hint)]:
+        return f"set {where}={(difflib.get_close_matches(str(value), words, n=1) or words)[0]}"
+    return f"leave {where} out, which takes what it is without"
+
+
+def _likely_number(text: str, hint: Any) -> str | None:
+    """The number that a text with other digits, brackets or commas around it was meant to be, where such a one fits."""
+    plain = unicodedata.normalize("NFKC", text).strip(" \t()[]{}<>,;:'\"")
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            if fits(kind(plain), hint):
+                return plain
+    with contextlib.suppress(ValueError, OverflowError):
+        return str(round(float(plain))) if fits(1, hint) else None
+    return None
+
+
+def _as_text(value: Any) -> Any:
+    """A value of YAML as a text, a list as texts."""
+    if isinstance(value, list):
+        return [_as_text(one) for one in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _words(hint: Any) -> list[Any]:
+    """Words that an annotation lists, and those of a truth value."""
+    if get_origin(hint) is Literal:
+        return list(get_args(hint))
+    if get_origin(hint) in (Union, types.UnionType):
+        return [one for argument in get_args(hint) for one in _words(argument)]
+    return ["true", "false"] if hint is bool else []
 
 
 def _describe(hint: Any) -> str:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from lit_humor.core.batch import SLICE_COLUMNS, SPLITS, TEST, VAL
 from lit_humor.core.errors import UserError
+from lit_humor.core.settings import command_line, setting
 from lit_humor.metrics.confusion import count_confusion
 from lit_humor.runs import record
 
@@ -103,7 +104,7 @@ def read_run(folder: Path) -> Evidence:
             f"run={folder}",
             found="no results in that folder",
             expected="a run that is done",
-            fix=f"go on with it: python src/lit_humor/train.py resume={folder}",
+            fix=f"go on with it: {command_line('train', setting('resume', str(folder)))}",
         )
     rows = [{name: float(value) for name, value in row.items() if value} for row in record.read_metrics(folder)]
     found = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lit_humor.core.settings import command_line, setting
 from lit_humor.runs import record
 from lit_humor.runs.resources import gpu_use, process_use
 from lit_humor.runs.watch import CRASHED, STALE, STARTING, Watched, look
@@ -108,8 +110,8 @@ def detail(run: Watched) -> RenderableType:
     sizes = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in run.checkpoints.items())
     facts.add_row("checkpoints", sizes or "none yet")
     if run.checkpoints and run.state in (record.INTERRUPTED, record.FAILED, CRASHED):
-        facts.add_row("go on", f"python src/lit_humor/train.py resume={run.folder}")
-    facts.add_row("curves", f"tensorboard --logdir {run.folder}")
+        facts.add_row("go on", command_line("train", setting("resume", str(run.folder))))
+    facts.add_row("curves", shlex.join(["tensorboard", "--logdir", str(run.folder)]))
     log = Text("\n".join(run.log), no_wrap=True, overflow="ellipsis")
     return Group(
         Panel(facts, title=run.folder.name, title_align="left"), Panel(log, title="log.txt", title_align="left")

@@ -31,7 +31,7 @@ def expand(
     variants: Mapping[str, Sequence[str]],
     after: Mapping[str, str | Sequence[str]],
     choices: Mapping[str, Sequence[str]],
-    each: str,
+    each: str | None,
     repeats: int,
 ) -> list[PlannedRun]:
     """Every variant under every choice, once for each repeat; parents before those that wait for them.
@@ -41,11 +41,12 @@ def expand(
             ``eval.py``, and no others.
         after: The variants that another one waits for, under the same choice.
         choices: Settings that were typed, by what tells one choice from the others.
-        each: The key of ``train.py`` that a repeat sets to 1, 2, ...
+        each: The key of ``train.py`` that a repeat sets to 1, 2, ...; None sets none.
         repeats: How many.
     """
     runs = []
     for repeat in range(1, repeats + 1):
+        number = (f"{each}={repeat}",) if each else ()
         for choice, typed in choices.items():
             for variant, settings in variants.items():
                 parents = tuple(label(parent, choice) for parent in parents_of(variant, after))
@@ -53,7 +54,7 @@ def expand(
                 if settings and settings[0] == EVALUATION:
                     runs.append(PlannedRun(name, repeat, tuple(settings[1:]), parents, "eval"))
                 else:
-                    runs.append(PlannedRun(name, repeat, (*typed, f"{each}={repeat}", *settings), parents))
+                    runs.append(PlannedRun(name, repeat, (*typed, *number, *settings), parents))
     return runs
 
 

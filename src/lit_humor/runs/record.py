@@ -6,12 +6,13 @@ import csv
 import io
 import json
 import os
-import shlex
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from lit_humor.core import settings
 
 CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
 RESULT, DATA_REPORT, METRICS = "result.json", "data_report.json", "metrics.csv"
@@ -58,7 +59,7 @@ def write_text(path: str | Path, text: str) -> None:
 def command_line(environment: Mapping[str, Any]) -> str:
     """What was typed, as it can be typed again in the project's folder."""
     name, *arguments = environment["command"]
-    return shlex.join(["python", f"src/lit_humor/{name}", *arguments])
+    return settings.command_line(Path(name).stem, *arguments)
 
 
 def write_json(path: str | Path, content: Any) -> None:
