@@ -56,7 +56,8 @@ class ClassificationMetrics(nn.Module):
         super().__init__()
         self.class_names = list(class_names)
         self.slice_values = {name: list(values) for name, values in slice_values.items()}
-        count, options = len(self.class_names), {"sync_on_compute": synced}
+        count = len(self.class_names)
+        options: dict[str, Any] = {"sync_on_compute": synced}
         self.collection = MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(count, average="micro", **options),
