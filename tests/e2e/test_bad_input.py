@@ -92,7 +92,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_id_is_taken_once(runs: Path) -> None:
     done = typed_here("train", "model=tiny", f"paths.logs_dir={runs}", "run_id=narrow")
-    assert_one_message(done, "run_id=narrow", "choose another run_id")
+    assert_one_message(done, "run_id=narrow", "set run_id=narrow-2")
 
 
 def test_resume_needs_a_run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -53,5 +54,6 @@ def run_apart(command: Sequence[str], name: str) -> str:
     """
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise UserError(name, found=done.stderr[-2000:], expected="a training that ends well", fix="see these lines")
+        fix = f"run it alone and mend what it says: {shlex.join(command)}"
+        raise UserError(name, found=done.stderr[-2000:], expected="a training that ends well", fix=fix)
     return done.stdout

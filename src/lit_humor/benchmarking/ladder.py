@@ -24,13 +24,13 @@ from lit_humor.benchmarking.ladder_table import is_slower, ladder_markdown, ladd
 from lit_humor.benchmarking.plots import bars
 from lit_humor.benchmarking.stepping import Setup, build, matmul_ceiling, pick_windows, synchronise
 from lit_humor.core.batch import TRAIN, Batch
-from lit_humor.core.errors import UserError
 from lit_humor.data.store import TokenStore
 from lit_humor.engine import screen
 from lit_humor.engine.cli import choice, compose
 from lit_humor.engine.machine import Machine, look_at_machine
 from lit_humor.engine.planning import build_plan
 from lit_humor.engine.training import peak_memory_bytes
+from lit_humor.engine.validate import unknown_value
 
 PLAIN = (
     *("data.padding=max_length", "data.length_grouped=false", "trainer.precision=32-true", "trainer.attention=sdpa"),
@@ -95,8 +95,7 @@ class Measured:
 def run_ladder(cfg: DictConfig) -> dict[str, Any]:
     """Measure every rung ``repeats`` times, interleaved; write and show the table; return what was written."""
     if cfg.profile != "own" and cfg.profile not in PROFILES:
-        expected = f"one of own, {', '.join(PROFILES)}"
-        raise UserError("profile", found=cfg.profile, expected=expected, fix="set profile=own")
+        raise unknown_value("profile", cfg.profile, ("own", *PROFILES))
     machine = look_at_machine()
     rungs = dict(climb([*model_overrides(), *data_overrides(cfg)], machine))
     if not (cfg.compiled and (machine.gpu_names or shutil.which("c++"))):

@@ -15,6 +15,7 @@ from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides, train
 from lit_humor.core import markdown
 from lit_humor.core.errors import UserError
+from lit_humor.core.remedies import free_path, nearest_file
 from lit_humor.engine import screen
 from lit_humor.engine.cli import choice, compose
 from lit_humor.runs import record
@@ -30,7 +31,13 @@ def run_recipes(cfg: DictConfig) -> None:
     """
     for key in ("train_path", "val_path"):
         if not cfg[key] or not Path(cfg[key]).is_file():
-            raise UserError(key, found=str(cfg[key]), expected="a file", fix=f"set {key}=<csv>")
+            there = nearest_file(Path(cfg[key])) if cfg[key] else None
+            fix = (
+                f"did you mean '{there}'?"
+                if there
+                else f"set {key}=<file>, which ends in .csv, .tsv, .jsonl or .parquet"
+            )
+            raise UserError(key, found=str(cfg[key]), expected="a file", fix=fix)
     todo = [(seed, experiment) for seed in cfg.seeds for experiment in cfg.experiments]
     screen.show(f"{len(todo)} trainings: " + ", ".join(f"{experiment} seed {seed}" for seed, experiment in todo))
     runs: list[dict[str, Any]] = []
@@ -56,7 +63,7 @@ def _measure(cfg: DictConfig, experiment: str, seed: int) -> dict[str, Any]:
         screen.show(f"\n{experiment}, seed {seed}: {folder}")
         train(run_id, chosen)
     environment = record.read_json(folder / record.ENVIRONMENT)
-    _check_same_run(folder, compose("train", chosen), environment["commit"])
+    _check_same_run(cfg, folder, compose("train", chosen), environment["commit"])
     result = record.read_json(folder / record.RESULT)
     found = result["results"]["val"]
     return {
@@ -81,7 +88,7 @@ def _epoch_seconds(folder: Path) -> list[float]:
     return [float(row["time/epoch_seconds"]) for row in record.read_metrics(folder) if row["time/epoch_seconds"]]
 
 
-def _check_same_run(folder: Path, wanted: DictConfig, commit: str) -> None:
+def _check_same_run(cfg: DictConfig, folder: Path, wanted: DictConfig, commit: str) -> None:
     """Refuse a finished run of the same name that is not what is asked for now."""
     saved, here = OmegaConf.load(folder / record.CONFIG), output.describe_here()["commit"]
     pairs = {
@@ -97,7 +104,7 @@ def _check_same_run(folder: Path, wanted: DictConfig, commit: str) -> None:
                 str(folder),
                 found=f"a run of other {what} ({found})",
                 expected=str(expected),
-                fix="set name=<another name of the data>, or move the folder away",
+                fix=f"set name={output.data_name(cfg)}-2, or mv {folder} {free_path(folder)}",
             )
 
 

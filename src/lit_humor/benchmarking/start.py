@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -42,18 +43,15 @@ def run_start(cfg: DictConfig) -> dict[str, Any]:
 def _seconds_to_training(cfg: DictConfig, folder: Path, run_id: str) -> float:
     """Start train.py, wait for the status that it writes before its first step, and end it."""
     where = [f"paths.logs_dir={folder}", f"paths.cache_dir={folder / 'cache'}", "baseline=false"]
+    command = train_command(run_id, [*where, *model_overrides(), *data_overrides(cfg)])
     start = time.perf_counter()
-    process = subprocess.Popen(
-        train_command(run_id, [*where, *model_overrides(), *data_overrides(cfg)]),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         while not (folder / run_id / record.STATUS).is_file():
             if process.poll() is not None:
                 told = process.stderr.read()[-2000:] if process.stderr else ""
-                raise UserError(run_id, found=told, expected="a training that starts", fix="run train.py by hand")
+                fix = f"run it alone and mend what it says: {shlex.join(command)}"
+                raise UserError(run_id, found=told, expected="a training that starts", fix=fix)
             time.sleep(_POLL_SECONDS)
         return time.perf_counter() - start
     finally:

@@ -98,7 +98,8 @@ def pick_windows(
     windows = [window for window in windows if sum(map(len, window)) == plan.window_size]
     if not windows:
         expected = f"at least {plan.window_size}, for a whole optimizer step"
-        raise UserError("rows", found=f"{num_rows} training rows", expected=expected, fix="take more rows")
+        fix = f"set rows={plan.window_size}, or a train_path with as many rows"
+        raise UserError("rows", found=f"{num_rows} training rows", expected=expected, fix=fix)
     if longest:  # the one that computes most, padding included
         return sorted(windows, key=lambda window: max(len(rows) * int(lengths[rows].max()) for rows in window))[-count:]
     windows.sort(key=lambda window: sum(int(lengths[rows].sum()) for rows in window))

@@ -15,6 +15,7 @@ from lit_humor.benchmarking.recipes import run_recipes
 from lit_humor.benchmarking.start import run_start
 from lit_humor.core.errors import UserError
 from lit_humor.engine import screen
+from lit_humor.engine.validate import unknown_value
 from lit_humor.runs import record
 
 QUICK_JSON = "quick.json"
@@ -57,7 +58,7 @@ def run_suite(cfg: DictConfig) -> None:
         UserError: There is no such suite, or a number is out of range.
     """
     if cfg.suite not in SUITES:
-        raise UserError("suite", found=cfg.suite, expected=f"one of {', '.join(SUITES)}", fix="set suite=quick")
+        raise unknown_value("suite", cfg.suite, SUITES)
     for key in ("repeats", "steps"):
         if cfg[key] < 1:
             raise UserError(key, found=str(cfg[key]), expected="at least 1", fix=f"set {key}=5")

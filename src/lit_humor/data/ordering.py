@@ -18,6 +18,11 @@ from lit_humor.data.settings import DataSettings
 from lit_humor.data.tables import read_table
 from lit_humor.runs import record
 
+_SCORE_FIRST = (
+    "python src/lit_humor/eval.py run=<run> split=train output=logs/scored, then set "
+    "data.difficulty_path=logs/scored/predictions/train.parquet"
+)
+
 
 def difficulty_of(examples: Examples, settings: DataSettings) -> np.ndarray:
     """[N] float64, higher is harder.
@@ -38,7 +43,7 @@ def difficulty_of(examples: Examples, settings: DataSettings) -> np.ndarray:
                 "data.difficulty=column",
                 found=f"no difficulty in {examples.origin}",
                 expected="a column of numbers",
-                fix="set data.difficulty_column=<column>, or data.difficulty=length",
+                fix="set data.difficulty=length, or set data.difficulty_column=<a column of numbers>",
             )
         return examples.difficulty
     return _improbability(examples, settings.difficulty_path)
@@ -80,11 +85,14 @@ def take_stage(splits: Mapping[str, Examples], settings: DataSettings) -> dict[s
     bounds = _bounds(difficulty, settings.stages)
     stages = _stages(difficulty, bounds)
     if not (stages == settings.stage).any():
+        fewer = len(np.unique(difficulty))  # each of these is a stage
         raise UserError(
             "data.stages",
             found=f"no training row in stage {settings.stage} of {settings.stages}",
             expected="a difficulty that tells so many stages apart",
-            fix="set fewer data.stages, or another data.difficulty",
+            fix=f"set data.stages={fewer} data.stage={min(fewer, settings.stage)}"
+            if fewer > 1
+            else "set data.stages=0",
         )
     drawn = np.random.default_rng(derive_seed(settings.split_seed, "replay")).random(len(stages))
     kept = (stages == settings.stage) | ((stages < settings.stage) & (drawn < settings.replay))
@@ -123,7 +131,7 @@ def _improbability(examples: Examples, path: str | None) -> np.ndarray:
             "data.difficulty_path",
             found=path or "no path",
             expected="a model's predictions of the training rows",
-            fix="python src/lit_humor/eval.py run=<run> split=train, then name its predictions/train.parquet",
+            fix=_SCORE_FIRST,
         )
     table = read_table(path)
     names = [f"{record.PROBABILITY}{name}" for name in examples.class_names]
@@ -132,8 +140,8 @@ def _improbability(examples: Examples, path: str | None) -> np.ndarray:
         raise UserError(
             f"data.difficulty_path={path}",
             found=f"no column {missing[0]}",
-            expected="predictions",
-            fix="name another file",
+            expected="a model's predictions of the training rows",
+            fix=_SCORE_FIRST,
         )
     probabilities = np.asarray([table[name] for name in names], dtype=np.float64).T
     rows = {str(identity): row for row, identity in enumerate(table["id"])}
@@ -143,6 +151,6 @@ def _improbability(examples: Examples, path: str | None) -> np.ndarray:
             f"data.difficulty_path={path}",
             found=f"nothing about {len(unknown)} rows, such as {unknown[0]}",
             expected="a prediction of every training row",
-            fix="score the same rows: python src/lit_humor/eval.py run=<run> split=train",
+            fix=f"{_SCORE_FIRST}; <run> is one that was trained on the same files with the same data.split_seed",
         )
     return 1.0 - probabilities[[rows[identity] for identity in examples.ids], examples.labels]

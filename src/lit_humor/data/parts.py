@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from lit_humor.core import locks
 from lit_humor.core.errors import UserError
+from lit_humor.core.remedies import free_path
 from lit_humor.data.streams import Rejected
 from lit_humor.data.tables import safe_cell
 from lit_humor.runs import record
@@ -44,7 +45,7 @@ class Parts:
         self._lock = locks.hold(self.folder / ".lock")
         if self._lock is None:
             found = "another process that makes this file"
-            raise UserError(where, found=found, expected="none", fix="wait for it, or choose another name")
+            raise UserError(where, found=found, expected="none", fix=f"set output={free_path(target)}, or wait for it")
         manifest = self.folder / "origin.json"
         if manifest.is_file() and record.read_json(manifest) != dict(origin):
             found = f"parts in {self.folder} that were made from other input, columns or weights"
@@ -109,9 +110,10 @@ def check_target(target: Path) -> None:
     """
     if target.suffix.lower() not in OUTPUTS:
         found, known = f"the ending '{target.suffix}'", ", ".join(OUTPUTS)
-        raise UserError(f"output={target}", found=found, expected=f"one of {known}", fix="choose another ending")
+        fix = f"set output={target.with_suffix(OUTPUTS[0])}"
+        raise UserError(f"output={target}", found=found, expected=f"one of {known}", fix=fix)
     if target.exists():
-        fix = "choose another name, or move that file away"
+        fix = f"set output={free_path(target)}, or rm {target}"
         raise UserError(f"output={target}", found="a file there already", expected="a new file", fix=fix)
 
 

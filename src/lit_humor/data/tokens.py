@@ -18,6 +18,7 @@ from lit_humor.data.examples import Examples
 from lit_humor.data.store import TokenStore, open_store
 
 _CHUNK_ROWS = 8192
+_EMBEDDED = "leave model.pretrained away and set model=minilm"
 _MOST_CHARACTERS = 100  # of a token, on average; what is cut off costs memory, in a pair by the product of both
 _FORMAT = 1  # raise when the meaning of the files changes
 
@@ -31,14 +32,14 @@ def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
             f"model.pretrained={folder}",
             found=f"no tokenizer that loads ({shorten(str(error), 120)})",
             expected="tokenizer.json beside config.json",
-            fix="download the folder again, or name the model on the hub",
+            fix=f"hf download <owner>/<name> --local-dir {folder} puts it right, or {_EMBEDDED}",
         ) from error
     if not tokenizer.is_fast:
         raise UserError(
             f"model.pretrained={folder}",
             found="a tokenizer without tokenizer.json",
             expected="a fast tokenizer",
-            fix="choose a model that ships tokenizer.json",
+            fix=_EMBEDDED,
         )
     return tokenizer
 

@@ -58,7 +58,7 @@ def check_budget(planned: Sequence[PlannedRun], placed: Sequence[Job], each: str
         epochs -= 1
     if epochs:
         ways.append(f"trainer.max_epochs={epochs}")
-    fix = " or ".join(ways) or "a smaller model, fewer rows or fewer runs"
+    fix = ", or ".join(f"set {way}" for way in ways) or f"set budget={math.ceil(told.whole / 60)}min"
     raise UserError("budget", found=say_duration(told.whole), expected=f"at most {budget}", fix=fix)
 
 
@@ -103,9 +103,11 @@ def _paces(
             told = (timer.output_of(timing).read_text(errors="replace").splitlines() or ["no word"])[-1]
             raise UserError(
                 "budget",
-                found=f"a run that ended so: {told}",
-                expected="runs that can be built",
-                fix="correct the settings",
+                found=f"a run that cannot be built ({told.removesuffix('.')})",
+                expected="runs that can",
+                fix=told.rpartition(" Fix: ")[2].removesuffix(".")
+                if " Fix: " in told
+                else f"cat {timer.output_of(timing)}",
             )
     found = {timing: record.read_json(timing.folder / record.RESULT) for timing in timings.values()}
     for timing, pace in found.items():

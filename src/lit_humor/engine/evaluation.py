@@ -15,14 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.callbacks.predictions import PredictionWriter
 from lit_humor.callbacks.progress import EpochProgress
-from lit_humor.core.batch import TEST, VAL
+from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.data.columns import Columns, no_pairs
 from lit_humor.data.settings import DataSettings
 from lit_humor.engine import screen
 from lit_humor.engine.cli import typed_overrides
 from lit_humor.engine.factory import TrainedRun, load_run
-from lit_humor.engine.rundir import open_run_dir
+from lit_humor.engine.rundir import no_run, open_run_dir
 from lit_humor.engine.training import quiet_libraries, score
 from lit_humor.metrics.classification import DEFINITIONS, measure
 from lit_humor.reporting.evidence import read_predictions
@@ -79,21 +79,27 @@ def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], fol
 
 def _take_together(cfg: DictConfig) -> None:
     """Score what several models predicted, each of other rows, as the predictions of one."""
-    folders = [Path(one) for one in cfg.runs]
+    folders = [open_run_dir(one)[0] for one in cfg.runs]
     split = cfg.split or (TEST if record.predictions_path(folders[0], TEST).is_file() else VAL)
     missing = [one for one in folders if not record.predictions_path(one, split).is_file()]
     if missing or not cfg.output:
+        others = [one for one in (TRAIN, VAL, TEST) if all(record.predictions_path(f, one).is_file() for f in folders)]
+        fix = f"python src/lit_humor/train.py resume={missing[0]}" if missing else f"set output={folders[0]}-together"
         raise UserError(
             "runs" if missing else "output",
             found=f"no predictions of split '{split}' in {missing[0]}" if missing else "nothing",
             expected="runs that are done" if missing else "a folder for what all say together",
-            fix="train them to the end" if missing else "set output=logs/<name>",
+            fix=f"set split={others[-1]}" if missing and others else fix,
         )
     tables = [pq.read_table(record.predictions_path(one, split)) for one in folders]
     table = pa.concat_tables(tables, promote_options="default")
     ids = table["id"].to_pylist()
     if len(set(ids)) < len(ids):
-        expected, fix = "every row answered by one model", "train them with data.stages and data.route=true"
+        expected, both = "every row answered by one model", ",".join(map(str, folders[:2]))
+        fix = (
+            f"python src/lit_humor/report.py 'runs=[{both}]' compares them; for models that each answer a part, train "
+        )
+        fix += f"each with data.stages={len(folders)} data.stage=<1 to {len(folders)}> data.route=true"
         raise UserError("runs", found="rows that several of them answered", expected=expected, fix=fix)
     folder = Path(cfg.output)
     with record.replacing(record.predictions_path(folder, split)) as unfinished:
@@ -132,9 +138,7 @@ def _run_folder(cfg: DictConfig) -> str:
         return cfg.run
     if cfg.ckpt and "://" not in cfg.ckpt:
         return str(Path(cfg.ckpt).absolute().parents[1])
-    raise UserError(
-        "run", found="no run", expected="run=<folder> or ckpt=<run folder>/checkpoints/<file>", fix="ls logs"
-    )
+    raise no_run(cfg.paths.logs_dir)
 
 
 def _choose_split(run: TrainedRun, wanted: str | None) -> str:

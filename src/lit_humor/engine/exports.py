@@ -14,10 +14,12 @@ from omegaconf import DictConfig
 
 from lit_humor.core.batch import VAL
 from lit_humor.core.errors import UserError
+from lit_humor.core.remedies import free_path
 from lit_humor.engine import screen
-from lit_humor.engine.rundir import open_run_dir
+from lit_humor.engine.rundir import no_run, open_run_dir
 from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import quiet_libraries
+from lit_humor.engine.validate import unknown_value
 from lit_humor.exporters import onnx
 from lit_humor.exporters.card import model_card
 from lit_humor.exporters.hub import check_repository, push_folder
@@ -35,10 +37,9 @@ def export(cfg: DictConfig) -> None:
     """Export the best weights of ``cfg.run``; what does not agree with them is removed again."""
     quiet_libraries()
     if cfg.to not in TARGETS:
-        expected = f"one of {', '.join(TARGETS)}"
-        raise UserError("to", found=str(cfg.to), expected=expected, fix="set to=huggingface")
+        raise unknown_value("to", str(cfg.to), TARGETS)
     if not cfg.run:
-        raise UserError("run", found="no run", expected="run=<folder>", fix="ls logs")
+        raise no_run(cfg.paths.logs_dir)
     if cfg.push:
         check_repository(cfg.push)
     run_dir, _ = open_run_dir(cfg.run)
@@ -48,12 +49,12 @@ def export(cfg: DictConfig) -> None:
             f"output={target}",
             found="a folder there already",
             expected="a new one",
-            fix="set output=<another folder>, or remove that one",
+            fix=f"set output={free_path(target)}, or rm -r {target}",
         )
     val = record.predictions_path(run_dir, VAL)
     for needed in (val, run_dir / record.RESULT):
         if not needed.is_file():
-            fix = f"finish it: train.py resume={run_dir}"
+            fix = f"python src/lit_humor/train.py resume={run_dir}"
             raise UserError(f"run={cfg.run}", found=f"no {needed.name} in it", expected="a run that is done", fix=fix)
     scorer = replace(load_scorer(cfg.run), dtype=torch.float32)  # as other programs will compute
     rows = read_predictions(val)

@@ -34,6 +34,11 @@ SUPPLIED = {
     "objective": ("num_classes",),
 }
 _FLAT = {"data": DataSettings}
+_LEAST = {  # key: its least value, and its usual one
+    **{"trainer.max_epochs": (1, 4), "trainer.schedule_epochs": (1, 4), "trainer.accumulation": (1, 4)},
+    **{"trainer.log_every_n_steps": (1, 10), "data.max_length": (3, 128), "data.pad_to_multiple_of": (1, 1)},
+    **{"data.batch_size": (1, 8), "data.eval_batch_size": (1, 64)},
+}
 MONITORS = ("train/loss", *(f"val/{name}" for name in SCALARS))
 
 
@@ -62,12 +67,10 @@ def validate(cfg: DictConfig) -> None:
             if not (node is None or isinstance(node, DictConfig)):
                 where, fix = f"{group}.{name}", f"set {group}.{name}=null to switch it off"
                 raise UserError(where, found=str(node), expected="its settings, or null", fix=fix)
-    least = {f"trainer.{key}": 1 for key in ("max_epochs", "schedule_epochs", "accumulation", "log_every_n_steps")}
-    least |= {f"data.{key}": 1 for key in ("max_length", "batch_size", "eval_batch_size", "pad_to_multiple_of")}
-    for key, bound in least.items():
+    for key, (least, usual) in _LEAST.items():
         value = OmegaConf.select(cfg, key)
-        if value is not None and value < bound:
-            raise UserError(key, found=str(value), expected=f"at least {bound}", fix=f"set {key}={bound} or more")
+        if value is not None and value < least:
+            raise UserError(key, found=str(value), expected=f"at least {least}", fix=f"set {key}={usual}")
     clip = OmegaConf.select(cfg, "trainer.gradient_clip_val")
     if clip is not None and clip < 0:
         raise UserError(

@@ -10,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.core.durations import parse_duration
 from lit_humor.core.errors import UserError
+from lit_humor.core.remedies import nearest
+from lit_humor.engine.cli import typed_overrides
 from lit_humor.engine.rundir import ROOT_DIR
 from lit_humor.runs.launch.cloud import CloudQueue
 from lit_humor.runs.launch.ssh import SshQueue
@@ -31,7 +33,10 @@ def open_queue(cfg: DictConfig, folder: Path, notice: Callable[[Job], None]) -> 
         UserError: There is no such place, or it cannot be used from here.
     """
     settings: Any = OmegaConf.to_container(cfg.launch)
-    kind = settings.pop("kind")
+    kind, kinds = settings.pop("kind"), (LOCAL, SLURM, SSH, CLOUD)
+    if kind not in kinds or any(one.startswith("launch.kind=") for one in typed_overrides()):  # without its settings
+        fix = f"leave launch.kind away and set launch={nearest(str(kind), kinds) or LOCAL}"
+        raise UserError("launch.kind", found=str(kind), expected="launch=<file of configs/launch>", fix=fix)
     if kind == LOCAL:
         return LocalQueue(split_machine(cfg.slots, gpu_numbers()), folder, notice)
     if kind == SLURM:
@@ -44,7 +49,4 @@ def open_queue(cfg: DictConfig, folder: Path, notice: Callable[[Job], None]) -> 
     if kind == SSH:
         logs_dir = Path(cfg.paths.logs_dir)
         return SshQueue(folder, notice, root=ROOT_DIR, logs_dir=logs_dir, slots=cfg.slots, **settings)
-    if kind == CLOUD:
-        return CloudQueue(folder, notice, root=ROOT_DIR, logs_dir=Path(cfg.paths.logs_dir), **settings)
-    expected, fix = f"{LOCAL}, {SLURM}, {SSH} or {CLOUD}", "choose a file of configs/launch"
-    raise UserError("launch.kind", found=str(kind), expected=expected, fix=fix)
+    return CloudQueue(folder, notice, root=ROOT_DIR, logs_dir=Path(cfg.paths.logs_dir), **settings)

@@ -73,6 +73,12 @@ class Learner(SteppingModule):
         """Compute and log the metrics of the evaluated split, under its own name."""
         self._finish("test", split=getattr(self.trainer.datamodule, "test_split", "test"))  # type: ignore[attr-defined]
 
+    @property
+    def peak_rate(self) -> float:
+        """Learning rate of the recipe."""
+        assert self.optimizer is not None
+        return self.optimizer.learning_rate
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Run the model alone."""
         return self.model(batch)
@@ -127,7 +133,7 @@ class Learner(SteppingModule):
                 "train/loss",
                 found=f"{loss} in epoch {self.current_epoch}",
                 expected="a finite number",
-                fix="lower optim.learning_rate, or set trainer.precision=32-true; last.ckpt holds the epoch before",
+                fix=f"{self.way_to_finite()}; last.ckpt holds the epoch before",
             )
         self.log("train/loss", loss)
 
@@ -175,7 +181,7 @@ class Learner(SteppingModule):
                 "trainer.max_epochs",
                 found=str(max_epochs),
                 expected="a number above 0",
-                fix="set trainer.max_epochs=10",
+                fix="set trainer.max_epochs=4",
             )
         return max(1, round(total * min(self.schedule_epochs or max_epochs, max_epochs) / max_epochs))
 

@@ -14,7 +14,7 @@ from lit_humor.core.errors import MissingExtraError, UserError, one_line
 # Name of a logger, of the package it needs and of the extra that brings it; what makes it do without a service.
 TRACKERS = {
     "wandb": "set logger.wandb.offline=true",
-    "mlflow": "set logger.mlflow.tracking_uri=sqlite:///<file>",
+    "mlflow": "leave logger.mlflow.tracking_uri away",
 }
 
 
@@ -43,7 +43,7 @@ def open_trackers(loggers: Mapping[str, Logger]) -> None:
                 f"logger.{name}",
                 found=f"no service that takes this run ({one_line(error)})",
                 expected="an account and a network, or a store on this disk",
-                fix=f"{TRACKERS[name]} (configs/logger/{name}.yaml), or leave out logger={name}",
+                fix=f"{TRACKERS[name]}, or leave logger away",
             ) from error
 
 

@@ -26,7 +26,8 @@ def halve_passes(batches: Sequence[Batch], max_tokens: int | None, *, can_halve:
     fewer = max(rows * width for rows, width in sizes) // 2
     is_a_row_less = fewer >= max(width for _, width in sizes)
     if not (is_a_row_less and can_halve):
-        smaller = "set model.network.gradient_checkpointing=true, lower data.max_length, or take a smaller model"
+        width = max(width for _, width in sizes)
+        smaller = f"set model.network.gradient_checkpointing=true, or set data.max_length={max(width // 2, 2)}"
         raise UserError(
             "memory",
             found=f"too little for a pass of {2 * fewer} tokens",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -59,14 +60,15 @@ def check_processes(plan: Plan) -> None:
             "trainer.num_nodes",
             found=f"{plan.num_nodes}, on node number {os.environ['NODE_RANK']}, counted from 0",
             expected="as many as there are",
-            fix="set trainer=ddp_multinode trainer.num_nodes=<their number>",
+            fix=f"set trainer=ddp_multinode trainer.num_nodes={int(os.environ['NODE_RANK']) + 1}",
         )
     elif plan.num_nodes > 1 and (missing := [name for name in _NEEDED if name not in os.environ]):
         raise UserError(
             "trainer.num_nodes",
             found=f"{plan.num_nodes}, without {', '.join(missing)} in the environment",
             expected="each node to know its number, and the first one's address and a port that is free there",
-            fix="NODE_RANK=<0, 1, ...> MASTER_ADDR=<address> MASTER_PORT=29500 before the command, or torchrun",
+            fix=f"on the first node: export NODE_RANK=0 MASTER_ADDR={socket.gethostname()} MASTER_PORT=29500; on the "
+            "next the same with NODE_RANK=1; then the same command on each",
         )
 
 
@@ -76,11 +78,12 @@ def _tell(variable: str, value: str, processes: int) -> None:
     deadline = time.monotonic() + _PATIENCE.total_seconds()
     while (heard := 1 + _store().add(f"{variable} heard", 0)) < processes:
         if time.monotonic() > deadline:
+            place = " ".join(f"{name}={os.environ[name]}" for name in ("MASTER_ADDR", "MASTER_PORT"))
             raise UserError(
                 "trainer.num_nodes",
                 found=f"{heard} of {processes} processes that were started from outside, after {_PATIENCE}",
                 expected="all of them",
-                fix="start the same command on each node, each with its NODE_RANK and the first one's MASTER_ADDR",
+                fix=f"on each other node: export NODE_RANK=<1, 2, ...> {place}, then the same command",
             )
         time.sleep(0.05)
 

@@ -11,12 +11,13 @@ from lit_humor.engine import screen
 from lit_humor.engine.rundir import open_run_dir
 from lit_humor.reporting.comparison import write_comparison
 from lit_humor.reporting.report import PICTURES, write_report
+from lit_humor.runs.watch import find_runs
 
 
 def report(cfg: DictConfig) -> None:
     """Write the page of ``cfg.run``, or the one that compares ``cfg.runs``, and say where it is."""
     if cfg.run and cfg.output:
-        fix = "leave it out; report.html lies in the run folder and may be copied"
+        fix = f"leave output away, then cp {cfg.run}/report.html {cfg.output}"
         raise UserError("output", found=str(cfg.output), expected="none for one run", fix=fix)
     if cfg.run and not cfg.runs:
         folder, _ = open_run_dir(cfg.run)
@@ -27,7 +28,7 @@ def report(cfg: DictConfig) -> None:
             "run, runs",
             found=f"run={cfg.run}, runs={list(cfg.runs or ())}",
             expected="one run, or two to compare",
-            fix="set run=logs/<run id>, or 'runs=[logs/<run id>,logs/<run id>]'",
+            fix=_runs_to_name(cfg),
         )
     first, second = (open_run_dir(run)[0] for run in cfg.runs)
     page = Path(cfg.output or first / f"versus-{second.name}.html")
@@ -37,3 +38,16 @@ def report(cfg: DictConfig) -> None:
         f"({second.name} less {first.name}); McNemar's p {found['mcnemar_p']:.4f}",
         f"Comparison: {page}",
     )
+
+
+def _runs_to_name(cfg: DictConfig) -> str:
+    """What to type: the runs that were named, and else the newest ones that are there."""
+    named = [*([cfg.run] if cfg.run else []), *(cfg.runs or ())]
+    both = list(dict.fromkeys([*named, *map(str, find_runs(Path(cfg.paths.logs_dir)))]))[:2]
+    if not both:
+        return "python src/lit_humor/train.py makes a first one"
+    away = "runs" if cfg.runs else "run"
+    ways = [f"leave {away} away and set run={both[0]}"]
+    if len(both) == 2:
+        ways.append(f"leave run away and set 'runs=[{','.join(both)}]'")
+    return ", or ".join(ways)

@@ -21,9 +21,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.core import locks
 from lit_humor.core.errors import UserError
+from lit_humor.core.remedies import clean_name, free_path, nearest, place_to_write
 from lit_humor.engine.validate import looks_secret
 from lit_humor.runs import record
-from lit_humor.runs.watch import find_run
+from lit_humor.runs.watch import find_run, find_runs
 
 ROOT_DIR = Path(__file__).resolve().parents[3]
 _LAUNCHED_VARIABLE = "LIT_HUMOR_LAUNCHED"  # tells them that the first one started them
@@ -59,11 +60,13 @@ def check_launch() -> None:
     for name in ("WORLD_SIZE", "SLURM_NTASKS"):
         count = os.environ.get(name, "1")
         if count != "1":
+            script = " ".join(["src/lit_humor/train.py", *sys.argv[1:]])
             raise UserError(
                 name,
                 found=f"{count} processes, started from outside",
                 expected="one process, which starts the others itself",
-                fix="start it once on each machine (srun --ntasks-per-node=1) and set trainer.devices, or use torchrun",
+                fix=f"unset {name} and set trainer.devices={count}, or torchrun --nproc-per-node={count} {script} "
+                "(under SLURM: srun --ntasks-per-node=1)",
             )
 
 
@@ -90,7 +93,8 @@ def create_run_dir(logs_dir: str | Path, run_id: str | None, prefix: str) -> Pat
             f"run_id={run_id}",
             found=f"a run folder {folder} that is there already",
             expected="a new name",
-            fix=f"choose another run_id, or go on with that run: resume={folder}",
+            fix=f"set run_id={free_path(folder).name}, or go on with that run: python src/lit_humor/train.py "
+            f"resume={folder}",
         ) from None
     except OSError as error:
         raise _not_writable(logs_dir, error) from None
@@ -143,17 +147,18 @@ def check_room(logs_dir: str | Path, num_bytes: int) -> None:
             "paths.logs_dir",
             found=f"{free / 2**20:,.0f} MiB free on the disk of {logs_dir}",
             expected=f"{num_bytes / 2**20:,.0f} MiB, for checkpoints of this model",
-            fix="make room, or set paths.logs_dir to a larger disk",
+            fix=_another_place(num_bytes),
         )
 
 
 def _not_writable(logs_dir: str | Path, error: OSError) -> UserError:
-    return UserError(
-        "paths.logs_dir",
-        found=f"{logs_dir} ({error.strerror})",
-        expected="a folder to write to",
-        fix="set paths.logs_dir",
-    )
+    found = f"{logs_dir} ({error.strerror})"
+    return UserError("paths.logs_dir", found=found, expected="a folder to write to", fix=_another_place(0))
+
+
+def _another_place(num_bytes: int) -> str:
+    place = place_to_write(num_bytes)
+    return f"set paths.logs_dir={place}" if place else "df -h shows the disks: make room on one"
 
 
 def check_name(key: str, name: str) -> None:
@@ -167,7 +172,7 @@ def check_name(key: str, name: str) -> None:
             f"{key}={name}",
             found="a name with other characters",
             expected="letters, digits, . _ + -",
-            fix="rename it",
+            fix=f"set {key}={clean_name(name)}",
         )
 
 
@@ -179,15 +184,28 @@ def open_run_dir(folder: str) -> tuple[Path, DictConfig]:
     """
     path = find_run(folder, ROOT_DIR / "logs")
     if path is None:
-        raise UserError(
-            f"run={folder}",
-            found="no run folder with config.yaml there" if Path(folder).exists() else "no such folder",
-            expected="a folder that train.py made, such as logs/<run id>",
-            fix="ls logs",
-        )
+        found = "no run folder with config.yaml there" if Path(folder).exists() else "no such folder"
+        raise no_run(Path(folder).parent, ROOT_DIR / "logs", where=f"run={folder}", found=found)
     cfg = OmegaConf.load(path / record.CONFIG)
     assert isinstance(cfg, DictConfig)
     return path, cfg
+
+
+def no_run(*places: str | Path, where: str = "run", found: str = "no run") -> UserError:
+    """The error for a run that is missing, with the one that is most like it or newest.
+
+    Args:
+        places: Folders of run folders to look in, the likely ones first.
+        where: What was typed.
+        found: What is there.
+    """
+    runs = [str(run) for place in places for run in find_runs(Path(place))]
+    key, _, name = where.partition("=")
+    near = nearest(Path(name).name, [Path(run).name for run in runs]) if name else None
+    fix = "python src/lit_humor/train.py makes one"
+    if runs:
+        fix = f"set {key}={next((run for run in runs if Path(run).name == near), runs[0])}"
+    return UserError(where, found=found, expected="a folder that train.py made, such as logs/<run id>", fix=fix)
 
 
 def write_start(folder: Path, cfg: DictConfig, plan: Mapping[str, Any], initial: Mapping[str, str]) -> None:

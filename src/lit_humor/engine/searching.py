@@ -159,10 +159,24 @@ def check_range(key: str, values: Any) -> Any:
             f"space.{key}",
             found=str(values),
             expected="two or more values in brackets, or low and high of a range",
-            fix="correct it in the plan or on the command line",
+            fix=f"set 'space.{key}={_example_range(values)}'",
         )
     is_whole = isinstance(low, int) and isinstance(high, int)
     return {"low": low, "high": high, "log": bool(found.get("log", False)), _NUMBER: int if is_whole else float}
+
+
+def _example_range(values: Any) -> str:
+    """A range that is right, round the numbers that were given."""
+    given = values.values() if isinstance(values, Mapping) else [values] if not isinstance(values, Sequence) else values
+    numbers = sorted({one for one in given if isinstance(one, (int, float)) and not isinstance(one, bool) and one > 0})
+    if not numbers:
+        return (
+            "["
+            + ",".join([*(map(str, values) if isinstance(values, list) else [str(values)]), "<another value>"])
+            + "]"
+        )
+    low, high = (numbers[0], numbers[-1]) if len(numbers) > 1 else (numbers[0], 10 * numbers[0])
+    return f"{{low:{low:g},high:{high:g}}}"
 
 
 def describe_range(values: Any) -> str:

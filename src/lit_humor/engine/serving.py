@@ -2,6 +2,7 @@
 
 # No postponed annotations here: FastAPI reads those of the endpoints.
 
+import errno
 import socket
 import tempfile
 import threading
@@ -17,6 +18,7 @@ from lit_humor.data.columns import TEXT_COLUMNS, find_column
 from lit_humor.data.streams import Rejected, read_chunks
 from lit_humor.engine import screen
 from lit_humor.engine.explaining import explain
+from lit_humor.engine.rundir import no_run
 from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import quiet_libraries
 from lit_humor.pages.page import render
@@ -103,7 +105,7 @@ def serve(cfg: DictConfig) -> None:
     """Serve ``cfg.run`` until Ctrl-C."""
     quiet_libraries()
     if not cfg.run:
-        raise UserError("run", found="no run", expected="run=<folder>", fix="ls logs")
+        raise no_run(cfg.paths.logs_dir)
     place = _take_port(cfg.host, cfg.port)
     app = build_app(load_scorer(cfg.run, cfg.ckpt))
     if cfg.host not in ("127.0.0.1", "localhost", "::1"):
@@ -121,8 +123,15 @@ def _take_port(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
         found = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        fix = "set another port, such as port=8001, or another host"
-        raise UserError(f"host={host} port={port}", found=found, expected="a free port", fix=fix) from None
+        fix, expected = f"set port={_free_port(host)}", "a free port"
+        if isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+            fix, expected = "set host=127.0.0.1", "an address of this machine"
+        raise UserError(f"host={host} port={port}", found=found, expected=expected, fix=fix) from None
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as place:
+        return place.getsockname()[1]
 
 
 def build_app(scorer: Scorer) -> FastAPI:
@@ -154,8 +163,10 @@ def texts_of(name: str, content: bytes) -> dict[str, Any]:
         path.write_bytes(content)
         chunks = list(islice(read_chunks(path, MAX_TEXTS), 2))
     if len(chunks) != 1:
-        found = f"more than {MAX_TEXTS} rows" if chunks else "no rows"
-        raise UserError(name, found=found, expected=f"1 to {MAX_TEXTS}", fix="use predict.py for large files")
+        found, fix = "no rows", "put a header and rows into it"
+        if chunks:
+            found, fix = f"more than {MAX_TEXTS} rows", f"python src/lit_humor/predict.py run=<run> input={name}"
+        raise UserError(name, found=found, expected=f"1 to {MAX_TEXTS}", fix=fix)
     rows, rejected = chunks[0].rows, chunks[0].rejected
     column = find_column(list(rows[0]) if rows else [], None, TEXT_COLUMNS, None, name)
     texts = [" ".join(str(row.get(column) or "").split()) for row in rows]

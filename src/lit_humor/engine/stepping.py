@@ -17,6 +17,8 @@ from lit_humor.engine.memory import halve_passes
 from lit_humor.models.sharding import whole
 from lit_humor.runs import record
 
+_USUAL_RATE = 3e-5
+
 
 class SteppingModule(pl.LightningModule):
     """The training half of a LightningModule.
@@ -40,6 +42,11 @@ class SteppingModule(pl.LightningModule):
         self._step_batches: list[Batch] = []  # micro-batches of the optimizer step that is being made
         self._totals_before_step = self.train_totals
         self._is_inner = False
+
+    @property
+    @abstractmethod
+    def peak_rate(self) -> float:
+        """Learning rate of the recipe."""
 
     @abstractmethod
     def row_losses(self, batch: Batch) -> Tensor:
@@ -161,6 +168,10 @@ class SteppingModule(pl.LightningModule):
                 "train/loss",
                 found=f"a gradient that is not finite in {error.place}, in a step of the rows {told}",
                 expected="finite numbers in every step",
-                fix="look at these rows, lower optim.learning_rate, or set trainer.precision=32-true; "
-                f"checkpoints/{record.FINITE} holds the weights before that step",
+                fix=f"{self.way_to_finite()}; checkpoints/{record.FINITE} holds the weights before that step",
             ) from None
+
+    def way_to_finite(self) -> str:
+        """What to set where the numbers of a training do not stay finite."""
+        rate = f"set optim.learning_rate={min(self.peak_rate / 2, _USUAL_RATE):g}"
+        return rate if str(self.trainer.precision) == "32-true" else f"set trainer.precision=32-true, or {rate}"

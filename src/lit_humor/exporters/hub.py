@@ -9,6 +9,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from lit_humor.core.errors import UserError, one_line
+from lit_humor.core.remedies import clean_name
 
 
 def check_repository(name: str) -> None:
@@ -25,7 +26,12 @@ def check_repository(name: str) -> None:
         if "/" in name:
             return
         told = "no owner in it"
-    raise UserError(f"push={name}", found=told, expected="<owner>/<name>", fix="push=<your account>/<name>")
+    raise UserError(
+        f"push={name}",
+        found=told,
+        expected="<owner>/<name>",
+        fix=f"set push=<your account>/{clean_name(name.rpartition('/')[2])}",
+    )
 
 
 def push_folder(folder: Path, name: str, *, private: bool) -> str:

@@ -151,7 +151,7 @@ class TextClassifier(nn.Module):
             f"model.pretrained={self.config.name_or_path}",
             found="no list of layers in the encoder",
             expected=f"a list of {self.config.num_hidden_layers} layers",
-            fix="choose another encoder",
+            fix=_EMBEDDED,
         )
 
 
@@ -192,7 +192,7 @@ def load_config(pretrained: str) -> PretrainedConfig:
                 f"model.pretrained={pretrained}",
                 found="a model that brings Python code of its own (auto_map in its config.json)",
                 expected="an encoder of transformers itself: nothing that is downloaded is executed",
-                fix="choose another model, or copy it without auto_map if its model_type is one of transformers",
+                fix=f"{_EMBEDDED}; or, if its model_type is one of transformers, delete auto_map from its config.json",
             )
         return AutoConfig.from_pretrained(pretrained, trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -215,13 +215,16 @@ def _set_dropout(config: PretrainedConfig, key: str, names: Sequence[str], rate:
             f"model.network.{key}",
             found=f"no such rate in {config.model_type}",
             expected=f"one of {', '.join(names)} in its configuration",
-            fix="choose another encoder",
+            fix=_EMBEDDED,
         )
     if not 0 <= rate < 1:
-        raise UserError(f"model.network.{key}", found=str(rate), expected="0 <= rate < 1", fix="set 0.1")
+        raise UserError(
+            f"model.network.{key}", found=str(rate), expected="0 <= rate < 1", fix=f"set model.network.{key}=0.1"
+        )
     setattr(config, name, rate)
 
 
+_EMBEDDED = "leave model.pretrained away and set model=minilm"
 _LIKE_ROBERTA = ("camembert", "mpnet", "data2vec-text")  # its kin by another name
 
 
@@ -270,12 +273,11 @@ def _unreachable(pretrained: str, error: Exception) -> UserError:
             f"model.pretrained={pretrained}",
             found=f"a folder that does not load ({one_line(error)})",
             expected="config.json, model.safetensors and tokenizer.json of one encoder",
-            fix="download the folder again",
+            fix=f"hf download <owner>/<name> --local-dir {pretrained} puts it right, or {_EMBEDDED}",
         )
     return UserError(
         f"model.pretrained={pretrained}",
         found=f"no such model in reach ({type(error).__name__}: hub not reachable, or wrong name)",
         expected="a model on the hub, in the cache that HF_HOME names, or a local folder",
-        fix="go online, set HF_HOME to a cache that holds it, set model.pretrained=<folder>, or use the "
-        "embedded model=minilm",
+        fix=f"{_EMBEDDED} (embedded); or, where there is a network, hf download {pretrained}",
     )

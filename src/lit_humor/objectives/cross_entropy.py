@@ -53,10 +53,12 @@ class CrossEntropy(Objective):
                 "objective.label_smoothing",
                 found=str(label_smoothing),
                 expected="0 <= value < 1",
-                fix="try 0.1",
+                fix="set objective.label_smoothing=0.1",
             )
         if not 0 <= beta < 1:
-            raise UserError("objective.beta", found=str(beta), expected="0 <= value < 1", fix="try 0.999")
+            raise UserError(
+                "objective.beta", found=str(beta), expected="0 <= value < 1", fix="set objective.beta=0.999"
+            )
         _check_weights(class_weights, num_classes)
         self.scheme, self.label_smoothing, self.beta = class_weights, label_smoothing, beta
         self.register_buffer("class_weights", torch.ones(num_classes))

@@ -48,14 +48,14 @@ class LayerwiseAdamW:
         betas: Sequence[float] = (0.9, 0.999),
         fused: bool = True,
     ) -> None:
-        for key, value in (
-            ("learning_rate", learning_rate),
-            ("lr_scale", lr_scale),
-            ("layer_decay", layer_decay),
+        for key, value, usual in (
+            ("learning_rate", learning_rate, 3e-5),
+            ("lr_scale", lr_scale, 1),
+            ("layer_decay", layer_decay, 0.95),
         ):
             if not value > 0 or (key == "layer_decay" and value > 1):
                 limit = "0 < value <= 1" if key == "layer_decay" else "a number above 0"
-                raise UserError(f"optim.{key}", found=str(value), expected=limit, fix=f"set optim.{key} in range")
+                raise UserError(f"optim.{key}", found=str(value), expected=limit, fix=f"set optim.{key}={usual}")
         self.schedule = schedule
         self.learning_rate, self.lr_scale, self.layer_decay = learning_rate, lr_scale, layer_decay
         self.weight_decay, self.eps, self.betas = weight_decay, eps, (betas[0], betas[1])

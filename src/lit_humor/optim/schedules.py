@@ -28,7 +28,7 @@ class WarmupDecay:
                 "optim.schedule.warmup_fraction",
                 found=str(warmup_fraction),
                 expected="0 <= value < 1",
-                fix="try 0.1",
+                fix="set optim.schedule.warmup_fraction=0.1",
             )
         self.decay, self.warmup_fraction = decay, warmup_fraction
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,11 @@ def write_comparison(first: Path, second: Path, page: Path) -> dict[str, float]:
     shared = [split for split in runs[0].predictions if split in runs[1].predictions]
     if not shared:
         found = f"no split that both {names[0]} and {names[1]} were scored on"
-        raise UserError("runs", found=found, expected="the same rows", fix="train both on the same files")
+        raise UserError("runs", found=found, expected="the same rows", fix=_score_alike(*runs))
     sections = []
     for split in shared:
         pair = [run.predictions[split] for run in runs]
-        _check_same_rows(split, *pair)
+        _check_same_rows(split, *pair, fix=_score_alike(*runs))
         sections += [_differences(split, *pair), _disagreements(split, *pair)]
     curves = [figures.learning_curves(run, f"{name}: learning curves") for run, name in zip(runs, names, strict=True)]
     sections += [Section("Learning", [*curves]), _settings(*runs)]
@@ -69,19 +70,30 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
     return *alone, float(binomtest(alone[0], sum(alone)).pvalue) if sum(alone) else 1.0
 
 
-def _check_same_rows(split: str, one: Predictions, other: Predictions) -> None:
+def _check_same_rows(split: str, *pair: Predictions, fix: str) -> None:
+    one, other = pair
     if one.class_names != other.class_names:
         found = f"classes {list(one.class_names)} and {list(other.class_names)}"
-        raise UserError("runs", found=found, expected="the same classes", fix="name two runs of one task")
+        raise UserError("runs", found=found, expected="the same classes", fix=fix)
     same = [one.columns[name] == other.columns[name] for name in ("id", "text")]
     if not all(same) or not np.array_equal(one.labels, other.labels):
         raise UserError(
             "runs",
             found=f"other rows in {split}",
             expected="two runs scored on the same rows",
-            fix="train both with the same data.* (debug=tiny takes few rows), and the same data.split_seed where rows "
-            "are split off (it follows the seed)",
+            fix=fix,
         )
+
+
+def _score_alike(one: Evidence, other: Evidence) -> str:
+    """What to type for a run like the second, on the rows of the first."""
+    data = ("data=", "data.", "debug=")
+    (script, *typed), (_, *of_first) = other.environment["command"], one.environment["command"]
+    typed = [text for text in typed if not text.startswith((*data, "run_id=", "resume="))]
+    typed += [text for text in of_first if text.startswith(data)]
+    split_seed = yaml.safe_load(one.config)["data"]["split_seed"]
+    command = shlex.join([f"src/lit_humor/{script}", *typed, f"data.split_seed={split_seed}"])
+    return f"train the second on the rows of the first: python {command}"
 
 
 def _differences(split: str, one: Predictions, other: Predictions) -> Section:

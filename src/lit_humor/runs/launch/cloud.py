@@ -60,7 +60,12 @@ class CloudQueue(Queue):
         scheme, _, name = (bucket or "").partition("://")
         if scheme not in _COPIES or not name:
             expected = "s3://<name> or gs://<name>"
-            raise UserError("launch.bucket", found=str(bucket), expected=expected, fix=f"set launch.bucket={expected}")
+            raise UserError(
+                "launch.bucket",
+                found=str(bucket),
+                expected=expected,
+                fix="set launch.bucket=s3://<name>, or gs://<name>",
+            )
         for program in ("sky", _COPIES[scheme][0]):
             if shutil.which(program) is None:
                 fix = 'uv tool install "skypilot[aws]==0.14.1" (or [gcp], ...) and sky check'

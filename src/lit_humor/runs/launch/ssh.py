@@ -53,7 +53,12 @@ class SshQueue(Queue):
         super().__init__(folder, notice, slots)
         missing = [name for name in ("ssh", "rsync") if shutil.which(name) is None]
         if missing:
-            raise UserError("launch=ssh", found=f"no {' '.join(missing)} here", expected="both", fix="install it")
+            raise UserError(
+                "launch=ssh",
+                found=f"no {' '.join(missing)} here",
+                expected="both",
+                fix=f"sudo apt install {' '.join(missing)}, or as your system installs programs",
+            )
         if not host or host.startswith("-"):
             expected, fix = "a name that ssh knows", "set launch.host=<user>@<machine>"
             raise UserError("launch.host", found=str(host), expected=expected, fix=fix)
@@ -101,7 +106,7 @@ class SshQueue(Queue):
                 f"launch.place={self.place}",
                 found="a folder there that holds other things",
                 expected="a new one, or one that launch=ssh made",
-                fix="set another launch.place",
+                fix=f"set launch.place={self.place.rstrip('/')}/lit_humor",
             )
         if done.returncode:
             self._fail(f"exit code {done.returncode} of {command}")
