@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from lit_humor.core import locks
 from lit_humor.core.errors import UserError
-from lit_humor.core.remedies import free_path
 from lit_humor.data.streams import Rejected
 from lit_humor.data.tables import safe_cell
 from lit_humor.runs import record
@@ -45,7 +44,7 @@ class Parts:
         self._lock = locks.hold(self.folder / ".lock")
         if self._lock is None:
             found = "another process that makes this file"
-            raise UserError(where, found=found, expected="none", fix=f"set output={free_path(target)}, or wait for it")
+            raise UserError(where, found=found, expected="none", fix="wait for it, or choose another name")
         manifest = self.folder / "origin.json"
         if manifest.is_file() and record.read_json(manifest) != dict(origin):
             found = f"parts in {self.folder} that were made from other input, columns or weights"

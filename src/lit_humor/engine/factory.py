@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,7 +21,7 @@ from lit_humor.engine import screen
 from lit_humor.engine.checkpoints import SafeCheckpointIO
 from lit_humor.engine.hardware import ANYWHERE, FULL, Plan
 from lit_humor.engine.learner import Learner
-from lit_humor.engine.loggers import open_trackers
+from lit_humor.engine.loggers import open_loggers
 from lit_humor.engine.rundir import open_run_dir
 from lit_humor.engine.validate import check_config
 from lit_humor.engine.weights import load_weights
@@ -196,11 +197,9 @@ def build_learner(
 def build_trainer(cfg: DictConfig, plan: Plan, run_dir: Path) -> pl.Trainer:
     """Build callbacks, loggers and the Trainer, which write to the run folder; ``null`` switches one off."""
     cfg.paths.run_dir, cfg.run_id = str(run_dir), run_dir.name
-    callbacks, loggers = (
-        {name: instantiate(node, _convert_="all") for name, node in nodes.items() if node is not None}
-        for nodes in (cfg.callbacks, cfg.logger)
-    )
-    open_trackers(loggers)
+    build = functools.partial(instantiate, _convert_="all")
+    callbacks = {name: build(node) for name, node in cfg.callbacks.items() if node is not None}
+    loggers = open_loggers(cfg.logger, build)
     if not loggers:  # this one refuses to work without
         callbacks = {name: one for name, one in callbacks.items() if not isinstance(one, LearningRateMonitor)}
     trainer = pl.Trainer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -29,22 +29,29 @@ def check_trackers(nodes: Mapping[str, Any]) -> None:
             raise MissingExtraError(f"logger={name}", package=name, extra=name)
 
 
-def open_trackers(loggers: Mapping[str, Logger]) -> None:
-    """Reach every tracker now: later its refusal would cost a training.
+def open_loggers(nodes: Mapping[str, Any], build: Callable[[Any], Logger]) -> dict[str, Logger]:
+    """Build the loggers, and reach every tracker now: later its refusal would cost a training.
 
     Raises:
         UserError: A tracker does not take the run.
     """
-    for name, logger in loggers.items():
+    loggers = {}
+    for name, node in nodes.items():
+        if node is None:
+            continue
         try:
-            _ = logger.experiment if name in TRACKERS else None  # type: ignore[attr-defined]
+            loggers[name] = build(node)
+            _ = loggers[name].experiment if name in TRACKERS else None  # type: ignore[attr-defined]
         except Exception as error:  # each service has errors of its own
+            if name not in TRACKERS:
+                raise
             raise UserError(
                 f"logger.{name}",
-                found=f"no service that takes this run ({one_line(error)})",
+                found=f"no service that takes this run ({one_line(error.__cause__ or error)})",
                 expected="an account and a network, or a store on this disk",
                 fix=f"{TRACKERS[name]}, or leave logger away",
             ) from error
+    return loggers
 
 
 def log_final_scores(trainer: pl.Trainer, settings: dict[str, Any], results: Mapping[str, Any]) -> None:

@@ -201,6 +201,7 @@ def no_run(*places: str | Path, where: str = "run", found: str = "no run") -> Us
     """
     runs = [str(run) for place in places for run in find_runs(Path(place))]
     key, _, name = where.partition("=")
+    runs.sort(key=lambda run: not (Path(run) / record.RESULT).is_file())  # those that are done first
     near = nearest(Path(name).name, [Path(run).name for run in runs]) if name else None
     fix = "python src/lit_humor/train.py makes one"
     if runs:

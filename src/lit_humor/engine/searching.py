@@ -159,7 +159,7 @@ def check_range(key: str, values: Any) -> Any:
             f"space.{key}",
             found=str(values),
             expected="two or more values in brackets, or low and high of a range",
-            fix=f"set 'space.{key}={_example_range(values)}'",
+            fix=f"set '+space={{{key}:{_example_range(values)}}}'",
         )
     is_whole = isinstance(low, int) and isinstance(high, int)
     return {"low": low, "high": high, "log": bool(found.get("log", False)), _NUMBER: int if is_whole else float}

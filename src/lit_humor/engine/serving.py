@@ -123,9 +123,9 @@ def _take_port(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
         found = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        fix, expected = f"set port={_free_port(host)}", "a free port"
-        if isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
-            fix, expected = "set host=127.0.0.1", "an address of this machine"
+        is_elsewhere = isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL
+        expected = "an address of this machine" if is_elsewhere else "a free port"
+        fix = "set host=127.0.0.1" if is_elsewhere else f"set port={_free_port(host)}"
         raise UserError(f"host={host} port={port}", found=found, expected=expected, fix=fix) from None
 
 

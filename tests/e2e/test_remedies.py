@@ -1,0 +1,58 @@
+"""Every error that can be made here is made, its remedy is obeyed word for word, and the command goes on."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.remedies import data, inside, plans, settings
+from tests.e2e.remedies import runs as about_runs
+from tests.e2e.remedies.sites import all_sites
+from tests.e2e.remedies.telling import Case, Obeyed, work_through
+from tests.e2e.typed import typed_here
+
+CASES: dict[str, Case] = settings.CASES | data.CASES | about_runs.CASES | plans.CASES | inside.CASES
+OBEYED: dict[str, Obeyed] = {}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained runs by name."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "spam.csv").write_text(data.GOOD.replace(",0\n", ",ham\n").replace(",1\n", ",spam\n"))
+    quick = (
+        f"paths.logs_dir={folder}",
+        f"paths.cache_dir={folder}/cache",
+        "trainer.max_epochs=1",
+        "baseline=false",
+        "report=false",
+    )
+    spam = ("data=csv", f"data.train_path={folder}/spam.csv", "data.label_names=[ham,spam]")
+    wide = ("data=tiny", "model.pretrained.hidden_size=32")
+    few = ("data=tiny", "data.rows_per_split=40")
+    for name, more in {"one": ("data=tiny",), "two": wide, "spam": spam, "few": few}.items():
+        done = typed_here("train", "model=tiny", "trainer=cpu", f"run_id={name}", *quick, *more)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_obeyed(name: str, tmp_path: Path, runs: Path) -> None:
+    OBEYED[name] = work_through(CASES[name], tmp_path, runs)
+
+
+# Errors that no case makes: file and function, how many calls, and why.
+UNTOLD = {}
+
+
+def test_every_error() -> None:
+    """No error without a case, but for those that are listed with a reason."""
+    told = set().union(*(one.sites for one in OBEYED.values()))
+    untold = Counter((site.file, site.function) for site in all_sites() if site not in told)
+    count = sum(one.count for one in OBEYED.values())
+    print(sorted(untold.items()))
+    print(f"{len(all_sites())} calls make errors, {len(told)} were told, {count} remedies were obeyed, and all went on")
+    if OBEYED.keys() != CASES.keys():
+        pytest.skip("counts what all cases did together")
+    assert untold == {key: number for key, (number, _) in UNTOLD.items()}
+    assert len(told) >= 120
