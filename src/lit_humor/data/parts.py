@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from lit_humor.core import locks
 from lit_humor.core.errors import UserError
+from lit_humor.core.remedies import free_path
 from lit_humor.data.streams import Rejected
 from lit_humor.data.tables import safe_cell
 from lit_humor.runs import record
@@ -112,7 +113,7 @@ def check_target(target: Path) -> None:
         fix = f"set output={target.with_suffix(OUTPUTS[0])}"
         raise UserError(f"output={target}", found=found, expected=f"one of {known}", fix=fix)
     if target.exists():
-        fix = f"set output={free_path(target)}, or rm {target}"
+        fix = f"set output={free_path(target)}, or move that file away"
         raise UserError(f"output={target}", found="a file there already", expected="a new file", fix=fix)
 
 
