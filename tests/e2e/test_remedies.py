@@ -42,7 +42,24 @@ def test_obeyed(name: str, tmp_path: Path, runs: Path) -> None:
 
 
 # Errors that no case makes: file and function, how many calls, and why.
-UNTOLD = {}
+UNTOLD = {
+    ("auditing/duplicates.py", "near_pairs"): (
+        1,
+        "its extra is brought by the remedy of another package of that extra",
+    ),
+    ("auditing/texts.py", "text_findings"): (1, "its extra is brought by the remedy of another package of that extra"),
+    ("data/tokens.py", "load_tokenizer"): (2, "transformers 5 makes a fast tokenizer of anything"),
+    ("engine/budget.py", "_paces"): (1, "runs of a plan are processes of their own"),
+    ("engine/exports.py", "_parity"): (1, "a check of our own exporters; there is nothing to set"),
+    ("engine/factory.py", "_check_classes"): (1, "labels are refused one step before"),
+    ("engine/sweeping.py", "_say_what_failed"): (1, "runs of a plan are processes of their own"),
+    ("metrics/label_errors.py", "suspect_labels"): (
+        1,
+        "its extra is brought by the remedy of another package of that extra",
+    ),
+    ("runs/launch/cloud.py", "_fail"): (1, "needs SkyPilot and a cloud; tests/cluster plays one"),
+    ("runs/launch/slurm.py", "_submit"): (1, "needs a SLURM cluster; tests/cluster plays one"),
+}
 
 
 def test_every_error() -> None:
@@ -50,7 +67,6 @@ def test_every_error() -> None:
     told = set().union(*(one.sites for one in OBEYED.values()))
     untold = Counter((site.file, site.function) for site in all_sites() if site not in told)
     count = sum(one.count for one in OBEYED.values())
-    print(sorted(untold.items()))
     print(f"{len(all_sites())} calls make errors, {len(told)} were told, {count} remedies were obeyed, and all went on")
     if OBEYED.keys() != CASES.keys():
         pytest.skip("counts what all cases did together")

@@ -61,7 +61,7 @@ def make_run(folder: Path, seed: int = 0, rows_seed: int = 0) -> Path:
         (record.RESULT, result), (record.DATA_REPORT, report), (record.ENVIRONMENT, environment),
     ):  # fmt: skip
         record.write_json(folder / name, content)
-    record.write_text(folder / record.CONFIG, f"seed: {seed}\n")
+    record.write_text(folder / record.CONFIG, f"seed: {seed}\ndata: {{split_seed: {seed}}}\n")
     lines = ["epoch,lr-AdamW/head,step,time/epoch_seconds,train/loss,val/accuracy,val/f1,val/loss", ",0.1,1,,,,,"]
     lines += ["0,,2,,0.7,0.5,0.4,0.8", "0,,2,9.5,,,,", "1,,4,,0.6,0.6,0.5,0.7", "1,,4,9.1,,,,", "2,,5,,,0.9,0.9,0.1"]
     record.write_text(folder / record.METRICS, "\n".join(lines) + "\n")
