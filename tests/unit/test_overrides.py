@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import quoted, setting
-from lit_humor.data.datamodule import DataSettings
+from lit_humor.data.examples import unless_null
+from lit_humor.data.settings import DataSettings
 from lit_humor.data.sources.demo import DemoCorpus
 from lit_humor.data.sources.files import TextFiles
 from lit_humor.data.sources.hub import HubDataset
@@ -225,3 +226,16 @@ def test_it_takes_neither_torch_nor_lightning() -> None:
         "assert not {'torch', 'lightning', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "names", "column"),
+    [
+        ("null", ["null", "text"], "null"), ("null", ["text"], None), ("NULL", ["text"], None), ("NULL", ["NULL"], "NULL"),
+        ("None", ["text"], "None"), ("true", ["text"], "true"), (None, ["null"], None), ("1", ["1"], "1"),
+    ],
+)  # fmt: skip
+def test_a_column_called_null_is_one_where_the_file_has_it(
+    typed: str | None, names: list[str], column: str | None
+) -> None:
+    assert unless_null(typed, names) == column
