@@ -30,12 +30,15 @@ SWITCHED_OFF = {
     "cluster/test_slurm.py::test_a_run_that_meets_its_limit_goes_on_and_ends_the_same": ({BASELINE, REPORT}, _MANY),
     "cluster/test_ssh.py::ARGUMENTS": ({BASELINE, REPORT}, _MANY),
     "e2e/test_bad_input.py::runs": ({BASELINE}, _TRAINED),
+    "e2e/test_drawn_splits.py::_train": ({BASELINE}, _MANY),
     "e2e/test_export.py::run": ({BASELINE}, _TRAINED),
+    "e2e/test_files.py::FAST": ({BASELINE, REPORT}, _MANY),
     "e2e/test_init_from.py::QUICK": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
     "e2e/test_monitor.py::test_a_run_is_watched_and_stopped": ({BASELINE, STOPPING}, _LONG),
     "e2e/test_notebooks.py::test_evaluate": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_predict.py::run": ({BASELINE}, _TRAINED),
     "e2e/test_predict.py::test_a_packed_run_is_used_like_any_other": ({BASELINE, REPORT}, _TRAINED),
+    "e2e/test_remedies.py::runs": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_report.py::test_a_training_without_report_and_mistakes": (
         {BASELINE, REPORT},
         "that the switches work is the test",
@@ -58,6 +61,7 @@ SWITCHED_OFF = {
         {"callbacks.best_checkpoint=null"},
         "one of its cases is a run without that file",
     ),
+    "e2e/test_typed_settings.py::QUICK": ({BASELINE, REPORT}, _MANY),
     "torture/test_damage.py::test_a_full_disk_stops_the_run_with_the_cause": (
         {BASELINE, REPORT, TENSORBOARD},
         "a checkpoint, and no other file, has to be what does not fit",

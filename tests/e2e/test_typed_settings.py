@@ -107,7 +107,15 @@ def test_a_run_is_moved_to_such_a_folder_and_goes_on(place: Path, tmp_path: Path
 
 
 def test_two_processes_read_the_same_path(place: Path) -> None:
-    arguments = (*QUICK, "trainer.devices=2", *_data(place, "train"), f"paths.logs_dir={place}", "run_id='null'")
+    arguments = (
+        "debug=tiny",
+        "trainer.max_epochs=1",
+        "trainer=cpu",
+        "trainer.devices=2",
+        *_data(place, "train"),
+        f"paths.logs_dir={place}",
+        "run_id='null'",
+    )
     done = typed("train", *arguments, timeout=200)
     assert done.returncode == 0, done.stderr
     assert result_of(place / "null")["results"]["val"].keys() == result_of(place / "1e5")["results"]["val"].keys()

@@ -154,13 +154,16 @@ def test_rungs_that_change_nothing_are_left_out() -> None:
 def test_a_finished_recipe_run_of_other_code_or_network_is_refused(tmp_path: Path) -> None:
     wanted = compose("train", ["data=csv", "data.train_path=a.csv", "data.val_path=b.csv"])
     record.write_text(tmp_path / record.CONFIG, OmegaConf.to_yaml(wanted))
-    commit = describe_here()["commit"]
-    _check_same_run(tmp_path, wanted, commit)
+    commit, cfg = describe_here()["commit"], compose("bench", ["train_path=a.csv", "val_path=b.csv"])
+    _check_same_run(cfg, tmp_path, wanted, commit)
     with pytest.raises(UserError, match="other code"):
-        _check_same_run(tmp_path, wanted, "abc")
+        _check_same_run(cfg, tmp_path, wanted, "abc")
     wanted.model.network.dropout = 0.3
     with pytest.raises(UserError, match="other network"):
-        _check_same_run(tmp_path, wanted, commit)
+        _check_same_run(cfg, tmp_path, wanted, commit)
+    without = compose("train", ["data=csv", "data.train_path=a.csv"])
+    with pytest.raises(UserError, match="other data"):
+        _check_same_run(cfg, tmp_path, without, commit)
 
 
 def test_rungs_end_at_the_default() -> None:

@@ -101,7 +101,7 @@ def test_max_positions(tiny_model: str) -> None:
 def test_hub_out_of_reach_names_the_ways_out() -> None:
     with pytest.raises(UserError) as caught:
         TextClassifier("nobody/no-such-model", 2)
-    for way in ("HF_HOME", "model.pretrained=<folder>", "model=minilm"):
+    for way in ("HF_HOME", "hf download nobody/no-such-model", "model=minilm"):
         assert way in str(caught.value)
 
 

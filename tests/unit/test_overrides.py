@@ -147,7 +147,7 @@ def _nodes(schema: type) -> list[tuple[Any, type]]:
 
 def _check(command: str, key: str, hint: Any) -> bool:
     spelled = str(hint).replace("typing.", "").removesuffix(" | None").removeprefix("Optional[").removesuffix("]")
-    is_text = hint is str or spelled in ("str", "list[str", "list[str]")
+    is_text = hint is str or spelled == "str" or "list[str" in spelled
     found = text_type_of(command, key)
     if key.rpartition(".")[2] != "pretrained":  # Any by its type, and marked
         assert (found is not None) == is_text, (command, key, hint)

@@ -94,7 +94,8 @@ def _check_same_run(cfg: DictConfig, folder: Path, wanted: DictConfig, commit: s
     pairs = {
         "code": (commit, here),
         "data": tuple(
-            [os.path.abspath(config.data[key]) for key in ("train_path", "val_path")] for config in (saved, wanted)
+            [os.path.abspath(config.data[key] or "") for key in ("train_path", "val_path")]
+            for config in (saved, wanted)
         ),
         "network": tuple(OmegaConf.to_container(config.model.network, resolve=True) for config in (saved, wanted)),
     }
