@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import quoted, setting
-from lit_humor.data.examples import unless_null
+from lit_humor.data.columns import unless_null
 from lit_humor.data.settings import DataSettings
 from lit_humor.data.sources.demo import DemoCorpus
 from lit_humor.data.sources.files import TextFiles
