@@ -19,6 +19,7 @@ from lit_humor.auditing.mending import Mended, mend
 from lit_humor.auditing.rows import Rows
 from lit_humor.core.batch import SPLITS
 from lit_humor.core.errors import UserError
+from lit_humor.core.remedies import free_path
 from lit_humor.data.examples import Examples, Place, Reading
 from lit_humor.data.tables import FILE, LINE, safe_cell
 from lit_humor.runs import record
@@ -90,7 +91,8 @@ def class_counts(rows: Rows, decisions: Sequence[Decision]) -> dict[str, list[tu
 def check_is_new(folder: Path) -> None:
     """Refuse a folder that is there already: a clean copy never overwrites anything."""
     if folder.exists():
-        raise UserError(f"fix={folder}", found="something there already", expected="a new folder", fix="choose another")
+        found, fix = "something there already", f"set fix={free_path(folder)}"
+        raise UserError(f"fix={folder}", found=found, expected="a new folder", fix=fix)
 
 
 def write_clean_copy(

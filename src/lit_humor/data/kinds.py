@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from lit_humor.core.errors import UserError
+from lit_humor.core.remedies import nearest_file
 
 _FIRST_BYTES = 4096
 _TEXT_SHARE = 0.8  # of the first bytes that are UTF-8, in a text of whatever encoding
@@ -41,7 +42,9 @@ def check_kind(path: Path, endings: Collection[str], key: str = "") -> None:
         fix = f"name one of its files: {', '.join(names)}" if names else "name a data file"
         raise UserError(where, found="a folder", expected="a data file", fix=fix)
     if not path.is_file():
-        raise UserError(where, found="no such file", expected="a data file", fix="check the path")
+        near = nearest_file(path)
+        fix = f"did you mean '{near}'?" if near else f"ls {shlex.quote(str(path.parent))}"
+        raise UserError(where, found="no such file", expected="a data file", fix=fix)
     ending = path.suffix.lower()
     with path.open("rb") as file:
         first = file.read(_FIRST_BYTES)

@@ -45,7 +45,7 @@ class Parts:
         self._lock = locks.hold(self.folder / ".lock")
         if self._lock is None:
             found = "another process that makes this file"
-            raise UserError(where, found=found, expected="none", fix="wait for it, or choose another name")
+            raise UserError(where, found=found, expected="none", fix=f"wait for it, or set output={free_path(target)}")
         manifest = self.folder / "origin.json"
         if manifest.is_file() and record.read_json(manifest) != dict(origin):
             found = f"parts in {self.folder} that were made from other input, columns or weights"

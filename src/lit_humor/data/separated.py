@@ -197,7 +197,7 @@ def open_separated(path: Path, open_lines: Callable[[], Iterable[str]], quoting:
             break
     at = next((number for number, line in enumerate(head) if line.strip()), None)
     if at is None:
-        raise UserError(str(path), found="an empty file", expected="a header and rows", fix="fill the file")
+        raise UserError(str(path), found="an empty file", expected="a header and rows", fix="put these into the file")
     separator = _find_separator(path, head[at:], at + 1)
     header, num_lines = _read_header(head[at:], separator)
     if num_lines > 1 and quoting != "standard":

@@ -93,7 +93,7 @@ def read_file(path: str | Path, quoting: Quoting = "auto") -> tuple[Table, FileC
         table = _from_records(path, json_rows(path, text) if whole else json_lines(text.split("\n")))
         counts = FileCounts(str(path), len(table[LINE]), len(table[LINE]))
     if not table[LINE]:
-        raise UserError(str(path), found="no rows", expected="a header and rows", fix="fill the file")
+        raise UserError(str(path), found="no rows", expected="a header and rows", fix="put rows into the file")
     return table, counts
 
 

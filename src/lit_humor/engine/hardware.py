@@ -261,5 +261,5 @@ def _check_devices(accelerator: str, devices: int, machine: Machine) -> None:
             "trainer.accelerator" if not there else "trainer.devices",
             found=f"{accelerator} x {devices}",
             expected=f"what this machine has: {_best_accelerator(machine)[1]}",
-            fix="set trainer=auto, or trainer=cpu",
+            fix="set trainer.accelerator=auto trainer.devices=auto",
         )

@@ -32,7 +32,7 @@ def check_file(cfg: DictConfig) -> str:
     note = check_input(source, quoting)
     first = next(read_chunks(source, 2, "standard" if quoting == "auto" else quoting), None)
     if first is None:
-        raise UserError(f"input={source}", found="no rows", expected="some", fix="fill the file")
+        raise UserError(f"input={source}", found="no rows", expected="some", fix="put rows into the file")
     columns_of(cfg, first.rows[0] if first.rows else {}, str(source))
     return note
 

@@ -28,7 +28,7 @@ from lit_humor.engine.cli import INTERRUPTED
 from lit_humor.engine.explaining import colored, explain, strongest
 from lit_humor.engine.factory import class_names_of
 from lit_humor.engine.inputs import PREDICTION, columns_of, quoting_of, target_of
-from lit_humor.engine.rundir import open_run_dir
+from lit_humor.engine.rundir import no_run, open_run_dir
 from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import peak_memory_bytes, quiet_libraries
 from lit_humor.runs import record
@@ -41,13 +41,13 @@ def predict(cfg: DictConfig, texts: Sequence[str]) -> None:
     """Score ``texts``, ``cfg.input`` or standard input with ``cfg.run``."""
     quiet_libraries()
     if not cfg.run:
-        raise UserError("run", found="no run", expected="run=<folder>", fix="ls logs")
+        raise no_run(cfg.paths.logs_dir)
     if not texts and not cfg.input and sys.stdin.isatty():
         expected = 'text="...", input=<file>, or lines on standard input'
         raise UserError("text, input", found="neither", expected=expected, fix='add text="..."')
     threshold = _threshold(cfg)
     if cfg.input and texts:
-        raise UserError("text, input", found="both", expected="one of them", fix="leave one out")
+        raise UserError("text, input", found="both", expected="one of them", fix="leave input away")
     if any(not text.strip() for text in texts):
         raise UserError("text", found="a blank text", expected="words", fix='set text="..."')
     if cfg.input and cfg.explain:

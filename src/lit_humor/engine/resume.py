@@ -176,8 +176,13 @@ def _check_same_settings(cfg: DictConfig, saved: DictConfig, folder: Path) -> No
                 key,
                 found=f"{wanted.get(key)}, but {before.get(key)} in the run {cfg.run_id}",
                 expected="the settings that the run began with",
-                fix="set it back, or choose another run_id",
+                fix=f"set {key}={_spelled(before.get(key))}, or set run_id={cfg.run_id}-2",
             )
+
+
+def _spelled(value: Any) -> str:
+    """A value as it is typed."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
