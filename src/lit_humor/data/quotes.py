@@ -163,12 +163,12 @@ def _refusal(file: Separated, places: Sequence[_Place], key: str) -> UserError:
     more = f" (and {len(places) - 1:,} more such places, the last in line {places[-1].first})" if places[1:] else ""
     lines = islice(file.open_lines(), file.header_line, _MOST_LINES)
     if all(len(file.split(line)) == len(file.header) for line in lines if line.strip("\r\n")):
-        fix = f"if quotes are plain characters in this file, set {key}=none"
+        fix = f"set {key}=none (quotes are plain characters in this file)"
     elif len(fields := file.split(first.line)) == len(file.header):
         fix = f"if this quote is a plain character, write line {first.first} as {write_row(fields, file.separator)}"
     else:
         fix = f"close the quotes of line {first.first}, and double those inside of a text"
     if any(place.is_text for place in places):
-        fix += f"; if these are texts of several lines, set {key}=standard"
+        fix += f", or set {key}=standard (these are texts of several lines)"
     expected = "a line for each row, or texts of several lines between quotes, with quotes inside doubled"
     return UserError(f"{file.path}, {span}", found=first.found + more, expected=expected, fix=fix)

@@ -177,6 +177,9 @@ def take_fold(labels: np.ndarray, related: Related, folds: int, fold: int, seed:
     """
     whole = related.clusters()
     for level in (*LEVELS, None):
+        if level is not None and len(np.unique(related.clusters())) < folds:  # nearly all rows are alike
+            related = related.divide(np.ones(len(labels), dtype=bool), level)
+            continue
         divider = StratifiedGroupKFold(folds, shuffle=True, random_state=derive_seed(seed, "folds") % 2**32)
         large = np.zeros(len(labels), dtype=bool)
         parts = []

@@ -219,7 +219,7 @@ def _explain(error: Exception, config_name: str, settings: Sequence[str]) -> Use
         if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file == f"{key}/{value}":
             return unknown_value(key, value, error.options)
         if f"'{key.lstrip('+~')}'" in str(error) and "Could not override" in str(error):
-            return _elsewhere(key, value) or unknown_key(key, value, _siblings(key, config_name, settings))
+            return _elsewhere(key, value, settings) or unknown_key(key, value, _siblings(key, config_name, settings))
     cause = error.__cause__ or error
     told = str(cause).splitlines()[0]
     if isinstance(cause, ValidationError):
@@ -239,13 +239,16 @@ def _of_type(key: str, told: str, config_name: str, settings: Sequence[str]) -> 
     return wrong_value(key, None if is_null(typed[-1]) else typed[-1], hint)
 
 
-def _elsewhere(key: str, value: str) -> UserError | None:
-    """The error for a key that another choice of its group has."""
+def _elsewhere(key: str, value: str, settings: Sequence[str]) -> UserError | None:
+    """The error for a key that another choice of its group has; what the user chose stays the first way."""
     group, _, name = key.lstrip("+~").partition(".")
     if not (found := choices_with(group, name)):
         return None
     has, expected = f"a key that the chosen {group} does not have", f"a {group} that has it: {', '.join(found)}"
-    return UserError(f"{key}={value}", found=has, expected=expected, fix=f"add {group}={found[0]}")
+    choice = f"{group}={next((name for name in ('csv', 'hub') if name in found), found[0])}"
+    is_chosen = any(one.startswith(f"{group}=") for one in settings)
+    fix = f"leave {key.lstrip('+~')} away, or set {choice}" if is_chosen else f"add {choice}"
+    return UserError(f"{key}={value}", found=has, expected=expected, fix=fix)
 
 
 def _group_not_chosen() -> UserError:

@@ -163,7 +163,7 @@ def unknown_key(where: str, found: str, known: Iterable[str]) -> UserError:
         where,
         found=f"an unknown key (value {found})",
         expected=f"one of {', '.join(known)}",
-        fix=f"did you mean '{near[0]}'?" if near else "take one of these, or remove it",
+        fix=f"did you mean '{near[0]}'?" if near else f"leave {where.lstrip('+~')} away",
     )
 
 
@@ -171,7 +171,7 @@ def unknown_value(where: str, found: str, known: Iterable[str]) -> UserError:
     """The error for a choice that does not exist, with the nearest one that does."""
     known = sorted(known)
     near = difflib.get_close_matches(found, known, n=1, cutoff=0.5)
-    fix = f"did you mean '{near[0]}'?" if near else "take one of these"
+    fix = f"did you mean '{near[0]}'?" if near else f"set {where}={known[0]}"
     return UserError(where, found=f"'{found}'", expected=f"one of {', '.join(known)}", fix=fix)
 
 

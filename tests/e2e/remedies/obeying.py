@@ -47,6 +47,10 @@ class Line:
         rest = tuple(one for one in self.arguments if _key(one) != key)
         return replace(self, arguments=(*rest, setting))
 
+    def has(self, key: str) -> bool:
+        """Whether something was typed for a key."""
+        return any(_key(one) == key for one in self.arguments)
+
     def without(self, key: str) -> "Line":
         left = tuple(one for one in self.arguments if _key(one) != key and not _key(one).startswith(f"{key}."))
         return replace(self, arguments=left)
@@ -83,6 +87,7 @@ def read(error: UserError, fill: Mapping[str, str]) -> Remedy:
     fix = text.rpartition(" Fix: ")[2].removesuffix(".")
     for place, value in fill.items():
         fix = fix.replace(place, value)
+    fix = re.sub(r", and name that file\b.*", "", fix)  # as is done with every file that a command makes
     ways = tuple(tuple(_STEPS.split(way)) for way in _ALTERNATIVES.split(fix))
     return Remedy(where, rest.rpartition(", expected ")[0], ways)
 

@@ -14,7 +14,8 @@ from tests.e2e.typed import ROOT
 
 SOURCE = ROOT / "src" / "lit_humor"
 KINDS = {name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, UserError)} | {
-    "DamagedCheckpointError"
+    "DamagedCheckpointError",
+    "UnknownLabelError",
 }
 
 

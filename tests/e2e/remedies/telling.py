@@ -113,6 +113,7 @@ def work_through(case: Case, folder: Path, runs: Path) -> Obeyed:
             break
         story += [str(error) for _, error in ended.told]
         assert ended.told, f"no error of ours:\n{ended.output}"
+        typed = line
         for site, error in ended.told:
             obeyed.sites.add(site)
             if isinstance(error, UserErrors):
@@ -120,6 +121,8 @@ def work_through(case: Case, folder: Path, runs: Path) -> Obeyed:
             remedy = read(error, fill)
             assert str(error) not in seen, "obeyed, and told again:\n" + "\n".join(story)
             seen.add(str(error))
+            if typed.has(remedy.where) and not line.has(remedy.where):
+                continue  # the remedy of another error took it away
             obeyed.count += _other_ways_work(case, line, remedy, error, folder)
             line = _obey(case, line, remedy, folder)
             obeyed.count += 1

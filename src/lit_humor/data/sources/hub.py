@@ -75,7 +75,7 @@ class HubDataset(Columns):
                 f"data.name={self.name}",
                 found=f"no such data set in reach ({type(error).__name__}: {shorten(str(error), 120)})",
                 expected="a data set on the hub, in the local cache (HF_HOME), or a local folder",
-                fix="check name and network, set data.name=<folder>, or use data=csv or data=demo",
+                fix="leave data.name away and set data=demo (embedded); or, where there is a network, check the name",
             ) from error
 
     def _columns(self, split: Any) -> Columns:
