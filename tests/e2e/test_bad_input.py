@@ -27,12 +27,12 @@ MISTAKES = {
     "negative clip": (["trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val", "at least 0"),
     "foreign target": (["objective._target_=torch.load"], "objective._target_: found torch.load", "lit_humor."),
     "no file named": (["data=csv"], "data.train_path", "CSV"),
-    "no such file": (["data=csv", "data.train_path=nope.csv"], "nope.csv: found no such file", "check the path"),
+    "no such file": (["data=csv", "data.train_path=nope.csv"], "nope.csv: found no such file", "ls ."),
     "missing name": (["data=hub"], "data.name: found no value", "data.name="),
     "unknown language": (["data.languages=[xx]"], "data.languages", "de"),
     "too long": (["data.max_length=513"], "data.max_length: found 513", "at most 512"),
     "bad run id": (["run_id=../x"], "run_id=../x", "letters"),
-    "no device": (["trainer=gpu"], "trainer.accelerator", "trainer=auto"),
+    "no device": (["trainer=gpu"], "trainer.accelerator", "trainer.accelerator=auto"),
 }
 
 
@@ -112,7 +112,7 @@ def test_eval(runs: Path, tmp_path: Path) -> None:
         ([], "run: found no run"),
         (["run=logs/none"], "no such folder"),
         ([f"run={tmp_path}"], "config.yaml"),
-        ([f"run={runs / 'narrow'}", f"ckpt={wide}"], "weights that do not fit"),
+        ([f"run={runs / 'narrow'}", f"ckpt={wide}"], "weights of another model"),
         ([f"run={runs / 'narrow'}", f"ckpt={tmp_path / 'noise.ckpt'}"], "noise.ckpt: found no checkpoint"),
         ([f"run={runs / 'narrow'}", "ckpt=https://example.org/a.ckpt"], "a checkpoint on this disk"),
         ([f"run={runs / 'narrow'}", "split=dev"], "split: found dev"),

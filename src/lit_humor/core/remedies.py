@@ -25,6 +25,7 @@ def nearest_file(path: Path) -> Path | None:
 
 def free_path(path: Path) -> Path:
     """A path like one that is taken, with the first number behind its name that is free."""
+    path = path if path.name else path.absolute()  # "." and "/" have no name of their own
     count = 2
     while (free := path.with_name(f"{path.stem}-{count}{path.suffix}")).exists():
         count += 1

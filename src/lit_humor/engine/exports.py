@@ -49,7 +49,7 @@ def export(cfg: DictConfig) -> None:
             f"output={target}",
             found="a folder there already",
             expected="a new one",
-            fix=f"set output={free_path(target)}, or rm -r {target}",
+            fix=f"set output={free_path(target)}, or move that folder away",
         )
     val = record.predictions_path(run_dir, VAL)
     for needed in (val, run_dir / record.RESULT):
