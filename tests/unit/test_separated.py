@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lit_humor.core.errors import UserError
+from lit_humor.data import quotes
 from lit_humor.data.quotes import checked_rows
 from lit_humor.data.separated import lines_of, open_separated, split_line
 from lit_humor.data.sources.files import TextFiles
@@ -62,6 +63,40 @@ def test_swallowed_rows_are_named_and_the_remedy_brings_them_back(tmp_path: Path
             list(read_chunks(path, 10))
         assert "set quoting=none" in str(caught.value)
         assert sum(len(chunk) for chunk in read_chunks(path, 7, "none")) == 60 + len(wanted)
+
+
+_HEAD = quotes._HEAD_LINES
+_ALIKE = {  # header, separator, rows before, the lines that one row swallows
+    "sorted numbers": ("label,text", [("0", "one")] * (_HEAD + 100), ['1|"Well, that', "1|the bus", "1|x", '1|blue"']),
+    "sorted names": ("label,text", [("no", "one")] * (_HEAD + 100), ['funny|"Well', "funny|the bus", 'funny|blue"']),
+    "a name of its own": ("label,text", [("a", "one"), ("b", "two")] * 20, ['a|"Well', "c|the bus", 'b|blue"']),
+    "two lines": ("label,text", [("a", "one"), ("b", "two")] * 20, ['a|"Well', 'not known|blue"']),
+    "no number": ("text,score", [("one", "3.5"), ("two", "1")] * 20, ['"Well|3.5', "the bus|n/a", 'blue"|1']),
+    "no number last": ("text,score", [("one", "3.5"), ("two", "1")] * 20, ['"Well|3.5', 'blue"|unknown']),
+}
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+@pytest.mark.parametrize("case", _ALIKE)
+def test_swallowed_rows_with_values_that_the_first_rows_do_not_have(tmp_path: Path, case: str, ending: str) -> None:
+    header, rows, tail = _ALIKE[case]
+    tail = [line.replace("Well, that", "Well") for line in tail] if ending == ".csv" else tail
+    path = _write(tmp_path / f"in{ending}", header, rows, tail)
+    first = len(rows) + 2
+    for read in (read_table, lambda path: list(read_chunks(path, 10))):
+        with pytest.raises(UserError, match=rf"line {first} to {first + len(tail) - 1}: found .*set .*quoting=none"):
+            read(path)
+    assert len(read_table(path, "none")["text"]) == len(rows) + len(tail)
+
+
+@pytest.mark.parametrize("text", ["Hello\nYes, dear", "Hey\nYes, dear\nNo, dear", "one\ntwo", "Red,\nYou"])
+@pytest.mark.parametrize("labels", [("0", "1"), ("a", "b")])
+def test_prose_with_commas_has_not_the_form_of_rows(tmp_path: Path, text: str, labels: tuple[str, str]) -> None:
+    rows = [(labels[n % 2], text) for n, text in enumerate(TEXTS)] + [(labels[0], text)]
+    for at, header in ((1, ("label", "text")), (-1, ("text", "label"))):
+        with (tmp_path / "in.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([header, *(row[::at] for row in rows)])
+        assert read_table(tmp_path / "in.csv")["text"][-1] == text
 
 
 POEM = "Roses are red,\nViolets are blue,\nSugar is sweet,\nAnd so are you."

@@ -21,6 +21,7 @@ _LONGEST = 1 << 23  # characters of a row of several lines: more may be all the 
 _MOST_PLACES = 10_000  # after which no more are looked for
 _MOST_LINES = 1_000_000  # that are looked through for a remedy
 _MOST_NAMES = 20  # of a column of names, such as labels
+_SHORT_NAME = 20  # characters of a name, or of what stands for a missing number
 _MANY_LINES = 20  # of a text that is longer than all the others together
 
 
@@ -99,6 +100,15 @@ class _Judge:
             column.fits(value.strip(' "')) for column, value in zip(self.columns, fields, strict=True)
         )
 
+    def is_alike(self, line: str) -> bool:
+        """Whether a line has the form of a row: names of a known form, and no blanks after separators, as in prose."""
+        fields = self.file.split(line)
+        return (
+            len(fields) == self.count
+            and not any(value.startswith(" ") for value in fields[1:])
+            and all(column.is_alike(value.strip(' "')) for column, value in zip(self.columns, fields, strict=True))
+        )
+
     def suspects(self, lines: Sequence[str], ends: bool = True) -> bool:
         """Whether the lines of one row may be several rows; ``ends`` says that all of its lines are there."""
         lines = [line for line in lines if line.strip()]
@@ -106,7 +116,8 @@ class _Judge:
             return not self._is_text_alone(lines)
         rows = [self.is_row(line) for line in lines]
         if self.can_tell:  # the first and last line of a text hold the other columns, too
-            return any(rows[1:-1] if ends else rows[1:]) or (ends and all(rows))
+            is_any = any(rows[1:-1] if ends else rows[1:]) or (ends and all(rows))
+            return is_any or all(map(self.is_alike, lines))  # with names or words that the first rows do not have
         is_most = len(lines) >= _MANY_LINES and 2 * sum(map(len, lines)) > self.file.path.stat().st_size
         return (is_most and any(rows[1:])) or (rows[0] and 3 * sum(rows) >= 2 * len(rows))
 
@@ -117,7 +128,8 @@ class _Judge:
 
     def describe(self, lines: Sequence[str]) -> str:
         """How many lines look like rows, in words."""
-        return f"{sum(map(self.is_row, lines)):,} of which look like rows of their own"
+        alike = sum(self.is_row(line) or self.is_alike(line) for line in lines)
+        return f"{alike:,} of which look like rows of their own"
 
     def place_of(self, row: Row) -> _Place | None:
         """The place of a row that may be several, or whose quotes are broken."""
@@ -139,13 +151,21 @@ class _Column:
         self.names = frozenset(filled) if len(set(filled)) <= min(_MOST_NAMES, len(filled) // 4) else frozenset()
         self.is_number = bool(filled) and all(map(is_number, filled))
         self.can_tell = bool(self.names) or self.is_number
+        self.most_characters = max(_SHORT_NAME, *map(len, self.names), 0)
+        self.most_words = 1 + max((len(name.split()) for name in self.names if not self.is_number), default=0)
 
     def fits(self, value: str) -> bool:
         """Whether a value is like those."""
         value = value.strip()
         if not value:
             return self.may_be_empty
-        return value in self.names if self.names else is_number(value) if self.is_number else True
+        return is_number(value) if self.is_number else value in self.names if self.names else True
+
+    def is_alike(self, value: str) -> bool:
+        """Whether a value has the form of those: as short as the names, or a word in place of a number."""
+        if self.fits(value) or not self.can_tell:
+            return bool(value.strip()) or self.may_be_empty
+        return 0 < len(value) <= self.most_characters and len(value.split()) <= self.most_words
 
 
 def is_number(value: str) -> bool:
