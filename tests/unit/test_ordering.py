@@ -1,3 +1,4 @@
+import csv
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,18 @@ def test_a_row_is_hard_whose_class_a_model_found_improbable(tiny_model: str, tmp
     np.testing.assert_allclose(difficulty_of(examples, settings), 1 - np.asarray(probability))
     with pytest.raises(UserError, match="nothing about 1 rows, such as made in the test, line 6"):
         difficulty_of(make_examples(6), settings)
+
+
+@pytest.mark.parametrize("text", ["Well\nthe bus\nblue", 'Well\n0.5,"a"\nblue', "one"])
+def test_predictions_may_be_a_table_of_texts_of_several_lines(tiny_model: str, tmp_path: Path, text: str) -> None:
+    examples = make_examples(5)
+    path = tmp_path / "train.csv"
+    with path.open("w", newline="") as file:
+        rows = [(identity, text, 0.25, 0.75) for identity in examples.ids]
+        csv.writer(file).writerows([("id", "text", "p_not humor", "p_humor"), *rows])
+        file.write('7,"Well,0.25,0.75\n8,the bus,0.25,0.75\n9,blue",0.25,0.75\n')  # auto refuses this
+    settings = replace(_settings(tiny_model, tmp_path), difficulty="confidence", difficulty_path=str(path))
+    assert difficulty_of(examples, settings).tolist() == [0.25 if label else 0.75 for label in examples.labels]
 
 
 def _settings(tiny_model: str, folder: Path):  # type: ignore[no-untyped-def]

@@ -133,7 +133,7 @@ def _improbability(examples: Examples, path: str | None) -> np.ndarray:
             expected="a model's predictions of the training rows",
             fix=_SCORE_FIRST,
         )
-    table = read_table(path)
+    table = read_table(path, "standard")  # as evaluation writes it, whatever quotes mean in the files of texts
     names = [f"{record.PROBABILITY}{name}" for name in examples.class_names]
     missing = [name for name in ("id", *names) if name not in table]
     if missing:
