@@ -134,6 +134,26 @@ def test_rows_that_cannot_be_scored_are_named(run: Path, tmp_path: Path) -> None
     assert read_table(tmp_path / "in.predictions.rejected.csv")["line"] == ["3", "4"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("in.csv", b"text,n\ncaf\xe9,1\nfine,2\n"),
+        ("in.csv", b"text,n\na,b,c\nfine,2\n"),
+        ("in.csv", b"text,n\na,b,c\nb,c,d\ncaf\xe9,1\nfine,2\n"),
+        ("in.tsv", b"text\tn\nalone\nfine\t2\n"),
+        ("in.jsonl", b'broken\n{"text": "fine", "n": 2}\n'),
+    ],
+)
+def test_a_bad_first_row_is_left_out_like_any_other(run: Path, tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    done = typed_here("predict", f"run={run}", f"input={tmp_path / name}")
+    assert done.returncode == 0, done.stderr
+    assert read_table(tmp_path / "in.predictions.csv")["text"] == ["fine"]
+    (tmp_path / name).write_bytes(content.rpartition(b"fine")[0].rpartition(b"\n")[0] + b"\n")
+    again = typed_here("predict", f"run={run}", f"input={tmp_path / name}", f"output={tmp_path / 'no.csv'}")
+    assert_one_message(again, "found no row that can be read (line ")
+
+
 def test_a_text_is_taken_as_it_stands_and_lines_keep_their_order(run: Path) -> None:
     text = 'Why, "he" said, did {the} chicken=cross $the [road]?'
     done = typed_here("predict", f"run={run}", f"text={text}")

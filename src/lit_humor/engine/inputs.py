@@ -30,11 +30,24 @@ def check_file(cfg: DictConfig) -> str:
     source, quoting = Path(cfg.input), quoting_of(cfg)
     check_target(target_of(cfg))
     note = check_input(source, quoting)
-    first = next(read_chunks(source, 2, "standard" if quoting == "auto" else quoting), None)
-    if first is None:
-        raise UserError(f"input={source}", found="no rows", expected="some", fix="put rows into the file")
-    columns_of(cfg, first.rows[0] if first.rows else {}, str(source))
+    columns_of(cfg, first_row(source, "standard" if quoting == "auto" else quoting), str(source))
     return note
+
+
+def first_row(source: Path, quoting: Quoting) -> dict[str, Any]:
+    """The first row of a file that can be read.
+
+    Raises:
+        UserError: There is none.
+    """
+    found = "no rows"
+    for chunk in read_chunks(source, 1, quoting):
+        if chunk.rows:
+            return chunk.rows[0]
+        if found == "no rows":
+            line, reason, _ = chunk.rejected[0]
+            found = f"no row that can be read (line {line}: {reason})"
+    raise UserError(f"input={source}", found=found, expected="some", fix="put rows into the file")
 
 
 def target_of(cfg: DictConfig) -> Path:

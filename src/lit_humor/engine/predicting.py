@@ -27,7 +27,7 @@ from lit_humor.engine.checkpoints import sum_of
 from lit_humor.engine.cli import INTERRUPTED
 from lit_humor.engine.explaining import colored, explain, strongest
 from lit_humor.engine.factory import class_names_of
-from lit_humor.engine.inputs import PREDICTION, columns_of, quoting_of, target_of
+from lit_humor.engine.inputs import PREDICTION, columns_of, first_row, quoting_of, target_of
 from lit_humor.engine.rundir import no_run, open_run_dir
 from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import peak_memory_bytes, quiet_libraries
@@ -122,8 +122,7 @@ def _predict_file(cfg: DictConfig, source: Path, target: Path, threshold: float 
     """Score a file chunk by chunk; what is done stays done. ``inputs.check_file`` has looked through it."""
     folder, _ = open_run_dir(cfg.run)
     quoting: Quoting = "none" if quoting_of(cfg) == "none" else "standard"
-    first = next(read_chunks(source, 1, quoting)).rows
-    columns = columns_of(cfg, first[0] if first else {}, str(source))
+    columns = columns_of(cfg, first_row(source, quoting), str(source))
     scorer = load_scorer(cfg.run, cfg.ckpt)
     checkpoint = Path(cfg.ckpt or folder / record.CHECKPOINTS / record.BEST)
     sums = [sum_of(checkpoint), sum_of(source)]  # what a copy keeps; names and file times may be others
