@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 import torch
 
+from lit_humor.core.errors import UserError
 from lit_humor.engine.explaining import colored, explain, strongest
 from lit_humor.engine.scoring import load_scorer
+from lit_humor.engine.serving import texts_of
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.test_report import browser  # noqa: F401  # a fixture
 from tests.e2e.typed import ROOT, typed_here
@@ -120,6 +122,52 @@ def test_a_table_gives_its_texts(address: str) -> None:
     status, found = _post(f"{address}/table?name=../../etc/in.csv", content)
     assert (status, found["texts"]) == (200, ["two lines", "fine"])
     assert found["rejected"] == ["line 4: 3 fields, expected 2", "line 6: a blank text"]
+
+
+@pytest.mark.parametrize("name", ["secret.csv", "secret.tsv", "./secret.csv", "{folder}/secret.csv", "it's secret.csv"])
+def test_files_of_the_server_stay_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    name = name.format(folder=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    separator = "\t" if name.endswith("tsv") else ","
+    Path(name).write_text(f"1{separator}the password is swordfish\n0{separator}another\n")
+    with pytest.raises(UserError, match="found columns.* expected a column text or transcript") as caught:
+        texts_of(name, b"body\nx\n")
+    assert "swordfish" not in str(caught.value)
+    assert str(caught.value).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("my jokes.csv", 'text\nfine\n"Well\nthe bus\nblue"\n', "my jokes.csv, line 3 to 5: a quote that opens in"),
+        ("a.tsv", 'id\ttext\n1\t"Well\n2\tthe bus\n3\tblue"\n', "a.tsv, line 2 to 4: a quote that opens in"),
+        ("a.csv", 'text\nfine\n"Well\n', "a.csv, line 3: "),
+    ],
+)
+def test_quotes_that_may_swallow_rows_are_told_by_the_clients_name(name: str, content: str, told: str) -> None:
+    found = texts_of(name, content.encode())
+    assert found["rejected"][0].startswith(told)
+    assert "quoting=" not in str(found)
+    assert "/" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", "text\nä\n".encode("utf-16"), "a.csv, line 1: found a file in UTF-16.* a.csv > a.utf8.csv,"),
+        (
+            "b c.csv",
+            "text\nä\n".encode("utf-16"),
+            "b c.csv, line 1: found a file in UTF-16.* file.csv > file.utf8.csv,",
+        ),
+        ("a.csv", b"text,text\nx,y\n", "^a.csv, line 1: found column 'text' twice"),
+        ("a.exe", b"text", "^a.exe: found a file ending in '.exe'"),
+    ],
+)
+def test_what_is_refused_is_told_by_the_clients_name(name: str, content: bytes, told: str) -> None:
+    with pytest.raises(UserError, match=told) as caught:
+        texts_of(name, content)
+    assert "/" not in str(caught.value)
 
 
 def test_words_add_up_to_the_probability(run: Path) -> None:

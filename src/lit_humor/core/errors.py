@@ -22,7 +22,7 @@ class UserError(Exception):
 
     def __init__(self, where: str, *, found: str, expected: str, fix: str) -> None:
         super().__init__(f"{where}: found {found}, expected {expected}. Fix: {fix}.")
-        self.found, self.fix = found, fix
+        self.where, self.found, self.expected, self.fix = where, found, expected, fix
 
 
 class UserErrors(UserError):

@@ -59,7 +59,12 @@ def unless_null(name: str | None, names: Collection[str]) -> str | None:
 
 
 def find_column(
-    names: Iterable[str], wanted: str | None, candidates: Sequence[str], key: str | None, origin: str
+    names: Iterable[str],
+    wanted: str | None,
+    candidates: Sequence[str],
+    key: str | None,
+    origin: str,
+    is_path: bool = True,
 ) -> str:
     """The column that is wanted, or the first of the candidates that is there.
 
@@ -69,6 +74,7 @@ def find_column(
         candidates: Usual names, the best first.
         key: The setting of that name; None where there is none.
         origin: File or data set, for messages.
+        is_path: Whether ``origin`` may be looked at for a header, where it is a file; never if somebody else named it.
 
     Raises:
         UserError: There is none; names ``key`` as what to set, or says what to call it where there is no key.
@@ -80,7 +86,8 @@ def find_column(
         return found
     is_label = searched == LABEL_COLUMNS or (key or "").endswith("label_column")
     names_to_add = (TEXT_COLUMNS[0], searched[0]) if is_label else (searched[0], LABEL_COLUMNS[1])
-    refuse_file_without_header(Path(origin), *names_to_add)
+    if is_path:
+        refuse_file_without_header(Path(origin), *names_to_add)
     best = _guess(names, there, is_label) if isinstance(names, Mapping) else None
     raise UserError(
         origin,

@@ -3,6 +3,7 @@
 # No postponed annotations here: FastAPI reads those of the endpoints.
 
 import errno
+import re
 import socket
 import tempfile
 import threading
@@ -15,7 +16,8 @@ from omegaconf import DictConfig
 
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.data.columns import TEXT_COLUMNS, find_column
-from lit_humor.data.streams import Rejected, read_chunks
+from lit_humor.data.separated import EXPECTED
+from lit_humor.data.streams import Chunk, Rejected, check_input, read_chunks
 from lit_humor.engine import screen
 from lit_humor.engine.explaining import explain
 from lit_humor.engine.rundir import no_run
@@ -158,18 +160,41 @@ def texts_of(name: str, content: bytes) -> dict[str, Any]:
     Raises:
         UserError: Its ending is unknown, it has no column of texts, or too many rows.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"file{Path(name).suffix.lower()}"
-        path.write_bytes(content)
-        chunks = list(islice(read_chunks(path, MAX_TEXTS), 2))
+    chunks, told = _read_upload(name, content)
     if len(chunks) != 1:
         found, fix = "no rows", "put a header and rows into it"
         if chunks:
             found, fix = f"more than {MAX_TEXTS} rows", f"python src/lit_humor/predict.py run=<run> input={name}"
         raise UserError(name, found=found, expected=f"1 to {MAX_TEXTS}", fix=fix)
     rows, rejected = chunks[0].rows, chunks[0].rejected
-    column = find_column(list(rows[0]) if rows else [], None, TEXT_COLUMNS, None, name)
+    column = find_column(list(rows[0]) if rows else [], None, TEXT_COLUMNS, None, name, is_path=False)
     texts = [" ".join(str(row.get(column) or "").split()) for row in rows]
     blank = [Rejected(line, "a blank text", "") for line, text in zip(chunks[0].lines, texts, strict=True) if not text]
-    told = [f"line {one.line}: {one.reason}" for one in sorted([*rejected, *blank])]
+    told += [f"line {one.line}: {one.reason}" for one in sorted([*rejected, *blank])]
     return {"texts": [text for text in texts if text], "rejected": told}
+
+
+def _read_upload(name: str, content: bytes) -> tuple[list[Chunk], list[str]]:
+    """The first rows of an uploaded file, and what was doubtful about its quotes.
+
+    A page has no setting that says what quotes mean: where that cannot be told, they hold texts of several lines.
+    """
+    told = list[str]()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"file{Path(name).suffix.lower()}"
+        path.write_bytes(content)
+        stem = Path(name).stem if re.fullmatch(r"[\w.-]+", Path(name).stem) else "file"  # safe in a command, too
+
+        def renamed(text: str, shown: str = name) -> str:
+            return text.replace(f"input={path}", shown).replace(str(path), shown).replace(f"{folder}/file", stem)
+
+        try:
+            if path.suffix in EXPECTED:
+                check_input(path, "auto")
+        except UserError as error:
+            told = [f"{renamed(error.where)}: {renamed(error.found)}; taken as a text of several lines"]
+        try:
+            return list(islice(read_chunks(path, MAX_TEXTS, "standard"), 2)), told
+        except UserError as error:
+            found, fix = renamed(error.found), renamed(error.fix, f"{stem}{path.suffix}")
+            raise UserError(renamed(error.where), found=found, expected=error.expected, fix=fix) from None
