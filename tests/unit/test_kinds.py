@@ -110,6 +110,52 @@ def test_other_kinds_are_told_and_the_command_mends_them(tmp_path: Path, case: s
     assert table["text"] == ["café one", "two"]
 
 
+_SCRIPTS = {
+    "Cyrillic": "Почему курица перешла дорогу",
+    "Greek": "Γιατί η κότα πέρασε τον δρόμο",
+    "Arabic": "لماذا عبرت الدجاجة الطريق",
+    "Chinese": "鸡为什么要过马路",
+    "emojis": "😂🤣🐔",
+    "Latin": "Why did the chicken cross the road",
+}
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "utf-16", "utf-32", "utf-32-le BOM"]
+)
+@pytest.mark.parametrize("script", _SCRIPTS)
+def test_wide_encodings_are_told_for_every_script(tmp_path: Path, script: str, encoding: str) -> None:
+    texts = [f"{_SCRIPTS[script]} {n}" for n in range(300)]
+    name, _, mark = encoding.partition(" ")
+    for ending, content in {
+        ".csv": "text,label\n" + "".join(f"{text},{n % 2}\n" for n, text in enumerate(texts)),
+        ".json": json.dumps([{"text": text} for text in texts], ensure_ascii=False),
+    }.items():
+        path = tmp_path / f"in{ending}"
+        path.write_bytes((("\ufeff" if mark else "") + content).encode(name))
+        with pytest.raises(UserError, match=f"a file in {name[:6].upper()}"):
+            list(read_chunks(path, 5))
+        with pytest.raises(UserError, match=f"a file in {name[:6].upper()}") as caught:
+            read_table(path)
+        assert read_table(run_command_in(caught.value))["text"] == texts
+
+
+@pytest.mark.parametrize("place", [0, 1, 11, 500, 3999, 6000, 6001])
+@pytest.mark.parametrize("script", _SCRIPTS)
+def test_a_nul_byte_is_no_other_encoding(tmp_path: Path, script: str, place: int) -> None:
+    path = tmp_path / "in.csv"
+    rows = "".join(f"{_SCRIPTS[script]} {n},{n % 2}\n" for n in range(400)).encode()
+    row = rows[:place].count(b"\n")
+    place = rows.rfind(b" ", 0, rows.index(b"\n", place))
+    path.write_bytes(b"text,label\n" + rows[:place] + b"\0" + rows[place:])
+    with pytest.raises(UserError, match=f"line {row + 2}: found a NUL byte") as caught:
+        read_table(path)
+    assert len(read_table(run_command_in(caught.value))["text"]) == 400
+    chunks = list(read_chunks(path, 1000))
+    assert [(one.line, one.reason) for chunk in chunks for one in chunk.rejected] == [(row + 2, "a NUL byte")]
+    assert sum(len(chunk.rows) for chunk in chunks) == 399
+
+
 def test_kinds_that_another_program_must_open(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "sheet.csv", "w") as archive:
         archive.writestr("xl/workbook.xml", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import shlex
+import unicodedata
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
@@ -13,6 +14,8 @@ from lit_humor.core.remedies import nearest_file
 
 _FIRST_BYTES = 4096
 _TEXT_SHARE = 0.8  # of the first bytes that are UTF-8, in a text of whatever encoding
+_FINE_SIGNS = "\t\r\n\u200c\u200d\u200e\u200f"  # controls that a text has
+_ODD_SHARE = 0.01  # of the signs of a text, such as emojis newer than Python's tables
 _BY_SPREADSHEET = "save it as CSV (UTF-8) in a spreadsheet program, or: libreoffice --headless --convert-to csv {path}"
 _UNPACK = {
     ".gz": "gunzip -k {path}",
@@ -63,6 +66,8 @@ def check_kind(path: Path, endings: Collection[str], key: str = "") -> None:
 def _other_kind(path: Path, first: bytes) -> tuple[str, str]:
     """What the first bytes tell against the ending, and what to do; two empty texts where they tell nothing."""
     source, ending = shlex.quote(str(path)), path.suffix.lower()
+    if first[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):  # begins like that of UTF-16
+        return "a file in UTF-32", _recode(path, "utf-32")
     if first[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "a file in UTF-16", _recode(path, "utf-16")
     if first.startswith(b"PAR1"):
@@ -81,15 +86,39 @@ def _other_kind(path: Path, first: bytes) -> tuple[str, str]:
     text = first.removeprefix(codecs.BOM_UTF8).lstrip()
     if text[:9].lower() == b"<!doctype" or text[:5].lower() == b"<html":
         return "a web page", "download the file again: the site sent a page in its place"
-    if first.count(b"\0") * 3 > len(first) > 0 and ending != ".parquet":
-        encoding = "utf-16le" if first[1::2].count(0) >= first[::2].count(0) else "utf-16be"
-        return "NUL bytes, as in a file in UTF-16", _recode(path, encoding)
+    if ending != ".parquet" and (encoding := _wide_encoding(first)):
+        return f"NUL bytes, as in a file in {encoding[:6].upper()}", _recode(path, encoding)
     is_json = text.startswith((b'{"', b'[{"', b"[\n", b"[\r\n", b"{\n", b"{\r\n"))
     if is_json and ending in (".csv", ".tsv", ".parquet"):
         return "JSON", f"cp {source} {_named(path, '.json')}, and name that file"
     if ending == ".parquet" and first and not first.startswith(b"PAR1"):
         return "no Parquet file", _copy(path, first)
     return "", ""
+
+
+def _wide_encoding(first: bytes) -> str:
+    """The encoding with two or four bytes a character that a text without byte order mark has; empty for others."""
+    if b"\0" not in first:
+        return ""
+    fitting = [name for name in ("utf-32le", "utf-32be", "utf-16le", "utf-16be") if _is_text_in(name, first)]
+    if fitting or first.count(b"\0") * 3 <= len(first):
+        return fitting[0] if fitting else ""
+    return "utf-16le" if first[1::2].count(0) >= first[::2].count(0) else "utf-16be"
+
+
+def _is_text_in(encoding: str, first: bytes) -> bool:
+    """Whether bytes are letters, digits, marks and blanks in an encoding, and their line breaks are those of a text.
+
+    Nearly any bytes are letters of some script in UTF-16; but a line break of one byte is none there.
+    """
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(first)
+    except UnicodeDecodeError:
+        return False
+    num_breaks = first.count(b"\n")
+    has_breaks = text.count("\n") * 2 > num_breaks if num_breaks else sum(map(str.isascii, text)) * 5 >= len(text)
+    num_odd = sum(unicodedata.category(sign)[0] == "C" and sign not in _FINE_SIGNS for sign in text)
+    return has_breaks and num_odd <= _ODD_SHARE * len(text)
 
 
 def _copy(path: Path, first: bytes) -> str:

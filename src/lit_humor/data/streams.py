@@ -22,6 +22,7 @@ from lit_humor.data.separated import EXPECTED, Quoting
 from lit_humor.data.tables import ENDINGS
 
 UNDECODABLE = "bytes that are not UTF-8"
+NUL = "a NUL byte"
 _FIRST_CHARACTERS = 4096
 
 
@@ -153,6 +154,8 @@ def _read_separated(file: IO[str], path: Path, quoting: Quoting) -> _Rows:
     for row in opened.rows():
         if row.fault:
             yield row.first, Rejected(row.first, row.fault, row.fields[0])
+        elif any("\0" in line for line in row.lines):
+            yield row.first, Rejected(row.first, NUL, json.dumps(row.fields))
         elif len(row.fields) == len(opened.header):
             yield row.first, dict(zip(opened.header, row.fields, strict=True))
         else:
@@ -171,7 +174,8 @@ def _as_rows(found: Iterable[tuple[int, Record | str]]) -> _Rows:
 
 def _read_lines(file: IO[str], path: Path, quoting: Quoting) -> _Rows:
     for number, line in enumerate(file, start=1):
-        yield number, {"text": line.rstrip("\r\n")}
+        text = line.rstrip("\r\n")
+        yield number, Rejected(number, NUL, json.dumps(text)) if "\0" in text else {"text": text}
 
 
 _READERS: dict[str, Callable[[IO[str], Path, Quoting], _Rows]] = {
