@@ -195,6 +195,28 @@ def test_quotes_that_close_nothing_are_plain_characters(tmp_path: Path, line: st
     assert split_line(line, ",", 3) == fields
 
 
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'the "bus" came| late',
+        'the "bus"',
+        '"Be yourself" - Oscar Wilde',
+        'he said "ha"| "ho"| and left',
+        'a ""b"" "c" d',
+    ],
+)
+def test_quotes_round_all_fields_are_the_files(tmp_path: Path, text: str, ending: str) -> None:
+    text, sign = text.replace("|", ","), "\t" if ending == ".tsv" else ","
+    rows = [("text", "label"), ("one", "1"), ("two, three", "0"), (text, "0"), ("four", "1")]
+    path = tmp_path / f"in{ending}"
+    path.write_text("".join(f'"{first}"{sign}"{second}"\n' for first, second in rows))
+    for quoting in ("auto", "standard", "none"):
+        table = read_table(path, quoting)  # type: ignore[arg-type]
+        assert list(zip(table["text"], table["label"], strict=True)) == rows[1:]
+    assert TextFiles(train_path=str(path)).load()["train"].labels.tolist() == [1, 0, 0, 1]
+
+
 def test_a_quote_before_a_huge_rest_is_refused_without_reading_it(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("id,text\n")
 

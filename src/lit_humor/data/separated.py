@@ -155,17 +155,22 @@ class Separated:
 def split_line(line: str, separator: str, count: int) -> list[str]:
     """The fields of a line whose quotes are plain characters.
 
-    Where these are more than ``count``, a field that begins (or else ends) with a quote takes the surplus ones in.
+    Where all of several fields stand in quotes, these are those of the file and no part of the fields. Where there
+    are more fields than ``count``, one that begins (or else ends) with a quote takes the surplus ones in.
     """
     line = line.rstrip("\r\n")
     fields = line.split(separator)
     surplus = len(fields) - count
-    if surplus <= 0:
+    inside = line[1:-1].split(f'"{separator}"') if line[:1] == '"' == line[-1:] else []
+    is_quoted = len(inside) == count > 1
+    if surplus <= 0 and not is_quoted:
         return fields
     with suppress(csv.Error, StopIteration):
         quoted = next(csv.reader([line], delimiter=separator, strict=True))
         if len(quoted) == count:
             return quoted
+    if is_quoted:
+        return inside
     starts = [at for at, one in enumerate(fields) if one.startswith('"') and at + surplus < len(fields)]
     starts = starts or [at - surplus for at, one in enumerate(fields) if one.endswith('"') and at >= surplus]
     if not starts:
