@@ -83,6 +83,28 @@ def test_a_missing_header_of_texts_alone(tmp_path: Path) -> None:
     assert [row["text"] for row in chunk.rows] == [text for text, _ in ROWS]
 
 
+_WHEN = "2024/05/0{} 10:00:0{}"
+SURVEYS = {  # names, and the values of a row by its text, label and number
+    "words": (("Timestamp", "{text}?", "{label}?"), lambda t, n: (_WHEN.format(n % 9 + 1, n % 9), t, ("no", "yes")[n])),
+    "numbers": (("Timestamp", "{text}", "{label}?"), lambda t, n: (_WHEN.format(n + 1, n), t, n)),
+    "dates alone": (("Timestamp", "{text}"), lambda t, n: (_WHEN.format(n + 1, n), t)),
+    "labels alone": (("{text}", "{label}"), lambda t, n: (t, ("not at all", "very")[n])),
+    "a colon": (("{text}:",), lambda t, n: (t,)),
+    "a question": (("{text}?", "Your name"), lambda t, n: (t, f"Anna {t}")),
+}
+
+
+@pytest.mark.parametrize("text", ["Please write the joke here", "Which text have you read on this page"])
+@pytest.mark.parametrize("case", SURVEYS)
+def test_questions_of_a_survey_are_names(tmp_path: Path, case: str, text: str) -> None:
+    names, row = SURVEYS[case]
+    header = tuple(name.format(text=text, label="How funny do you find this text") for name in names)
+    path = _write(tmp_path / "in.csv", [header, *(row(text, n) for text, n in ROWS)])
+    with pytest.raises(UserError, match=r"set '?data\.text_column=") as caught:
+        TextFiles(train_path=path).load()
+    assert settings_in(caught.value)["text_column"] in header
+
+
 OTHER_NAMES = {
     "plain": ("joke", "funny"),
     "blanks": ("the joke", "is it funny?"),

@@ -17,6 +17,7 @@ from lit_humor.data.separated import EXPECTED, Quoting, Separated, open_separate
 _HEAD_LINES = 200
 _LONG_NAME = 40  # characters, from which on it is a text
 _MANY_WORDS = 5
+_FEW_VALUES = 4  # rows below, or rows for each label, from which on a column says what it holds
 
 
 def open_checked(path: Path, open_lines: Callable[[], Iterable[str]], quoting: Quoting, key: str) -> Separated:
@@ -91,8 +92,8 @@ def _is_data(header: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
             if not is_number(name):
                 return False
             is_like = True
-        elif is_number(name) or not name.strip():  # as pandas numbers columns that have no names
-            return False
+        elif is_number(name) or not name.strip() or _is_unlike(name.strip(), filled):
+            return False  # a number or blank over texts: pandas writes these for columns that have no names
         elif (
             (name.strip() in filled and len(set(filled)) * 2 <= len(filled))
             or len(name) > _LONG_NAME
@@ -100,6 +101,19 @@ def _is_data(header: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
         ):
             is_like = True
     return is_like
+
+
+def _is_unlike(name: str, values: Sequence[str]) -> bool:
+    """Whether a text is unlike those below: over dates, over few labels, or a question over what is none.
+
+    Questions of a survey are names as long as sentences.
+    """
+    if len(values) < _FEW_VALUES:
+        return False
+    is_over_dates = not name[0].isdigit() and all(value[0].isdigit() for value in values)
+    is_over_labels = len(set(values)) * _FEW_VALUES <= len(values) and name not in values
+    asks = name[-1] in "?:" and not any(value[-1] == name[-1] for value in values)
+    return is_over_dates or is_over_labels or asks
 
 
 def _name_columns(columns: Sequence[Sequence[str]], text: str, label: str | None) -> list[str]:
