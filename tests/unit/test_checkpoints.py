@@ -1,5 +1,6 @@
 """Which checkpoint is the newest, by what it holds; and why a file is none."""
 
+# ruff: noqa: E501
 import os
 import pickle
 import shutil
@@ -13,6 +14,7 @@ import torch
 from lit_humor.callbacks.periodic_checkpoint import _oldest_first
 from lit_humor.engine.checkpoints import (
     DamagedCheckpointError,
+    moved,
     newest_valid,
     place_of,
     read_checkpoint,
@@ -131,6 +133,19 @@ def test_a_step_back_is_not_undone_by_the_next_resume(tmp_path: Path, capsys: py
     assert kept == ["best.ckpt", "best.ckpt.sha256", "last.ckpt", "last.ckpt.sha256"]
     set_later_aside(tmp_path, tmp_path / "step-2.ckpt")
     assert capsys.readouterr().out == "", "nothing to say the second time"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("logs/a", "/new/a"), ("logs/a/config.yaml", "/new/a/config.yaml"), ("logs/ab/c", "logs/ab/c"), ("logs/a-teacher", "logs/a-teacher"),
+        ("data/mylogs/a/x.csv", "data/mylogs/a/x.csv"), ("/logs/a/x", "/logs/a/x"), ("see logs/a/x", "see logs/a/x"), (["logs/a/x", 3], ["/new/a/x", 3]),
+        ({"logs/a/x": {"at": "logs/a"}, "logs/a2": None}, {"/new/a/x": {"at": "/new/a"}, "logs/a2": None}), (0.5, 0.5), (None, None),
+    ],
+)  # fmt: skip
+def test_only_paths_below_a_moved_folder_follow_it(value: Any, expected: Any) -> None:
+    assert moved(value, "logs/a", "/new/a") == expected
+    assert moved(value, "logs/a/", "/new/a") == expected
 
 
 class _Evil:

@@ -51,7 +51,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         folder = str(Path(path).absolute().parent)
         states = found.get("callbacks", {})
         found["callbacks"] = {
-            name: _moved(state, state["dirpath"], folder) if state.get("dirpath") else state
+            name: moved(state, state["dirpath"], folder) if state.get("dirpath") else state
             for name, state in states.items()
         }
         return found
@@ -174,11 +174,15 @@ def _why_not(path: Path, error: Exception) -> str:
     return "it is damaged: the list of what it holds cannot be read"
 
 
-def _moved(value: Any, before: str, folder: str) -> Any:
-    """The same with every path below one folder below the other."""
+def moved(value: Any, before: str, after: str) -> Any:
+    """The same with every path below one folder, and the folder itself, below the other; no text is changed inside."""
     if isinstance(value, dict):
-        return {_moved(name, before, folder): _moved(one, before, folder) for name, one in value.items()}
-    return value.replace(before, folder) if isinstance(value, str) else value
+        return {moved(name, before, after): moved(inner, before, after) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [moved(inner, before, after) for inner in value]
+    before = before.rstrip("/")
+    is_below = isinstance(value, str) and (value == before or value.startswith(f"{before}/"))
+    return after + value.removeprefix(before) if is_below else value
 
 
 def sums_path(path: Path) -> Path:

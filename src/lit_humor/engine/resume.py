@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import command_line, setting
 from lit_humor.engine import factory, screen
-from lit_humor.engine.checkpoints import newest_valid, read_checkpoint, set_later_aside
+from lit_humor.engine.checkpoints import moved, newest_valid, read_checkpoint, set_later_aside
 from lit_humor.engine.cli import typed_overrides
 from lit_humor.engine.nodes import agree_on
 from lit_humor.engine.rundir import check_name, hold, is_main_process, open_run_dir
@@ -93,18 +93,9 @@ def _open(name: str) -> tuple[Path, DictConfig]:
     """A run and its configuration, whose paths follow a folder that was moved."""
     folder, saved = open_run_dir(name)
     folder = folder.absolute()
-    saved = OmegaConf.create(_moved(OmegaConf.to_container(saved, resolve=False), saved.paths.run_dir, str(folder)))
+    saved = OmegaConf.create(moved(OmegaConf.to_container(saved, resolve=False), saved.paths.run_dir, str(folder)))
     saved.paths.logs_dir = str(folder.parent)
     return folder, saved
-
-
-def _moved(value: Any, before: str, after: str) -> Any:
-    """A configuration with another folder in the place of the one that it names."""
-    if isinstance(value, dict):
-        return {name: _moved(one, before, after) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_moved(one, before, after) for one in value]
-    return value.replace(before, after) if isinstance(value, str) else value
 
 
 def _of_run_id(cfg: DictConfig) -> Resumed | None:
