@@ -42,6 +42,18 @@ def _measured(fp32: float, bf16: float) -> Probe:
     return Probe(MINILM, 2, {FP32: fp32, BF16: bf16})
 
 
+@pytest.mark.parametrize("blocked", ["cache", "cache/probes"])
+def test_a_cache_that_cannot_be_written_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocked: str
+) -> None:
+    clock = Clock(monkeypatch)
+    (tmp_path / blocked).parent.mkdir(exist_ok=True)
+    (tmp_path / blocked).touch()
+    for calls in (1, 2):
+        assert probe(MINILM, 2, tmp_path / "cache").best()[0] == BF16
+        assert clock.calls == calls
+
+
 @pytest.mark.parametrize(
     ("fp32", "bf16", "chosen"),
     [

@@ -265,6 +265,25 @@ def test_pairs_of_many_rows_are_kept_in_the_cache(tmp_path: Path, monkeypatch: p
         find_related(examples, 0.7, tmp_path, lines.append)
 
 
+@pytest.mark.parametrize("damage", ["a file in its place", "a folder in its place", "an empty file", "cut off"])
+def test_a_cache_that_fails_costs_time_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    monkeypatch.setattr("lit_humor.data.related._KEPT_FROM", 100)
+    examples = labelled([*distinct_texts(60), *(f"{text} indeed" for text in distinct_texts(60))], [0, 1] * 60)
+    cache = tmp_path / "cache"
+    if damage == "a file in its place":
+        cache.touch()
+    else:
+        find_related(examples, 0.6, cache)
+        (kept,) = (cache / "alike").iterdir()
+        content = kept.read_bytes()
+        kept.unlink()
+        if damage == "a folder in its place":
+            kept.mkdir()
+        else:
+            kept.write_bytes(b"" if damage == "an empty file" else content[:200])
+    assert len(set(find_related(examples, 0.6, cache).clusters())) == 60
+
+
 def test_no_pair_above_the_bound_is_missed_among_few() -> None:
     texts = ["the cat sat on the mat", "The cat sat on a mat!", "dogs bark", "dogs  BARK."]
     assert [(one, other) for one, other, _ in near_pairs(texts, 0.5)] == [(0, 1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,9 +109,10 @@ def _near_pairs(
     for text in texts:
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     path = Path(cache_dir) / "alike" / f"{digest.hexdigest()[:32]}.npy"
-    if not path.is_file():
-        announce(f"Looking for texts alike among {len(texts):,} rows, which share a split; the result is kept.")
-        found = np.asarray(near_pairs(texts, similarity)).reshape(-1, 3)
-        with record.replacing(path) as unfinished, unfinished.open("wb") as file:
-            np.save(file, found)
-    return np.load(path)
+    with suppress(OSError, ValueError, EOFError):  # looked for anew where it cannot be read
+        return np.asarray(np.load(path))
+    announce(f"Looking for texts alike among {len(texts):,} rows, which share a split; the result is kept.")
+    found = np.asarray(near_pairs(texts, similarity)).reshape(-1, 3)
+    with suppress(OSError), record.replacing(path) as unfinished, unfinished.open("wb") as file:
+        np.save(file, found)
+    return found

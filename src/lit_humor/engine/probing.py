@@ -126,8 +126,8 @@ def probe(shape: LayerShape, threads: int, cache_dir: str | Path) -> Probe:
     milliseconds = _measure(shape, threads)
     share = (time.process_time() - cpu) / (time.perf_counter() - wall) / threads
     if share >= _IDLE:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        record.write_json(path, {**asked, "milliseconds": milliseconds, "measured": time.strftime("%Y-%m-%d")})
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs the time of the next measurement
+            record.write_json(path, {**asked, "milliseconds": milliseconds, "measured": time.strftime("%Y-%m-%d")})
     return Probe(shape, threads, milliseconds)
 
 
