@@ -132,6 +132,12 @@ MISTYPED = [
     ("train", ("data.languages=en",), "data.languages=[en]"), ("train", ("data=csv", "data.label_names=a b,c"), "data.label_names=[a b,c]"),
     ("eval", ("runs=logs/a,logs/b",), "runs=[logs/a,logs/b]"), ("report", ("runs=a (1),b",), "runs=[a (1),b]"),
     ("sweep", ("n", "=", "3"), "n=3"), ("sweep", ("seed", "=", "3"), "seed=3"), ("eval", ("passes=1,2",), "passes=1"),
+    ("predict", (f"a joke {'ha ' * 100}!",), f"text=a joke {'ha ' * 100}!"), ("predict", ("run=logs/a", "it's short"), "text=it's short"),
+    ("predict", ("Knock knock: who is there",), "text=Knock knock: who is there"), ("predict", ("input=a", "b.csv"), "input=a b.csv"),
+    ("predict", ("see https://x.y: fun",), "text=see https://x.y: fun"), ("predict", ("threshold: 0.3",), "threshold=0.3"),
+    ("train", ("data=csv", "data.label_names=[a,", "b]"), "data.label_names=[a, b]"), ("train", ("optim.betas=[0.9,", "0.99]"), "optim.betas=[0.9, 0.99]"),
+    ("train", ("data=csv", "data.label_names=[a,", "b", ",", "c", "]", "seed=3"), "data.label_names=[a, b , c ]"),
+    ("train", ("data=csv", "data.label_aliases={a:", "b,", "c:", "d}"), "data.label_aliases={a: b, c: d}"), ("eval", ("runs=[logs/a,", "logs/b]"), "runs=[logs/a, logs/b]"),
 ]  # fmt: skip
 
 
@@ -160,7 +166,9 @@ def test_what_to_type_instead(command: str, arguments: tuple[str, ...], instead:
         ("sweep", ("optm.learning_rate=3",), ("optm.learning_rate: found an unknown key", "did you mean 'optim'?")),
         ("sweep", ("seed=1,2",), ("each run of a plan gets its own", "add plan=grid")), ("sweep", ("foo",), ("foo: found a word",)),
         ("sweep", ("-m",), ("sweep.py: found --multirun",)), ("predict", ("-m", "run=x"), ("predict.py: found --multirun",)),
-        ("predict", ("inptu=x.csv",), ("did you mean 'input'?",)),
+        ("predict", ("inptu=x.csv",), ("did you mean 'input'?",)), ("train", ("https://x.y/z",), ("https://x.y/z: found a word", "leave it away")),
+        ("predict", ("https://x.y/z",), ("leave it away",)), ("train", ("x" * 300,), ("leave it away",)), ("audit", ("x" * 300,), ("leave it away",)),
+        ("train", ("seed=3", "hf://a/b:c"), ("hf://a/b:c: found a word", "leave it away")),
     ],
 )  # fmt: skip
 def test_what_is_no_setting(command: str, arguments: tuple[str, ...], parts: tuple[str, ...]) -> None:

@@ -170,6 +170,12 @@ def test_commas_separate_values_of_a_sweep(typed: str, values: list[str]) -> Non
     assert values_of(typed) == [f"{key}={value}" for value in values]
 
 
+@pytest.mark.parametrize("key", ["init_from", "data.train_path", "run_id"])
+def test_lists_longer_than_a_name_of_a_file_are_values(key: str) -> None:
+    values = [f"{'a' * 30}{number}" for number in range(40)]
+    assert values_of(f"{key}={','.join(values)}") == [f"{key}={value}" for value in values]
+
+
 def test_a_path_with_a_comma_needs_quotes_in_a_sweep(tmp_path: Path) -> None:
     (tmp_path / "a,b (1).csv").touch()
     with pytest.raises(UserError) as caught:

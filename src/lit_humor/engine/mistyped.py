@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -98,7 +99,11 @@ def _no_setting(config_name: str, settings: Sequence[str], position: int) -> Use
         instead = f"{word.strip('=')}={after.strip('=') or _next(settings, position + 2)}"
     elif before.endswith("="):
         instead = f"{before}{word}"
-    elif ":" in word.strip(":") or (word.endswith(":") and after):
+    elif position and (whole := _closed(settings[position - 1 :])):
+        instead = whole
+    elif text := _text(config_name, word):
+        instead = text
+    elif "://" not in word and (":" in word.strip(":") or (word.endswith(":") and after)):
         key, _, value = word.partition(":")
         instead = f"{key}={value.strip() or after}"
     elif setting := _named(config_name, word):
@@ -112,6 +117,30 @@ def _no_setting(config_name: str, settings: Sequence[str], position: int) -> Use
     return UserError(word or "''", found="a word without =", expected="key=value", fix=fix)
 
 
+def _closed(words: Sequence[str]) -> str | None:
+    """A list or mapping that was typed with blanks, up to the word that closes it; None where none does."""
+    if "=" not in words[0] or not _is_open(words[0]):
+        return None
+    for end, word in enumerate(words[1:], start=2):
+        if is_setting(word):
+            return None
+        if not _is_open(whole := " ".join(words[:end])):
+            return whole
+    return None
+
+
+def _is_open(text: str) -> bool:
+    return any(text.count(opening) > text.count(closing) for opening, closing in ("[]", "{}"))
+
+
+def _text(config_name: str, word: str) -> str | None:
+    """The setting for a text with blanks, in a command that takes one; None where the word is something else."""
+    keys = {field.name for field in dataclasses.fields(SCHEMAS[config_name])}
+    if "text" not in keys or len(word.split()) < 2 or word.partition(":")[0].strip() in keys:
+        return None
+    return _named(config_name, word) or f"text={word}"  # predict.py takes it as it stands
+
+
 def _next(settings: Sequence[str], position: int) -> str:
     return settings[position] if position < len(settings) else "<value>"
 
@@ -119,11 +148,11 @@ def _next(settings: Sequence[str], position: int) -> str:
 def _named(config_name: str, word: str) -> str | None:
     """The setting that takes what a word names: a run folder, a data file, or a choice of a group."""
     keys, path = {field.name for field in dataclasses.fields(SCHEMAS[config_name])}, Path(word)
-    if "run" in keys and (path / record.CONFIG).is_file():
+    if "run" in keys and os.path.isfile(path / record.CONFIG):
         return f"run={word}"
-    if "input" in keys and path.is_file():
+    if "input" in keys and os.path.isfile(word):
         return f"input={word}"
-    if config_name in ("train", "audit") and path.is_file():
+    if config_name in ("train", "audit") and os.path.isfile(word):
         return f"data=csv and set {shlex.quote(f'data.train_path={word}')}"
     files = sorted(CONFIG_DIR.glob("*/*.yaml")) if path.name == word else []
     return next((f"{file.parent.name}={word}" for file in files if file.stem == word and _has(config_name, file)), None)

@@ -6,10 +6,10 @@ The value of a text setting is a text: ``data.train_path=in/train (1).csv``, ``r
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -143,7 +143,7 @@ def values_of(override: str) -> list[str]:
             return [override]
         return [f"{parsed.get_key_element()}={one}" for one in parsed.sweep_string_iterator()]
     values = [one.strip() for one in separated(value)]
-    if len(values) > 1 and Path(value).exists():
+    if len(values) > 1 and os.path.exists(value):  # Path.exists raises where a name is too long
         raise UserError(
             key,
             found=f"a path with a comma ({value}), which separates values here",
