@@ -47,6 +47,7 @@ DAMAGED = {
         r"http:\/\/x.com": "http://x.com",
         r"\xc3\xa9t\xc3\xa9": "été",
         "one_x000D_two": "one\ntwo",
+        "one _x00E9_ two": "one é two",
     },
     "mojibake": {
         "itâ€™s": "it’s",
@@ -95,6 +96,12 @@ def test_damage_is_undone_and_named(kind: str, text: str) -> None:
         "two\n\nlines",
         "RT @someone: what…",
         "to be continued... https://t.co/abc",
+        "&notit; &ampersand; &copycat; &para1;",
+        "my_x0041_var",
+        "call get_x00E9_",
+        "_x0062_name",
+        "f(1_x0031_)",
+        "a _xZZZZ_ b",
     ],
 )
 def test_what_may_be_meant_stays(text: str) -> None:
@@ -142,18 +149,32 @@ def test_damage_that_nobody_is_sure_of_is_told() -> None:
 CUT = [
     "a long story that begins and then … https://t.co/aBc",
     "a long story https://t.co/aB…",
-    "a long story htt",
+    "a long story http:/",
+    "a long story http://",
     "a long story https://t",
     "a long story [...]",
     "a long story... read more",
+    "a long story\nRead more",
+    "a long story [see more]",
     "a long story (cont.)",
     f"{'x' * 133} cuto…",
 ]
 
 
+WHOLE = [
+    "I love to read more",
+    "You should see more",
+    "In winter, bears show more",
+    "I don't like htt",
+    "pages that are not http",
+    "we use https",
+]
+
+
 def test_texts_that_were_cut_off() -> None:
-    whole = [*distinct_texts(50), "wait for it...", "so…", "see http://x.org", "the http protocol"]
-    rows = join_splits({"train": labelled([*whole, *CUT], [0] * 62, text_pairs=["a context"] * 62)})
+    whole = [*distinct_texts(50), "wait for it...", "so…", "see http://x.org", "the http protocol", *WHOLE]
+    count = len(whole) + len(CUT)
+    rows = join_splits({"train": labelled([*whole, *CUT], [0] * count, text_pairs=["a context"] * count)})
     assert form.truncation_findings(rows, rows.texts) == []
     found = _texts_of(form.truncation_findings(rows, [*whole, *CUT]))
     found = {kind: [text.removesuffix(" a context") for text in of] for kind, of in found.items()}

@@ -13,13 +13,13 @@ from lit_humor.auditing.rows import NOTE, WARNING, Finding, Rows
 
 _ELLIPSIS = re.compile(r"(?:…|\.{3,}|\. \. \.)[\"'”’»)]*$")
 _CUT_ADDRESS = re.compile(
-    r"(?:…|\.\.\.)\s*https?://\S*$|https?://\S*(?:…|\.\.\.)$|(?<!\w)htt(?:ps?)?(?::/{0,2}(?:t(?:\.(?:co?/?)?)?)?)?$"
+    r"(?:…|\.\.\.)\s*https?://\S*$|https?://\S*(?:…|\.\.\.)$|(?<!\w)https?:/{1,2}(?:t(?:\.(?:co?/?)?)?)?$"
     r"|pic\.twitter\.co?m?/?$",
     re.IGNORECASE,
 )
 _MORE = re.compile(
-    r"[\[(]\s*(?:…|\.\.\.|more|cont(?:\.|inued)?|truncated)\s*[\])]$|(?:…|\.\.\.)\s*(?:(?:read|show|see)\s+)?more$"
-    r"|\b(?:read|show|see) more$",
+    r"[\[(]\s*(?:…|\.\.\.|(?:(?:read|show|see)\s+)?more|cont(?:\.|inued)?|truncated)\s*[\])]$"
+    r"|(?:…|\.\.\.)\s*(?:(?:read|show|see)\s+)?more$|[\r\n]\s*(?:read|show|see) more$",
     re.IGNORECASE,
 )
 _ENDS = tuple(".!?…\"'”’»)]。！？」؟।")

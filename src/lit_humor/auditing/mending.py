@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from html.entities import html5
 
 from lit_humor.auditing.rows import Rows, join_splits
 from lit_humor.core.errors import MissingExtraError
@@ -76,7 +77,7 @@ def undo_escapes(text: str) -> str:
 
     Where a backslash is something else, as in a path, a formula or a shrug, breaks and quotes stay as they are.
     """
-    text = _EXCEL_ESCAPE.sub(lambda found: _character(int(found[1], 16), found[0]), text)
+    text = _EXCEL_ESCAPE.sub(_undo_excel, text)
     if "\\" not in text:
         return text
     text = _HALVES.sub(lambda found: _join(int(found[1], 16), int(found[2], 16), found[0]), text)
@@ -86,6 +87,13 @@ def undo_escapes(text: str) -> str:
         return text
     breaks = {"t": " ", "n": "\n", "r": "\n"}
     return _PLAIN_ESCAPE.sub(lambda found: breaks.get(found[1][0], found[1]), text)
+
+
+def _undo_excel(found: re.Match[str]) -> str:
+    """A break wherever it stands; other characters only apart from words, where it may be a part of a name."""
+    code, beside = int(found[1], 16), found.string[: found.start()][-1:] + found.string[found.end() :][:1]
+    is_name = code >= 32 and any(character.isalnum() for character in beside)
+    return found[0] if is_name else _character(code, found[0])
 
 
 def _character(code: int, otherwise: str) -> str:
@@ -126,7 +134,7 @@ def _unescape(found: re.Match[str]) -> str:
         digits = found[0][2:-1]
         code = int(digits[1:], 16) if digits[:1] in "xX" else int(digits)
         return html.unescape(found[0]) if 128 <= code < 160 else _character(code, found[0])
-    return {"&nbsp;": " "}.get(found[0], html.unescape(found[0]))
+    return " " if found[0] == "&nbsp;" else html5.get(found[0][1:], found[0])  # html.unescape takes beginnings of names
 
 
 def undo_tags(text: str) -> str:
