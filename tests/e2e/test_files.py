@@ -30,7 +30,12 @@ def stray(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     path = _write(folder / "in.tsv", [*GOOD, *STRAY])
     command = ("train", *FAST, "data=csv", f"data.train_path={path}", f"paths.logs_dir={folder}/logs", "run_id=run")
     done = typed_here(*command)
-    assert_one_message(done, f"{path}, line 62 to 64: found", "3 of which look like rows", "data.quoting=standard")
+    assert_one_message(
+        done,
+        f"{path}, line 62 to 64: found",
+        "3 lines were read as one row, but 3 of them look like rows of their own",
+        "data.quoting=standard",
+    )
     assert not (folder / "logs").exists()
     done = typed_here(*command, *typed_in(done.stderr)[:1])
     assert done.returncode == 0, done.stderr

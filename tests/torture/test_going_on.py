@@ -94,7 +94,7 @@ def test_a_step_back_is_not_undone_when_the_run_goes_on(tmp_path: Path) -> None:
     checkpoints = tmp_path / "run" / "checkpoints"
     back = train(tmp_path, f"resume={checkpoints / 'step-1.ckpt'}", accident=accident | {"at": 1})
     assert back.code == 143, back.output
-    assert f"and now in {checkpoints / 'after-step-1'}: " in back.output
+    assert f"Moved to {checkpoints / 'after-step-1'}, because they are later than step 1, " in back.output
     assert "Going on from step 1, saved in step-1.ckpt" in back.output
     done = train(tmp_path, f"resume={tmp_path / 'run'}")
     assert done.code == 0, done.output

@@ -14,8 +14,8 @@ import torch
 from lit_humor.callbacks.periodic_checkpoint import _oldest_first
 from lit_humor.engine.checkpoints import (
     DamagedCheckpointError,
+    furthest_valid,
     moved,
-    newest_valid,
     place_of,
     read_checkpoint,
     set_later_aside,
@@ -85,12 +85,12 @@ def test_the_newest_is_that_of_the_highest_step(tmp_path: Path, case: str, times
     for name, place in files.items():
         _save(tmp_path / "checkpoints" / f"{name}.ckpt", **place)  # type: ignore[arg-type]
     folder = times(tmp_path / "checkpoints")
-    assert newest_valid(folder) == folder / f"{newest}.ckpt"
+    assert furthest_valid(folder) == folder / f"{newest}.ckpt"
 
 
 def test_none_of_none(tmp_path: Path) -> None:
-    assert newest_valid(tmp_path) is None
-    assert newest_valid(tmp_path / "missing") is None
+    assert furthest_valid(tmp_path) is None
+    assert furthest_valid(tmp_path / "missing") is None
 
 
 def test_damaged_ones_are_passed_over_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +99,7 @@ def test_damaged_ones_are_passed_over_and_named(tmp_path: Path, capsys: pytest.C
         _save(tmp_path / f"step-{step}.ckpt", step)
     os.truncate(tmp_path / "step-3.ckpt", 500)
     (tmp_path / "step-2.ckpt.sha256").write_text(f"{'0' * 64}  step-2.ckpt\n")
-    assert newest_valid(tmp_path) == tmp_path / "step-1.ckpt"
+    assert furthest_valid(tmp_path) == tmp_path / "step-1.ckpt"
     told = capsys.readouterr().out
     assert f"Passed over: checkpoint {tmp_path}/step-3.ckpt: found no checkpoint (the end of the file is" in told
     assert f"Passed over: checkpoint {tmp_path}/step-2.ckpt: found other bytes than were written" in told
@@ -108,7 +108,7 @@ def test_damaged_ones_are_passed_over_and_named(tmp_path: Path, capsys: pytest.C
 def test_a_checkpoint_without_counts_comes_last(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "last.ckpt")
     _save(tmp_path / "best.ckpt", 1)
-    assert newest_valid(tmp_path) == tmp_path / "best.ckpt"
+    assert furthest_valid(tmp_path) == tmp_path / "best.ckpt"
 
 
 def test_the_place_is_read_without_the_weights(tmp_path: Path) -> None:
@@ -126,8 +126,11 @@ def test_a_step_back_is_not_undone_by_the_next_resume(tmp_path: Path, capsys: py
         path = _save(tmp_path / f"{name}.ckpt", step)
         path.with_name(f"{name}.ckpt.sha256").write_text("")
     set_later_aside(tmp_path, tmp_path / "step-2.ckpt")
-    assert f"now in {tmp_path}/after-step-2: best.ckpt, last.ckpt" in capsys.readouterr().out
-    assert newest_valid(tmp_path) == tmp_path / "step-2.ckpt"
+    assert (
+        f"Moved to {tmp_path}/after-step-2, because they are later than step 2, where this run continues: best.ckpt, last"
+        in capsys.readouterr().out
+    )
+    assert furthest_valid(tmp_path) == tmp_path / "step-2.ckpt"
     assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["finite.ckpt", "step-1.ckpt", "step-2.ckpt"]
     kept = sorted(path.name for path in (tmp_path / "after-step-2").iterdir())
     assert kept == ["best.ckpt", "best.ckpt.sha256", "last.ckpt", "last.ckpt.sha256"]

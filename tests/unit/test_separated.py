@@ -15,7 +15,7 @@ from lit_humor.data.quotes import checked_rows
 from lit_humor.data.separated import lines_of, open_separated, split_line
 from lit_humor.data.sources.files import TextFiles
 from lit_humor.data.streams import check_input, read_chunks
-from lit_humor.data.tables import read_file, read_table
+from lit_humor.data.tables import FileCounts, read_file, read_table
 from tests.unit.obeying import settings_in
 
 TEXTS = [f"a line about {n} things" for n in range(60)]
@@ -255,3 +255,12 @@ def test_one_column_is_no_other_separator() -> None:
         assert open_separated(Path("in.csv"), lines_of(content), "auto", "quoting").separator == ","
     with pytest.raises(UserError, match="a header separated by semicolons, and rows that are not"):
         open_separated(Path("in.csv"), lines_of("text;label\na,1\nb,0\n"), "auto", "quoting")
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(1, "1 row has quotes without"), (2, "2 rows have quotes without"), (1234, "1,234 rows have quotes without")],
+)
+def test_stray_quotes_are_counted_in_words(count: int, words: str) -> None:
+    counts = FileCounts("a.csv", rows=2000, lines=2000, rows_with_stray_quotes=count)
+    assert counts.describe() == f"a.csv: {words} a partner; they are kept as characters"

@@ -25,7 +25,11 @@ _LANGUAGE_SAMPLE = 2000  # rows of a split
 _FIX = "fix=<folder> mends those that it is sure of"
 _DAMAGE: dict[str, tuple[Literal["warning", "note"], str, str]] = {
     "mojibake": (WARNING, "texts decoded with a wrong encoding", f"{_FIX}; or read them with the right one"),
-    "control_characters": (WARNING, "texts with control or replacement characters", f"{_FIX}; what � was is lost"),
+    "control_characters": (
+        WARNING,
+        "texts with control or replacement characters",
+        f"{_FIX}; the character that was � cannot be recovered",
+    ),
     "html_entities": (WARNING, "texts with HTML entities such as &amp;", "fix=<folder> writes them out"),
     "html_tags": (WARNING, "texts with HTML tags", _FIX),
     "invisible_characters": (WARNING, "texts with characters that nobody sees", "fix=<folder> takes them out"),

@@ -50,8 +50,8 @@ def remedy(
     numbers = _numbers(counts)
     if len(numbers) > _MOST_GRADES or not all(number.is_integer() for number in numbers):
         told = f"these are {len(numbers)} different numbers from {numbers[0]:g} to {numbers[-1]:g}, no classes"
-        fix = f"set data.label_threshold={_middle(numbers, counts):g}, and such a number or more is humor"
-        return f"{told}: {rarely}{fix}"
+        meaning = "rows with this number or a higher one count as humor"
+        return f"{told}: {rarely}set data.label_threshold={_middle(numbers, counts):g}, and {meaning}"
     known = [one for one, _ in counts.most_common() if one not in unknown]
     if len(counts) > _MOST_CLASSES and not known:
         return f"set data.label_column=<the column of labels>: this one has {len(counts):,} different values"

@@ -62,7 +62,7 @@ def checked_rows(file: Separated, key: str) -> Iterator[Row]:
             return
         is_odd = num_lines == _LOOK_EVERY and judge.suspects(feed.of_row, ends=False)
         if is_odd or feed.num_characters > _LONGEST:
-            found = f"a quote that is not closed in {num_lines:,} lines, {judge.describe(feed.of_row)}"
+            found = f"a quote that is not closed in {num_lines:,} lines; {judge.describe(feed.of_row)}"
             places.append(_Place(feed.first, None, feed.of_row[0], found, is_text=True))
             raise _LongEnough
 
@@ -128,8 +128,9 @@ class _Judge:
 
     def describe(self, lines: Sequence[str]) -> str:
         """How many lines look like rows, in words."""
-        alike = sum(self.is_row(line) or self.is_alike(line) for line in lines)
-        return f"{alike:,} of which look like rows of their own"
+        count = sum(self.is_row(line) or self.is_alike(line) for line in lines)
+        like = "looks like a row of its own" if count == 1 else "look like rows of their own"
+        return f"{count:,} of them {like}"
 
     def place_of(self, row: Row) -> _Place | None:
         """The place of a row that may be several, or whose quotes are broken."""
@@ -137,7 +138,7 @@ class _Judge:
         if row.fault or (is_long and (is_odd or self.suspects(row.lines))):
             found = row.fault or f"a quote that opens in line {row.first} and closes in line {row.last}"
             if is_long:
-                found += f": one row of {len(row.lines):,} lines, {self.describe(row.lines)}"
+                found += f": {len(row.lines):,} lines were read as one row, but {self.describe(row.lines)}"
             return _Place(row.first, row.last, row.lines[0], found, is_text=is_long and not row.fault and not is_odd)
         return None
 

@@ -55,7 +55,8 @@ class FileCounts:
             told.append(f"{self.lines:,} lines after the header, {self.rows:,} rows")
             told.append(f"{self.rows_of_several_lines:,} rows of several lines")
         if self.rows_with_stray_quotes:
-            told.append(f"{self.rows_with_stray_quotes:,} rows with quotes that close nothing, taken as they stand")
+            rows = "1 row has" if self.rows_with_stray_quotes == 1 else f"{self.rows_with_stray_quotes:,} rows have"
+            told.append(f"{rows} quotes without a partner; they are kept as characters")
         return f"{self.path}: {', '.join(told)}" if told else ""
 
 

@@ -79,7 +79,7 @@ def read_checkpoint(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
     return _load(path, mmap)
 
 
-def newest_valid(folder: Path) -> Path | None:
+def furthest_valid(folder: Path) -> Path | None:
     """The checkpoint of a run that lies furthest in its training and can be read; says which ones cannot.
 
     What the files hold decides, not when they were written: a copy of a folder has times of its own.
@@ -142,7 +142,8 @@ def set_later_aside(folder: Path, chosen: Path) -> None:
                 one.replace(target / one.name)
     if later:
         names = ", ".join(path.name for path in later)
-        screen.show(f"Of steps after {here[0]}, from which this run goes on, and now in {target}: {names}")
+        where = f"later than step {here[0]}, where this run continues"
+        screen.show(f"Moved to {target}, because they are {where}: {names}")
 
 
 def _load(path: Path, mmap: bool) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def _quoted_text(key: str, text: str) -> str:
     except GrammarParseError:
         raise UserError(
             key,
-            found=f"{shorten(text)}, where ${{ begins nothing that can be looked up",
+            found=f"{shorten(text)}: ${{ starts a reference, but this one is not complete",
             expected="${<key>}, ${oc.env:NAME}, or a text without ${",
             fix="correct it, or rename the file or folder",
         ) from None

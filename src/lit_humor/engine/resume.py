@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import command_line, setting
 from lit_humor.engine import factory, screen
-from lit_humor.engine.checkpoints import moved, newest_valid, read_checkpoint, set_later_aside
+from lit_humor.engine.checkpoints import furthest_valid, moved, read_checkpoint, set_later_aside
 from lit_humor.engine.cli import typed_overrides
 from lit_humor.engine.nodes import agree_on
 from lit_humor.engine.rundir import check_name, hold, is_main_process, open_run_dir
@@ -129,7 +129,7 @@ def at_half_rate(cfg: DictConfig) -> dict[str, Any]:
 def _checkpoint_of(folder: Path, cfg: DictConfig) -> Path | None:
     """What the first process found is what the others take."""
     nodes = cfg.trainer.get("num_nodes", 1)  # a run of older code has none
-    found = agree_on(_CHECKPOINT_VARIABLE, nodes, lambda: str(newest_valid(folder / record.CHECKPOINTS) or ""))
+    found = agree_on(_CHECKPOINT_VARIABLE, nodes, lambda: str(furthest_valid(folder / record.CHECKPOINTS) or ""))
     return Path(found) if found else None
 
 
