@@ -8,8 +8,8 @@ import pytest
 
 from lit_humor.core.errors import UserError
 from lit_humor.data.examples import tolerant_reading
-from lit_humor.data.label_remedies import resembling
 from lit_humor.data.sources.files import TextFiles
+from lit_humor.data.spellings import resembling
 from tests.unit.obeying import settings_in
 
 
@@ -141,7 +141,7 @@ def test_a_column_of_many_values_is_not_the_labels(tmp_path: Path) -> None:
         ("nonhumor", ["humor", "non humor"], "non humor"),
         ("class 2", ["class 1"], None),
         ("2", ["1", "20"], None),
-        ("ironie", ["ironic", "fact"], "ironic"),
+        ("irronic", ["ironic", "fact"], "ironic"),
         ("", ["a"], None),
     ],
 )
@@ -156,3 +156,98 @@ def test_tolerant_reading_keeps_the_remedy(tmp_path: Path) -> None:
     fixes = {problem.fix for problem in readings[path].rejected.values()}
     assert len(readings[path].rejected) == 18
     assert "set 'data.label_aliases={jok: joke}'" in fixes
+
+
+OTHER_CLASSES = [
+    ("class_a", "class_b"), ("LABEL_A", "LABEL_B"), ("lustig", "listig"), ("very funny", "very unfunny"),
+    ("funny", "funny not"), ("sarcastic", "sarcastic-no"), ("question", "questionable"), ("type I", "type II"),
+    ("not funny", "not sunny"), ("typeI", "typeII"), ("C", "C++"), ("funny", "funny?"), ("it is", "it isn't"),
+    ("v1.5", "v15"),
+    ("好笑", "不好笑"), ("sehr lustig", "sehr nicht lustig"), ("grade A", "grade A-"), ("joke 😀", "joke 😢"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pair", OTHER_CLASSES)
+def test_labels_that_look_alike_stay_two_classes(tmp_path: Path, pair: tuple[str, str]) -> None:
+    with pytest.raises(UserError) as caught:
+        TextFiles(train_path=_write(tmp_path, list(pair) * 9)).load()
+    assert "label_aliases" not in str(caught.value)
+    labels, classes = _obey(_write(tmp_path, list(pair) * 9), "set .*data.label_names=")
+    assert [classes[label] for label in labels[:2]] == list(pair)
+    if pair[0] != "lustig":  # a mistake in one letter of a name that is set
+        assert resembling(pair[1], [pair[0]]) is None
+        assert resembling(pair[0], [pair[1]]) is None
+
+
+SAME_NUMBER = [[0.5] * 5, [2] * 5, ["2.50"] * 5, ["-3"] * 5, [1600000001] * 9, ["4,5"] * 3]
+
+
+@pytest.mark.parametrize("values", SAME_NUMBER)
+def test_one_number_in_all_rows_is_told(tmp_path: Path, values: list) -> None:
+    labels, _ = _obey(_write(tmp_path, values), r"all rows have the same number, .* set data.label_threshold=")
+    assert set(labels) == {1}
+
+
+MIXED = {
+    "case": (["Humor", "humor", "x"], {}, [1, 1, 0], ("x", "Humor")),
+    "unknown case": (["Joke", "joke", "x"], {}, [1, 1, 0], ("x", "Joke")),
+    "one as two": (["1", "1.0", "2"], {}, [0, 0, 1], ("1", "2")),
+    "spellings of a class": (["true", "1", "0", "2"], {}, [1, 1, 0, 2], None),
+    "an alias": (["foo", "lustig", "humor"], {"label_aliases": {"lustig": "humor"}}, [0, 1, 1], ("foo", "humor")),
+    "aliases alone": (["foo", "lustig"], {"label_aliases": {"lustig": "humor"}}, [0, 1], ("foo", "humor")),
+    "an alias to spare": (["foo", "0"], {"label_aliases": {"lustig": "humor"}}, None, None),
+    "yes beside 1": (["0", "1", "yes", "no"], {}, [0, 1, 1, 0], ("not humor", "humor")),
+    "Y beside 1": (["1", "0", "Y", "N"], {}, [1, 0, 1, 0], ("not humor", "humor")),
+    "words beside indices": (["0", "1", "yes"], {"label_names": ["a", "b"]}, [0, 1, 2], ("0", "1", "yes")),
+    "a list of aliases": (["foo", "a:b", "humor"], {"label_aliases": ["a:b: humor"]}, [0, 1, 1], ("foo", "humor")),
+    "indices": (["0", "1", "2"], {"label_names": ["a", "b"]}, [0, 1, 2], ("0", "1", "2")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MIXED)
+def test_known_and_unknown_labels_become_classes(tmp_path: Path, case: str) -> None:
+    values, settings, expected, names = MIXED[case]
+    labels, classes = _obey(_write(tmp_path, values * 9), "Fix: set ", **settings)
+    first = labels[: len(values)]
+    if names is not None:
+        assert classes == names
+    if case == "spellings of a class":
+        assert first[0] == first[1]
+        assert len(set(first)) == len(classes) == 3
+    elif expected is not None:
+        assert first == expected
+
+
+STRAYS = {
+    "ratings": (["2.5", "3.1", "0.4", "1.7"] * 10 + ["NA"], "data.label_threshold=.*with 'NA'"),
+    "commas": (["2,5", "3,1", "0,4", "1,7"] * 10, "data.label_threshold=2.5"),
+    "grades": (["3", "4", "5"] * 20 + ["many"], r"label_names=\[.*with 'many'"),
+    "a dash": (["0", "1", "-"] * 9, "correct or delete the rows with '-'"),
+    "a question mark": (["joke", "fact", "?"] * 9, "label_names=.*with '[?]'"),
+    "one class alone": (["1"] * 50 + ["NA"], "Fix: correct or delete the rows with 'NA'"),
+    "n/a": (["joke", "fact", "n/a"] * 9, "label_names=.*with 'n/a'"),
+    "one label": (["joke", "Joke"] * 9, "all rows of this one have the label '(joke|Joke)'"),
+}
+
+
+@pytest.mark.parametrize("case", STRAYS)
+def test_stray_labels_are_no_classes(tmp_path: Path, case: str) -> None:
+    values, message = STRAYS[case]
+    with pytest.raises(UserError, match=message) as caught:
+        TextFiles(train_path=_write(tmp_path, values)).load()
+    if "label_names" in str(caught.value):
+        assert len(settings_in(caught.value)["label_names"]) == len(set(values)) - 1
+
+
+@pytest.mark.parametrize("values", [["4,5", "2,5", "3,0"], ["4.5", "2,5", "3"], [4.5, 2.5, 3.0], ["+4,5", "-2,5", "3"]])
+def test_a_threshold_takes_decimal_commas(tmp_path: Path, values: list) -> None:
+    examples = TextFiles(train_path=_write(tmp_path, values), label_threshold=3).load()["train"]
+    assert examples.labels.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("number", [1600000001, 0.1 + 0.2, 1234567.25, 1e-7, 123456789012])
+def test_numbers_are_told_exactly(tmp_path: Path, number: float) -> None:
+    path = _write(tmp_path, [str(number * step) for step in (0.5, 1, 1, 2, 3, 4, 5)])
+    with pytest.raises(UserError) as caught:
+        TextFiles(train_path=path).load()
+    assert float(settings_in(caught.value)["label_threshold"]) in {number * step for step in (1, 2, 3)}

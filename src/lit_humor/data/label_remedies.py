@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 import re
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from lit_humor.core.settings import quoted
+from lit_humor.data.spellings import is_same, read_number, read_pair, resembling, spell, squash
 
 _MOST_CLASSES = 20  # that a message lists
 _MOST_GRADES = 5  # numbers that may be classes; more are counts or ratings
+_NUMBERS_SHARE = 0.95  # of the rows, from which on the others are mistakes
 _RARE = 20  # in one row of so many or fewer, unknown labels may be mistakes
-_ALIKE = 0.75  # from this ratio of difflib on, two labels are spellings of one
 _LAST = ("1", "true", "yes", "y", "humor", "humour", "humorous", "funny", "joke", "jokes", "pun", "sarcastic", "ironic")
 _NEGATIONS = ("non", "not", "no", "un", "false", "0")
+_YES_NO = {"yes": 1, "y": 1, "t": 1, "no": 0, "n": 0, "f": 0}  # beside 0 and 1
+_MISSING = ("", "na", "nan", "null", "missing")  # no class where there are others
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?: [A-Za-z0-9_-]+)*")  # of a dict on the command line
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NO_TEXT = ("null", "true", "false", "inf", "nan")  # which Hydra takes for something else
+_OTHER_COLUMN = "set data.label_column=<the column of labels>"
+
+Aliases = Mapping[str, Any] | Sequence[str] | None
 
 
 def tally(unknown: Counter[str], counts: Mapping[str, int]) -> str:
@@ -33,124 +39,170 @@ def tally(unknown: Counter[str], counts: Mapping[str, int]) -> str:
 
 
 def remedy(
-    unknown: Counter[str],
-    counts: Counter[str],
-    names: Sequence[str] | None,
-    aliases: Mapping[str, Any] | Sequence[str] | None,
+    unknown: Counter[str], counts: Counter[str], names: Sequence[str] | None, aliases: Aliases, known: Mapping[str, int]
 ) -> str:
     """The setting that makes the unknown labels known, as it is typed.
 
     Args:
         unknown: Labels that no class has, with their rows.
         counts: All labels, with their rows.
-        names: Class names that were set, or None.
+        names: Class names that were set, or None; None too where the column holds no name, but indices of them.
         aliases: Aliases that were set, or None.
+        known: Classes by the spelled labels that are read without aliases.
     """
     rarely = "correct these rows, or " if _RARE * unknown.total() <= counts.total() else ""
     numbers = _numbers(counts)
-    if len(numbers) > _MOST_GRADES or not all(number.is_integer() for number in numbers):
-        told = f"these are {len(numbers)} different numbers from {numbers[0]:g} to {numbers[-1]:g}, no classes"
-        meaning = "rows with this number or a higher one count as humor"
-        return f"{told}: {rarely}set data.label_threshold={_middle(numbers, counts):g}, and {meaning}"
-    known = [one for one, _ in counts.most_common() if one not in unknown]
-    if len(counts) > _MOST_CLASSES and not known:
-        return f"set data.label_column=<the column of labels>: this one has {len(counts):,} different values"
-    alike = {one: like for one in unknown if (like := resembling(one, known))}
+    if numbers.total() < _NUMBERS_SHARE * counts.total():
+        numbers.clear()
+    is_grades = len(numbers) <= _MOST_GRADES and all(number.is_integer() for number in numbers)
+    if numbers and not (is_grades and (len(counts) > 1 or len(numbers) > 1)):
+        return _split(rarely, numbers, [one for one in unknown if read_number(one) is None])
+    there = [one for one, _ in counts.most_common() if one not in unknown]
+    if len(counts) > _MOST_CLASSES and not there:
+        return f"{_OTHER_COLUMN}: this one has {len(counts):,} different values"
+    candidates = names if names and there else [one for one in there if spell(one) in known]
+    alike = {one: like for one in unknown if (like := _known_spelling(one, candidates, known))}
     others = [one for one, _ in unknown.most_common() if one not in alike]
+    wrong = _no_classes(others, counts, bool(numbers))
+    others = [one for one in others if one not in wrong]
+    rest = f", and correct or delete the rows with {_listed(wrong)}" if wrong else ""
+    if not alike and not others:
+        return f"correct or delete the rows with {_listed(wrong)}"
     if alike and (not others or len(counts) > _MOST_CLASSES):
-        rest = ", and correct the other labels" if others else ""
-        return f"set {_type_aliases(aliases, alike)}{rest}"
+        rest = ", and correct the other labels" if others else rest
+        return f"set {_type_aliases(_pairs(aliases, known) | alike)}{rest}"
     if len(counts) > _MOST_CLASSES:
         return "correct these labels, or leave their rows out: audit.py with fix=<folder>"
+    told = _set_classes(others, there, alike, names, aliases, known)
+    if not told:
+        return f"{_OTHER_COLUMN}: all rows of this one have the label {_listed(others[:1])}"
+    if len(numbers) > 2:
+        told += f", or set data.label_threshold={_exact(_middle(numbers))} for two classes"
+    return f"{rarely}{told}{rest}"
+
+
+def _split(rarely: str, numbers: Counter[float], wrong: Sequence[str]) -> str:
+    """The remedy for ratings, counts, or one number alone."""
+    fix = f"set data.label_threshold={_exact(_middle(numbers))}, and rows with this number or a higher one count as humor"
+    rest = f", and correct or delete the rows with {_listed(wrong)}" if wrong else ""
+    if len(numbers) == 1:
+        return f"all rows have the same number, {_exact(next(iter(numbers)))}: {fix}{rest}, or {_OTHER_COLUMN}"
+    ends = f"from {_exact(min(numbers))} to {_exact(max(numbers))}"
+    return f"these are {len(numbers)} different numbers {ends}, no classes: {'' if wrong else rarely}{fix}{rest}"
+
+
+def _known_spelling(label: str, candidates: Sequence[str], known: Mapping[str, int]) -> str | None:
+    """What an unknown label is another spelling of; beside 0 and 1, yes and no are known words."""
+    if "humor" in known and {"0", "1"}.intersection(map(spell, candidates)) and squash(label) in _YES_NO:
+        return str(_YES_NO[squash(label)])
+    return resembling(label, candidates)
+
+
+def _no_classes(others: Sequence[str], counts: Counter[str], is_numeric: bool) -> list[str]:
+    """Labels that stand for a missing one, or stand among numbers; none where fewer than two would be left."""
+    if is_numeric:
+        return [one for one in others if read_number(one) is None]
+    wrong = [one for one in others if squash(one).strip("-?") in _MISSING]
+    return wrong if len({spell(one) for one in counts if one not in wrong}) >= 2 else []
+
+
+def _set_classes(
+    others: Sequence[str],
+    there: Sequence[str],
+    alike: dict[str, str],
+    names: Sequence[str] | None,
+    aliases: Aliases,
+    known: Mapping[str, int],
+) -> str:
+    """The remedy that makes classes of labels; an empty text where there would be one class."""
+    before = _pairs(aliases, known)
+    found = dict(before)
+    if names and there:
+        known_names = dict(enumerate(names))
+    else:  # one name for each of the classes that are known without a setting
+        resolved = {spell(label): name for label, name in before.items()}
+        known_names = {}
+        for one in sorted(there, key=lambda one: spell(one) not in known):
+            name = one if spell(one) in known else resolved[spell(one)]
+            first = known_names.setdefault(known[spell(name)], name)
+            if spell(one) in known and spell(one) != spell(first):
+                found[one] = first
+        found = {
+            label: known_names[known[spell(name)]]
+            for label, name in found.items()
+            if known.get(spell(name)) in known_names
+        }
     classes: list[str] = []
     for one in others:  # the most frequent first: the rarer spelling is the alias
-        if like := resembling(one, [*known, *classes]):
-            alike[one] = like
-        else:
+        same = next((other for other in classes if spell(one) == spell(other) or is_same(one, other)), None)
+        if same is None:
             classes.append(one)
+        elif spell(one) != spell(same):
+            found[one] = same
+    for label, like in alike.items():
+        found[label] = known_names.setdefault(known[spell(like)], like)
     # The last of names that are set stays humor.
-    wanted = [*names[:-1], *classes, names[-1]] if names and known else _in_order([*known, *classes])
-    told = f"set {_type_names(wanted)}{f' {_type_aliases(aliases, alike)}' if alike else ''} (class order, humor last)"
-    if len(numbers) > 2:
-        told += f", or data.label_threshold={_middle(numbers, counts):g} for two classes"
-    return rarely + told
+    wanted = [*names[:-1], *classes, names[-1]] if names and there else _in_order([*known_names.values(), *classes])
+    if len(wanted) < 2:
+        return ""
+    typed = shlex.quote(f"data.label_names=[{','.join(map(_type_value, wanted))}]")
+    return f"set {typed}{f' {_type_aliases(found)}' if found != before else ''} (class order, humor last)"
 
 
-def resembling(label: str, known: Iterable[str]) -> str | None:
-    """The known label that another one is a spelling of: equal but for marks and case, or nearly so.
-
-    A negation is no spelling: ``unfunny`` does not resemble ``funny``.
-    """
-    best, best_ratio = None, _ALIKE
-    for one in known:
-        first, second = _squash(label), _squash(one)
-        same_digits = re.findall(r"\d", first) == re.findall(r"\d", second)
-        if not first or not second or first[0] != second[0] or not same_digits or first.isdigit():
-            continue
-        ratio = difflib.SequenceMatcher(None, first, second).ratio()
-        if ratio > best_ratio:
-            best, best_ratio = one, ratio
-    return best
+def _numbers(counts: Mapping[str, int]) -> Counter[float]:
+    """Rows of the labels that are numbers, by number."""
+    found = Counter[float]()
+    for one, rows in counts.items():
+        if (number := read_number(one)) is not None:
+            found[number] += rows
+    return found
 
 
-def _squash(label: str) -> str:
-    return re.sub(r"[\W_]+", "", label.casefold())
+def _middle(numbers: Counter[float]) -> float:
+    """A number that half of the rows or more reach, above the smallest one if there are two."""
+    different = sorted(numbers)
+    rows = sorted(numbers.elements())
+    return max(rows[len(rows) // 2], different[min(1, len(different) - 1)])
 
 
-def _numbers(counts: Iterable[str]) -> list[float]:
-    """The labels as different numbers, sorted; nothing where one of them is none."""
-    found = set()
-    for one in counts:
-        number = math.nan
-        with suppress(ValueError):
-            number = float(one)
-        if not math.isfinite(number):
-            return []
-        found.add(number)
-    return sorted(found)
+def _exact(number: float) -> str:
+    """The shortest form of exactly this number."""
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
-def _middle(numbers: Sequence[float], counts: Mapping[str, int]) -> float:
-    """A number that half of the rows or more reach, above the smallest one."""
-    rows = sorted(number for one, count in counts.items() for number in [float(one)] * count)
-    return max(rows[len(rows) // 2], numbers[1])
+def _listed(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - 5:,} more" if len(labels) > 5 else ""
+    return ", ".join(f"'{one[:40]}'" for one in labels[:5]) + more
 
 
 def _in_order(labels: Sequence[str]) -> list[str]:
     """Numbers by size; else what sounds like a negation first and what sounds like humor last."""
-    if _numbers(labels):
-        return sorted(labels, key=float)
+    numbers = {one: read_number(one) for one in labels}
+    if None not in numbers.values():
+        return sorted(labels, key=lambda one: numbers[one] or 0)
 
     def rank(label: str) -> tuple[int, str]:
-        squashed = _squash(label)
+        squashed = squash(label)
         return (2 if squashed in _LAST else 0 if squashed.startswith(_NEGATIONS) else 1), label
 
     return sorted(labels, key=rank)
 
 
-def _type_names(names: Sequence[str]) -> str:
-    return shlex.quote(f"data.label_names=[{','.join(map(_type_value, names))}]")
+def _pairs(aliases: Aliases, known: Mapping[str, int]) -> dict[str, str]:
+    pairs = aliases.items() if isinstance(aliases, Mapping) else [read_pair(one, known) for one in aliases or ()]
+    return {str(label): str(name) for label, name in pairs}
 
 
-def _type_aliases(before: Mapping[str, Any] | Sequence[str] | None, found: Mapping[str, str]) -> str:
-    """``data.label_aliases`` as it is typed, with those set before; a list where Hydra's grammar has no such keys."""
-    pairs = dict(before if isinstance(before, Mapping) else [read_pair(one) for one in before or ()]) | dict(found)
-    if all(_KEY.fullmatch(str(key)) and str(key).lower() not in _NO_TEXT for key in pairs):
-        inside = ", ".join(f"{key}: {_type_value(str(value))}" for key, value in pairs.items())
+def _type_aliases(pairs: Mapping[str, str]) -> str:
+    """``data.label_aliases`` as it is typed; a list where Hydra's grammar has no such keys."""
+    if not pairs:
+        return "data.label_aliases=null"
+    if all(_KEY.fullmatch(key) and key.lower() not in _NO_TEXT for key in pairs):
+        inside = ", ".join(f"{key}: {_type_value(value)}" for key, value in pairs.items())
         return shlex.quote(f"data.label_aliases={{{inside}}}")
     listed = ",".join(_type_value(f"{key}: {value}") for key, value in pairs.items())
     return shlex.quote(f"data.label_aliases=[{listed}]")
 
 
-def read_pair(alias: str, known: Collection[str] = ()) -> tuple[str, str]:
-    """An alias of the form ``found: known``; of several colons the one before a known name counts."""
-    parts = alias.split(":")
-    pairs = [(":".join(parts[:at]).strip(), ":".join(parts[at:]).strip()) for at in range(len(parts) - 1, 0, -1)]
-    return next((pair for pair in pairs if pair[1].lower() in known), (pairs or [(alias, "")])[0])
-
-
 def _type_value(value: str) -> str:
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", value) and value.lower() not in _NO_TEXT:
-        return value
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
-    return f'"{escaped}"'
+    return value if _PLAIN.fullmatch(value) and value.lower() not in _NO_TEXT else quoted(value, '"')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from lit_humor.core.errors import UserError, shorten
-from lit_humor.data.label_remedies import read_pair, remedy, tally
+from lit_humor.data.label_remedies import remedy, tally
+from lit_humor.data.spellings import read_number, read_pair, spell
 
 DEFAULT_CLASS_NAMES = ("not humor", "humor")
 
 _SPELLINGS = {
-    "0": 0, "0.0": 0, "false": 0, "not humor": 0, "not_humor": 0, "non-humor": 0, "not-humor": 0,
-    "1": 1, "1.0": 1, "true": 1, "humor": 1,
+    "0": 0, "false": 0, "not humor": 0, "not_humor": 0, "non-humor": 0, "not-humor": 0,
+    "1": 1, "true": 1, "humor": 1,
 }  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def encode_labels(
             threshold and not two names.
     """
     names = None if rules.names is None else [str(name) for name in rules.names]
-    if names is not None and len({_spell(name) for name in names}) < max(2, len(names)):
+    if names is not None and len({spell(name) for name in names}) < max(2, len(names)):
         raise UserError(
             "data.label_names",
             found=str(names),
@@ -70,10 +70,11 @@ def encode_labels(
         codes = _split_numbers(values, rules.threshold, names)
         expected, fix = "a number (data.label_threshold is set)", "correct it or delete the row"
     else:
-        known = _SPELLINGS if names is None else {_spell(name): index for index, name in enumerate(names)}
+        known = _SPELLINGS if names is None else {spell(name): index for index, name in enumerate(names)}
         aliases = _read_aliases(rules.aliases, known)
-        spelled = [aliases.get(one, one) for one in map(_spell, values)]
-        if names is not None and not known.keys() & set(spelled):
+        spelled = [aliases.get(one, one) for one in map(spell, values)]
+        has_indices = names is not None and not known.keys() & set(spelled)
+        if names is not None and has_indices:
             known = {str(index): index for index in range(len(names))}  # the column holds indices of the named classes
         codes = [known.get(one, -1) for one in spelled]
         fix = ""
@@ -82,12 +83,12 @@ def encode_labels(
         unknown = Counter(str(values[row]).strip() for row, code in enumerate(codes) if code < 0 and spelled[row])
         if unknown:
             expected += tally(unknown, counts)
-            fix = remedy(unknown, counts, names, rules.aliases)
+            fix = remedy(unknown, counts, None if has_indices else names, rules.aliases, known)
     problems = {}
     for row, code in enumerate(codes):
         if code < 0:
             where = f"{places[row]}, column '{column}'"
-            if _spell(values[row]) == "":
+            if spell(values[row]) == "":
                 problems[row] = no_label(where)
             else:
                 problems[row] = UnknownLabelError(
@@ -106,14 +107,14 @@ def _split_numbers(values: Sequence[Any], threshold: float, names: Sequence[str]
     if names is not None and len(names) != 2:
         expected, fix = "two names with data.label_threshold", "leave data.label_names out, or name two classes"
         raise UserError("data.label_names", found=str(list(names)), expected=expected, fix=fix)
-    numbers = [_number(value) for value in values]
+    numbers = [read_number(value) for value in values]
     return [-1 if number is None else int(number >= threshold) for number in numbers]
 
 
 def _read_aliases(aliases: Mapping[str, Any] | Sequence[str] | None, known: Mapping[str, int]) -> dict[str, str]:
     """Known spellings by other spellings."""
     pairs = aliases.items() if isinstance(aliases, Mapping) else [read_pair(one, known) for one in aliases or ()]
-    found = {_spell(other): _spell(name) for other, name in pairs}
+    found = {spell(other): spell(name) for other, name in pairs}
     stranger = next((name for name in found.values() if name not in known), None)
     if stranger is not None:
         raise UserError(
@@ -123,20 +124,3 @@ def _read_aliases(aliases: Mapping[str, Any] | Sequence[str] | None, known: Mapp
             fix="set 'data.label_aliases={found: known}', and the known names in data.label_names",
         )
     return found
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _spell(value: Any) -> str:
-    """One spelling for what people mean to be the same label: 1, 1.0, True and ' true ' differ only by type."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip().lower()
