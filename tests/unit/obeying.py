@@ -9,15 +9,16 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from lit_humor.core.errors import UserError
+from lit_humor.engine.overrides import for_hydra
 
 _COMMANDS = ("(printf", "iconv", "cp", "gunzip", "tr", "tail", "python")
 
 
 def settings_in(message: str | UserError) -> dict[str, Any]:
-    """The settings that a fix tells to type, as Hydra reads them; of several for one key the first."""
+    """The settings that a fix tells to type, as train.py reads them; of several for one key the first."""
     found: dict[str, Any] = {}
     for word in typed_in(message):
-        override = OverridesParser.create().parse_override(word)
+        override = OverridesParser.create().parse_override(*for_hydra("train", [word]))
         found.setdefault(str(override.key_or_group).removeprefix("data."), override.value())
     return found
 

@@ -111,6 +111,10 @@ OTHER_NAMES = {
     "numbers": ("0", "1"),
     "other alphabets": ("Größe.text", "смешно"),
     "words of YAML": ("null", "true"),
+    "backslashes": ("a\\b", "c\\\\"),
+    "marks": ("a,b", "[c]"),
+    "in quotes": ('"text one"', "'it'"),
+    "blanks around": (" x ", "y=1; z"),
     "a quote": ("the 'joke'", 'so "funny"'),
 }
 

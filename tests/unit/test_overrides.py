@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import quoted, setting
+from lit_humor.core.settings import typed as in_shell
 from lit_humor.data.columns import unless_null
 from lit_humor.data.settings import DataSettings
 from lit_humor.data.sources.demo import DemoCorpus
@@ -124,6 +125,19 @@ def test_whatever_is_typed_comes_back() -> None:
         assert [_parsed(one) for one in typed] == [*texts, texts]
         (in_shell,) = shlex.split(shlex.join(typed[:1]))
         assert in_shell == typed[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data.label_names", ["нет", "да нет"]), ("data.label_names", ["null", "a,b", "c\\", "it's"]), ("data.train_path", "in/train (1).csv"),
+        ("data.train_path", "null"), ("data.train_path", None), ("optim.betas", [0.9, 0.999]), ("data.text_column", "a\\b"), ("run_id", "1e5"),
+        ("baseline", False), ("seed", 7), ("model.pretrained", "my models/it's"), ("optim.learning_rate", 1e-05),
+    ],
+)  # fmt: skip
+def test_what_is_printed_for_a_shell_comes_back(key: str, value: Any) -> None:
+    (word,) = shlex.split(in_shell(key, value))
+    assert _parsed(word) == value
 
 
 def test_every_setting_that_is_declared_a_text_is_one() -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import Any
 
 # One quote, what is between, the same quote; a backslash before a quote makes it a part of the text.
 QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_DOUBLE = '"'
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_NO_TEXT = ("null", "true", "false", "inf", "nan")  # which Hydra takes for something else
 _IS_QUOTED = re.compile(rf"\s*(?:{QUOTED})\s*", re.DOTALL)
 
 
@@ -31,10 +35,27 @@ def quoted(text: str, quote: str = "'") -> str:
     return f"{quote}{escaped}{quote}"
 
 
-def setting(key: str, text: str) -> str:
-    """``key=text``, in quotes where a command would not take the text as it stands."""
-    value = quoted(text, '"') if is_null(text) or is_quoted(text) else text
-    return f"{key}={value}"
+def setting(key: str, value: Any) -> str:
+    """``key=value`` as a command reads it: a text in quotes where it is not taken as it stands, a list in brackets."""
+    if isinstance(value, str):
+        return f"{key}={quoted(value, _DOUBLE) if is_null(value) or is_quoted(value) else value}"
+    if isinstance(value, list | tuple):
+        return f"{key}=[{','.join(item(one) if isinstance(one, str) else _word(one) for one in value)}]"
+    return f"{key}={_word(value)}"
+
+
+def item(text: str) -> str:
+    """A text in a list or in braces, in quotes where it is no plain word."""
+    return text if _PLAIN.fullmatch(text) and text.lower() not in _NO_TEXT else quoted(text, _DOUBLE)
+
+
+def typed(key: str, value: Any) -> str:
+    """A setting as it is typed in a shell, quotes included where they are needed."""
+    return shlex.quote(setting(key, value))
+
+
+def _word(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def command_line(command: str, *settings: str) -> str:

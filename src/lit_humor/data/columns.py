@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lit_humor.core.errors import UserError
-from lit_humor.core.settings import is_null
+from lit_humor.core.settings import is_null, typed
 from lit_humor.data.headers import refuse_file_without_header
 from lit_humor.data.tables import FILE, LINE
 
@@ -133,17 +132,3 @@ def _guess(table: Mapping[str, Sequence[Any]], names: Sequence[str], is_label: b
         return min(few, key=lambda name: counts[name], default=None)
     lengths = {name: sum(len(value) for value in table[name] if isinstance(value, str)) for name in names}
     return max((name for name in names if lengths[name]), key=lambda name: lengths[name], default=None)
-
-
-def typed(key: str, value: str) -> str:
-    """A setting as it is typed in a shell, quotes included where they are needed."""
-    if re.fullmatch(r"[A-Za-z][\w.-]*", value, re.ASCII) and value.lower() not in (
-        "null",
-        "true",
-        "false",
-        "nan",
-        "inf",
-    ):
-        return f"{key}={value}"
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return shlex.quote(f'{key}="{escaped}"')

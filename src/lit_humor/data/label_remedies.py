@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lit_humor.core.settings import quoted
+from lit_humor.core.settings import item, typed
 from lit_humor.data.spellings import is_same, read_number, read_pair, resembling, spell, squash
 
 _MOST_CLASSES = 20  # that a message lists
@@ -19,9 +18,6 @@ _LAST = ("1", "true", "yes", "y", "humor", "humour", "humorous", "funny", "joke"
 _NEGATIONS = ("non", "not", "no", "un", "false", "0")
 _YES_NO = {"yes": 1, "y": 1, "t": 1, "no": 0, "n": 0, "f": 0}  # beside 0 and 1
 _MISSING = ("", "na", "nan", "null", "missing")  # no class where there are others
-_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?: [A-Za-z0-9_-]+)*")  # of a dict on the command line
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_NO_TEXT = ("null", "true", "false", "inf", "nan")  # which Hydra takes for something else
 _OTHER_COLUMN = "set data.label_column=<the column of labels>"
 
 Aliases = Mapping[str, Any] | Sequence[str] | None
@@ -145,8 +141,8 @@ def _set_classes(
     wanted = [*names[:-1], *classes, names[-1]] if names and there else _in_order([*known_names.values(), *classes])
     if len(wanted) < 2:
         return ""
-    typed = shlex.quote(f"data.label_names=[{','.join(map(_type_value, wanted))}]")
-    return f"set {typed}{f' {_type_aliases(found)}' if found != before else ''} (class order, humor last)"
+    more = f" {_type_aliases(found)}" if found != before else ""
+    return f"set {typed('data.label_names', wanted)}{more} (class order, humor last)"
 
 
 def _numbers(counts: Mapping[str, int]) -> Counter[float]:
@@ -196,13 +192,8 @@ def _pairs(aliases: Aliases, known: Mapping[str, int]) -> dict[str, str]:
 def _type_aliases(pairs: Mapping[str, str]) -> str:
     """``data.label_aliases`` as it is typed; a list where Hydra's grammar has no such keys."""
     if not pairs:
-        return "data.label_aliases=null"
-    if all(_KEY.fullmatch(key) and key.lower() not in _NO_TEXT for key in pairs):
-        inside = ", ".join(f"{key}: {_type_value(value)}" for key, value in pairs.items())
+        return typed("data.label_aliases", None)
+    if all(item(word) == word for key in pairs for word in key.split(" ")):
+        inside = ", ".join(f"{key}: {item(value)}" for key, value in pairs.items())
         return shlex.quote(f"data.label_aliases={{{inside}}}")
-    listed = ",".join(_type_value(f"{key}: {value}") for key, value in pairs.items())
-    return shlex.quote(f"data.label_aliases=[{listed}]")
-
-
-def _type_value(value: str) -> str:
-    return value if _PLAIN.fullmatch(value) and value.lower() not in _NO_TEXT else quoted(value, '"')
+    return typed("data.label_aliases", [f"{key}: {value}" for key, value in pairs.items()])

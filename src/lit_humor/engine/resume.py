@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.core.errors import UserError
-from lit_humor.core.settings import command_line, setting
+from lit_humor.core.remedies import free_path
+from lit_humor.core.settings import command_line, setting, typed
 from lit_humor.engine import factory, screen
 from lit_humor.engine.checkpoints import furthest_valid, moved, read_checkpoint, set_later_aside
 from lit_humor.engine.cli import typed_overrides
@@ -167,13 +168,8 @@ def _check_same_settings(cfg: DictConfig, saved: DictConfig, folder: Path) -> No
                 key,
                 found=f"{wanted.get(key)}, but {before.get(key)} in the run {cfg.run_id}",
                 expected="the settings that the run began with",
-                fix=f"set {key}={_spelled(before.get(key))}, or set run_id={cfg.run_id}-2",
+                fix=f"set {typed(key, before.get(key))}, or set {typed('run_id', free_path(folder).name)}",
             )
-
-
-def _spelled(value: Any) -> str:
-    """A value as it is typed."""
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -194,10 +190,10 @@ def _as_planned(saved: DictConfig, folder: Path) -> DictConfig:
     counts stay right.
     """
     plan = record.read_json(folder / record.ENVIRONMENT)["plan"]
-    typed = dict(override.split("=", 1) for override in typed_overrides() if override.startswith(_PLACES))
+    places = dict(override.split("=", 1) for override in typed_overrides() if override.startswith(_PLACES))
     for name, value in saved.trainer.items():
-        if f"trainer.{name}" in typed:
-            saved.trainer[name] = _place(f"trainer.{name}", typed[f"trainer.{name}"], plan[name])
+        if f"trainer.{name}" in places:
+            saved.trainer[name] = _place(f"trainer.{name}", places[f"trainer.{name}"], plan[name])
         elif value == "auto":
             saved.trainer[name] = plan[name]
     if saved.trainer.devices != "auto" and saved.trainer.devices != plan["devices"]:
