@@ -130,3 +130,17 @@ def test_the_columns_that_are_meant_are_told(tmp_path: Path, case: str) -> None:
     assert settings == dict(zip(("text_column", "label_column"), OTHER_NAMES[case], strict=True))
     examples = TextFiles(train_path=path, **settings).load()["train"]  # type: ignore[arg-type]
     assert examples.labels.tolist() == [label for _, label in ROWS]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+@pytest.mark.parametrize("name", ["l'avis", "100% text", "a\\nb", "text, or so", 'the "text"', "%s", "$HOME"])
+def test_names_of_a_missing_header_survive_the_shell(tmp_path: Path, name: str, ending: str) -> None:
+    path = _write(tmp_path / f"in{ending}", ROWS, "," if ending == ".csv" else "\t")
+    taken = tmp_path / f"in.header{ending}"
+    taken.write_text("mine")
+    with pytest.raises(UserError, match="data in place of a header") as caught:
+        TextFiles(train_path=path, text_column=name).load()
+    made = run_command_in(caught.value)
+    examples = TextFiles(train_path=str(made), text_column=name).load()["train"]
+    assert examples.texts == [text for text, _ in ROWS]
+    assert taken.read_text() == "mine"

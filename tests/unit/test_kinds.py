@@ -156,6 +156,22 @@ def test_a_nul_byte_is_no_other_encoding(tmp_path: Path, script: str, place: int
     assert sum(len(chunk.rows) for chunk in chunks) == 399
 
 
+@pytest.mark.parametrize("case", OF_ANOTHER_KIND)
+def test_the_command_writes_over_no_file(tmp_path: Path, case: str) -> None:
+    name, content, told = OF_ANOTHER_KIND[case]
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=told) as caught:
+        read_table(path)
+    first = run_command_in(caught.value)
+    first.write_text("mine")
+    with pytest.raises(UserError, match=told) as caught:
+        read_table(path)
+    second = run_command_in(caught.value)
+    assert first.read_text() == "mine"
+    assert read_table(second)["text"] == ["café one", "two"]
+
+
 def test_kinds_that_another_program_must_open(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "sheet.csv", "w") as archive:
         archive.writestr("xl/workbook.xml", "")

@@ -20,6 +20,7 @@ from lit_humor.auditing.rows import Rows
 from lit_humor.core.batch import SPLITS
 from lit_humor.core.errors import UserError
 from lit_humor.core.remedies import free_path
+from lit_humor.core.settings import typed
 from lit_humor.data.examples import Examples, Place, Reading
 from lit_humor.data.tables import FILE, LINE, safe_cell
 from lit_humor.runs import record
@@ -91,7 +92,7 @@ def class_counts(rows: Rows, decisions: Sequence[Decision]) -> dict[str, list[tu
 def check_is_new(folder: Path) -> None:
     """Refuse a folder that is there already: a clean copy never overwrites anything."""
     if folder.exists():
-        found, fix = "something there already", f"set fix={free_path(folder)}"
+        found, fix = "something there already", f"set {typed('fix', str(free_path(folder)))}"
         raise UserError(f"fix={folder}", found=found, expected="a new folder", fix=fix)
 
 

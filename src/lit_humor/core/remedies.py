@@ -32,6 +32,11 @@ def free_path(path: Path) -> Path:
     return free
 
 
+def new_path(path: Path) -> Path:
+    """A path, or the first free one like it where it is taken: what a printed command may write to."""
+    return free_path(path) if path.exists() else path
+
+
 def clean_name(name: str) -> str:
     """A name of letters, digits, ``.``, ``_``, ``+`` and ``-`` that is most like another."""
     return re.sub(r"[^\w.+-]+", "-", name).strip("-.+") or "run"

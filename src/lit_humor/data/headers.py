@@ -11,8 +11,9 @@ from itertools import islice
 from pathlib import Path
 
 from lit_humor.core.errors import UserError, shorten
+from lit_humor.core.remedies import new_path
 from lit_humor.data.quotes import is_number
-from lit_humor.data.separated import EXPECTED, Quoting, Separated, open_separated
+from lit_humor.data.separated import EXPECTED, Quoting, Separated, open_separated, write_row
 
 _HEAD_LINES = 200
 _LONG_NAME = 40  # characters, from which on it is a text
@@ -60,15 +61,15 @@ def refuse_data_as_header(file: Separated, text: str, label: str | None) -> None
         return
     names = _name_columns(columns, text, label)
     source = shlex.quote(str(file.path))
-    target = shlex.quote(str(file.path.with_suffix(f".header{file.path.suffix}")))
+    target = shlex.quote(str(new_path(file.path.with_suffix(f".header{file.path.suffix}"))))
     with file.path.open("rb") as raw:
         copy = "tail -c +4" if raw.read(3) == codecs.BOM_UTF8 else "cat"
-    line = file.separator.join(names).replace("\t", "\\t")
+    line = shlex.quote(write_row(names, file.separator))
     raise UserError(
         f"{file.path}, line {file.header_line}",
         found=f"data in place of a header: {shorten(file.separator.join(file.header))}",
         expected="the names of the columns in the first line",
-        fix=f"(printf '{line}\\n'; {copy} {source}) > {target}, and name that file; see whether the names are right",
+        fix=f"(printf '%s\\n' {line}; {copy} {source}) > {target}, and name that file; see whether the names are right",
     )
 
 

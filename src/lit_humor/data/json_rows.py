@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_humor.core.errors import UserError
+from lit_humor.core.remedies import clean_name, new_path
 
 Record = dict[str, Any]
 
@@ -73,7 +74,7 @@ def _rows_of(path: Path, document: Any) -> list[Any] | None:
     of_rows = {name: value for name, value in lists.items() if value and all(isinstance(row, dict) for row in value)}
     if len(of_rows) > 1:
         name, source = next(iter(of_rows)), shlex.quote(str(path))
-        target = shlex.quote(str(path.with_suffix(f".{name}.json")))
+        target = shlex.quote(str(new_path(path.with_name(f"{path.stem}.{clean_name(name)}.json"))))
         code = f"import json, sys; json.dump(json.load(sys.stdin)[{name!r}], sys.stdout)"
         raise UserError(
             str(path),

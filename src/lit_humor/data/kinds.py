@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from lit_humor.core.errors import UserError
-from lit_humor.core.remedies import nearest_file
+from lit_humor.core.remedies import nearest_file, new_path
 
 _FIRST_BYTES = 4096
 _TEXT_SHARE = 0.8  # of the first bytes that are UTF-8, in a text of whatever encoding
@@ -137,7 +137,7 @@ def _recode(path: Path, encoding: str) -> str:
 
 
 def _named(path: Path, ending: str) -> str:
-    return shlex.quote(str(path.with_suffix(ending)))
+    return shlex.quote(str(new_path(path.with_suffix(ending))))
 
 
 def decode(path: Path, raw: bytes) -> str:

@@ -79,7 +79,9 @@ def remedy(
 
 def _split(rarely: str, numbers: Counter[float], wrong: Sequence[str]) -> str:
     """The remedy for ratings, counts, or one number alone."""
-    fix = f"set data.label_threshold={_exact(_middle(numbers))}, and rows with this number or a higher one count as humor"
+    fix = (
+        f"set data.label_threshold={_exact(_middle(numbers))}, and rows with this number or a higher one count as humor"
+    )
     rest = f", and correct or delete the rows with {_listed(wrong)}" if wrong else ""
     if len(numbers) == 1:
         return f"all rows have the same number, {_exact(next(iter(numbers)))}: {fix}{rest}, or {_OTHER_COLUMN}"

@@ -10,6 +10,7 @@ import yaml
 from torch import Tensor, nn
 
 from lit_humor.core.errors import UserError, one_line
+from lit_humor.core.settings import typed
 from lit_humor.engine.checkpoints import read_checkpoint, sum_of
 from lit_humor.engine.cli import CONFIG_DIR
 from lit_humor.engine.learner import Learner
@@ -122,9 +123,9 @@ def _fix(folder: Path) -> str:
         choice = yaml.safe_load(path.read_text(encoding="utf-8")).get("pretrained")
         if choice is not None and _without_place(choice) == _without_place(there):
             return f"set model={path.stem}"
-    return (
-        f"set model.pretrained={there}" if isinstance(there, str) else f"set model as {folder / record.CONFIG} has it"
-    )
+    if isinstance(there, str):
+        return f"set {typed('model.pretrained', there)}"
+    return f"set model as {folder / record.CONFIG} has it"
 
 
 def _without_place(pretrained: Any) -> Any:
