@@ -22,13 +22,7 @@ _FEW_VALUES = 4  # rows below, or rows for each label, from which on a column sa
 
 
 def open_checked(path: Path, open_lines: Callable[[], Iterable[str]], quoting: Quoting, key: str) -> Separated:
-    """Open a CSV or TSV file whose header is in order.
-
-    Args:
-        path: For messages.
-        open_lines: Begins to read the file: its lines, with their ends.
-        quoting: What quotes mean.
-        key: The setting that says so, for messages.
+    """Open a CSV or TSV file whose header is in order; arguments as ``open_separated`` has them.
 
     Raises:
         UserError: It is empty or has a column twice.
