@@ -22,6 +22,7 @@ from lit_humor.core.batch import Batch
 from lit_humor.engine import factory
 from lit_humor.engine.cli import compose
 from lit_humor.engine.machine import look_at_machine
+from lit_humor.engine.planning import build_plan
 from lit_humor.objectives.objective import Objective, Outcome
 
 
@@ -44,7 +45,7 @@ class Focal(Objective):
 
 # %%
 cfg = compose("train", ["debug=tiny"])
-plan, pretrained = factory.build_plan(cfg, look_at_machine()), factory.resolve_pretrained(cfg)
+plan, pretrained = build_plan(cfg, look_at_machine()), factory.resolve_pretrained(cfg)
 datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
 learner = factory.build_learner(cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan)
 learner.objective = Focal(num_classes=2)

@@ -29,7 +29,7 @@ def test_quick_bench_leaves_its_ratios(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "told"),
     [
-        ("suite=fast", "one of quick, ladder, peers, infer, loader, start, recipes"),
+        ("suite=fast", "one of infer, ladder, loader, peers, quick, recipes, start"),
         ("profile=novels", "own"),
         ("repeats=0", "at least 1"),
     ],

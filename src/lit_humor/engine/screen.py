@@ -34,7 +34,9 @@ def show(*renderables: RenderableType) -> None:
         terminal.width = _LOG_WIDTH
     text = io.StringIO()
     for console in (terminal, Console(file=text, width=_LOG_WIDTH, highlight=False, markup=False)):
-        for renderable in renderables:  # a line that holds a command must not be broken where the screen ends
+        for renderable in renderables:  # a line that holds a command or a path must not be broken where the screen ends
+            if isinstance(renderable, Titled):
+                console.print(renderable.heading, style="bold", soft_wrap=True)
             console.print(renderable, soft_wrap=isinstance(renderable, str))
     _LOG.info(text.getvalue().rstrip())
 
@@ -56,9 +58,17 @@ def close_log() -> None:
     _BUFFER.capacity = _CAPACITY
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+class Titled(Table):
+    """A table with a heading above it, which is as long as it has to be: rich breaks titles at the table's width."""
+
+    def __init__(self, heading: str) -> None:
+        super().__init__(header_style="bold")
+        self.heading = heading
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Titled:
     """A table whose numeric columns stand at the right."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    made = Titled(title)
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(re.fullmatch(r"[\d.,e+-]+", _cell(row[index])) for row in rows)
         made.add_column(column, justify="right" if numeric else "left", overflow="fold")
@@ -71,7 +81,7 @@ def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def plan_table(plan: Plan) -> Table:
+def plan_table(plan: Plan) -> Titled:
     """The hardware plan with its reasons."""
     values = plan.to_dict()
     rows = [(name.replace("_", " "), values[name], reason) for name, reason in plan.reasons.items()]
@@ -122,7 +132,7 @@ def _kept_together(alike: Mapping[str, Any] | None) -> list[RenderableType]:
     return shown
 
 
-def group_table(groups: Sequence[Mapping[str, Any]], learning_rate: float, lr_scale: float) -> Table:
+def group_table(groups: Sequence[Mapping[str, Any]], learning_rate: float, lr_scale: float) -> Titled:
     """The parameter groups with the rate that each really gets, and how it comes about."""
     top = learning_rate * lr_scale
     rows = [
