@@ -18,11 +18,12 @@ from lit_humor.auditing.cleaning import CHANGES, Decision, check_is_new, class_c
 from lit_humor.auditing.mending import mend_splits
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Rows, join_splits
 from lit_humor.core.errors import UserError
+from lit_humor.core.settings import typed_command
 from lit_humor.data.alike import clusters, exact_groups, near_pairs
 from lit_humor.data.examples import tolerant_reading
-from lit_humor.engine import factory, screen
+from lit_humor.engine import factory, screen, tables
 from lit_humor.engine.cli import choice
-from lit_humor.engine.rundir import create_run_dir, typed_command
+from lit_humor.engine.rundir import create_run_dir
 from lit_humor.metrics.label_errors import LEAST_F1
 from lit_humor.pages.page import render
 from lit_humor.runs import record
@@ -117,7 +118,7 @@ def related_rows(rows: Rows, equal: list[list[int]], near: list[tuple[int, int, 
 
 
 def _show(found: dict[str, Any]) -> None:
-    screen.show(*screen.data_tables(found["data"]))
+    screen.show(*tables.data_tables(found["data"]))
     for name, languages in found["languages"].items():
         screen.show(f"languages ({name}): " + ", ".join(f"{code} {count}" for code, count in languages.items()))
     values = found["baselines"]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 
 from lit_humor.core.errors import UserError
+from lit_humor.core.place import ROOT_DIR
 from lit_humor.engine.cli import choice, typed_overrides
-from lit_humor.engine.rundir import ROOT_DIR
 
 
 def model_overrides() -> list[str]:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
+from pathlib import Path
 from typing import Any
+
+from lit_humor.core.errors import UserError
+from lit_humor.core.remedies import clean_name
 
 # One quote, what is between, the same quote; a backslash before a quote makes it a part of the text.
 QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
@@ -61,3 +66,23 @@ def _word(value: Any) -> str:
 def command_line(command: str, *settings: str) -> str:
     """A command with settings, quoted for the shell."""
     return shlex.join(["python", f"src/lit_humor/{command}.py", *settings])
+
+
+def typed_command() -> str:
+    """What was typed, without the folders before the command."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def check_name(key: str, name: str) -> None:
+    """Refuse a name that is no plain name of a folder or file.
+
+    Raises:
+        UserError: It has other characters than a name has.
+    """
+    if not re.fullmatch(r"[\w][\w.+-]*", name):
+        raise UserError(
+            f"{key}={name}",
+            found="a name with other characters",
+            expected="letters, digits, . _ + -",
+            fix=f"set {key}={clean_name(name)}",
+        )

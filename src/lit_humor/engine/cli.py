@@ -25,7 +25,7 @@ from lit_humor.core.settings import is_null
 from lit_humor.engine.declared import CONFIG_DIR, choices_with, hint_of, numbers_as_texts
 from lit_humor.engine.mistyped import check_settings, settings_first
 from lit_humor.engine.overrides import for_hydra
-from lit_humor.engine.rundir import open_run_dir
+from lit_humor.engine.saved import open_run_dir
 from lit_humor.engine.schema import register_schemas
 from lit_humor.engine.validate import unknown_key, unknown_value, wrong_value
 from lit_humor.runs.watch import find_run

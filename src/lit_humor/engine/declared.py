@@ -13,8 +13,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.core.place import ROOT_DIR
 from lit_humor.data.settings import DataSettings
-from lit_humor.engine.rundir import ROOT_DIR
 from lit_humor.engine.schema import IS_TEXT, SCHEMAS
 
 CONFIG_DIR = ROOT_DIR / "configs"

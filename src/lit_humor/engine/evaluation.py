@@ -19,10 +19,10 @@ from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.data.columns import Columns, no_pairs
 from lit_humor.data.settings import DataSettings
-from lit_humor.engine import screen
+from lit_humor.engine import screen, tables
 from lit_humor.engine.cli import typed_overrides
 from lit_humor.engine.factory import TrainedRun, load_run
-from lit_humor.engine.rundir import no_run, open_run_dir
+from lit_humor.engine.saved import no_run, open_run_dir
 from lit_humor.engine.training import quiet_libraries, score
 from lit_humor.metrics.classification import DEFINITIONS, measure
 from lit_humor.reporting.evidence import read_predictions
@@ -66,7 +66,7 @@ def evaluate(cfg: DictConfig) -> None:
 def _write(folder: Path, split: str, results: dict[str, Any], origin: str, checkpoint: str) -> None:
     content = {"results": {split: results}, "origin": origin, "definitions": DEFINITIONS, "checkpoint": checkpoint}
     record.write_json(folder / record.RESULT, content)
-    screen.show(*screen.result_tables(f"{split} ({origin})", results, None), f"Result and predictions: {folder}")
+    screen.show(*tables.result_tables(f"{split} ({origin})", results, None), f"Result and predictions: {folder}")
 
 
 def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], folder: Path) -> None:

@@ -16,7 +16,7 @@ from lit_humor.core.batch import VAL
 from lit_humor.core.errors import UserError
 from lit_humor.core.remedies import free_path
 from lit_humor.engine import screen
-from lit_humor.engine.rundir import no_run, open_run_dir
+from lit_humor.engine.saved import no_run, open_run_dir
 from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import quiet_libraries
 from lit_humor.engine.validate import unknown_value

@@ -22,7 +22,7 @@ from lit_humor.engine.checkpoints import SafeCheckpointIO
 from lit_humor.engine.hardware import ANYWHERE, FULL, Plan
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.loggers import open_loggers
-from lit_humor.engine.rundir import open_run_dir
+from lit_humor.engine.saved import open_run_dir
 from lit_humor.engine.validate import check_config
 from lit_humor.engine.weights import load_weights
 from lit_humor.metrics.classification import SCALARS, ClassificationMetrics

@@ -13,7 +13,7 @@ from lit_humor.data.columns import TEXT_COLUMNS, find_column, no_pairs, unless_n
 from lit_humor.data.parts import check_target
 from lit_humor.data.separated import Quoting
 from lit_humor.data.streams import check_input, read_chunks
-from lit_humor.engine.rundir import open_run_dir
+from lit_humor.engine.saved import open_run_dir
 
 PREDICTION = "prediction"
 

@@ -10,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.core.durations import parse_duration
 from lit_humor.core.errors import UserError
+from lit_humor.core.place import ROOT_DIR
 from lit_humor.core.remedies import nearest
 from lit_humor.engine.cli import typed_overrides
-from lit_humor.engine.rundir import ROOT_DIR
 from lit_humor.runs.launch.cloud import CloudQueue
 from lit_humor.runs.launch.ssh import SshQueue
 from lit_humor.runs.queue import Job, LocalQueue, Queue, split_machine

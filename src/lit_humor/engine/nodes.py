@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Any
 
 from lit_humor.core.errors import UserError
+from lit_humor.core.place import is_main_process
 from lit_humor.engine.hardware import Plan
-from lit_humor.engine.rundir import is_main_process
 
 _PATIENCE = timedelta(minutes=10)
 _NEEDED = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")

@@ -8,7 +8,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.core.errors import UserError
-from lit_humor.engine import factory, screen
+from lit_humor.engine import factory, screen, tables
 from lit_humor.engine.cli import compose
 from lit_humor.engine.hardware import Plan, make_plan
 from lit_humor.engine.machine import Machine, look_at_machine
@@ -63,6 +63,6 @@ def show_plan() -> None:
         rows.append(("torch is built with", ", ".join(name for name, there in kinds.items() if there) or "neither"))
     screen.show(screen.table("Devices", ("what", "found"), rows))
     try:
-        screen.show(screen.plan_table(build_plan(compose("train", []), machine)))
+        screen.show(tables.plan_table(build_plan(compose("train", []), machine)))
     except UserError as error:  # the model of the default recipe is an extra
         screen.show(f"No plan of the default recipe: {error}")

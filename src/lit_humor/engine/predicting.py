@@ -28,7 +28,7 @@ from lit_humor.engine.cli import INTERRUPTED
 from lit_humor.engine.explaining import colored, explain, strongest
 from lit_humor.engine.factory import class_names_of
 from lit_humor.engine.inputs import PREDICTION, columns_of, first_row, quoting_of, target_of
-from lit_humor.engine.rundir import no_run, open_run_dir
+from lit_humor.engine.saved import no_run, open_run_dir
 from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import peak_memory_bytes, quiet_libraries
 from lit_humor.runs import record

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from lit_humor.core.errors import UserError
 from lit_humor.engine import screen
-from lit_humor.engine.rundir import open_run_dir
+from lit_humor.engine.saved import open_run_dir
 from lit_humor.reporting.comparison import write_comparison
 from lit_humor.reporting.report import PICTURES, write_report
 from lit_humor.runs.watch import find_runs

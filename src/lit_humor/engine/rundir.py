@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -21,16 +19,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.core import locks
 from lit_humor.core.errors import UserError
-from lit_humor.core.remedies import clean_name, free_path, nearest, place_to_write
-from lit_humor.engine.validate import looks_secret
+from lit_humor.core.place import ROOT_DIR, is_main_process
+from lit_humor.core.remedies import free_path, place_to_write
+from lit_humor.core.settings import check_name
+from lit_humor.engine.saved import written_config
 from lit_humor.runs import record
-from lit_humor.runs.watch import find_run, find_runs
 
-ROOT_DIR = Path(__file__).resolve().parents[3]
 _LAUNCHED_VARIABLE = "LIT_HUMOR_LAUNCHED"  # tells them that the first one started them
 _LOCK = ".lock"
 _HELD: list[TextIO] = []
-_LEAST_SECRET = 8  # characters
 _PACKAGES = (
     "torch",
     "lightning",
@@ -41,11 +38,6 @@ _PACKAGES = (
     "numpy",
     "scikit-learn",
 )
-
-
-def is_main_process() -> bool:
-    """Whether this is the process a user started, not one that DDP started beside it."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK"))
 
 
 def check_launch() -> None:
@@ -161,54 +153,6 @@ def _another_place(num_bytes: int) -> str:
     return f"set paths.logs_dir={place}" if place else "df -h shows the disks: make room on one"
 
 
-def check_name(key: str, name: str) -> None:
-    """Refuse a name that is no plain name of a folder or file.
-
-    Raises:
-        UserError: It has other characters than a name has.
-    """
-    if not re.fullmatch(r"[\w][\w.+-]*", name):
-        raise UserError(
-            f"{key}={name}",
-            found="a name with other characters",
-            expected="letters, digits, . _ + -",
-            fix=f"set {key}={clean_name(name)}",
-        )
-
-
-def open_run_dir(folder: str) -> tuple[Path, DictConfig]:
-    """Find a run that exists and read its configuration.
-
-    Raises:
-        UserError: There is no such run, or it never started.
-    """
-    path = find_run(folder, ROOT_DIR / "logs")
-    if path is None:
-        found = "no run folder with config.yaml there" if Path(folder).exists() else "no such folder"
-        raise no_run(Path(folder).parent, ROOT_DIR / "logs", where=f"run={folder}", found=found)
-    cfg = OmegaConf.load(path / record.CONFIG)
-    assert isinstance(cfg, DictConfig)
-    return path, cfg
-
-
-def no_run(*places: str | Path, where: str = "run", found: str = "no run") -> UserError:
-    """The error for a run that is missing, with the one that is most like it or newest.
-
-    Args:
-        places: Folders of run folders to look in, the likely ones first.
-        where: What was typed.
-        found: What is there.
-    """
-    runs = [str(run) for place in places for run in find_runs(Path(place))]
-    key, _, name = where.partition("=")
-    runs.sort(key=lambda run: not (Path(run) / record.RESULT).is_file())  # those that are done first
-    near = nearest(Path(name).name, [Path(run).name for run in runs]) if name else None
-    fix = "python src/lit_humor/train.py makes one"
-    if runs:
-        fix = f"set {key}={next((run for run in runs if Path(run).name == near), runs[0])}"
-    return UserError(where, found=found, expected="a folder that train.py made, such as logs/<run id>", fix=fix)
-
-
 def write_start(folder: Path, cfg: DictConfig, plan: Mapping[str, Any], initial: Mapping[str, str]) -> None:
     """Write ``config.yaml`` and ``environment.json``; a run that goes on keeps what it began with."""
     found = describe_environment() | {"plan": dict(plan), "initial_weights": dict(initial)}
@@ -221,41 +165,6 @@ def write_start(folder: Path, cfg: DictConfig, plan: Mapping[str, Any], initial:
     record.write_text(
         folder / record.CONFIG, OmegaConf.to_yaml(OmegaConf.create(written_config(cfg)))
     )  # makes it a run
-
-
-def written_config(cfg: DictConfig) -> dict[str, Any]:
-    """Every value as it is used, but for what may be a secret: that stays ``${oc.env:NAME}``, wherever it is repeated.
-
-    That is any text from a variable of the environment, unless it is so short that it would be found in other words.
-    """
-    names: dict[str, str] = {}  # what stands in a variable, and the text that names it
-
-    def hide(key: str, raw: Any, resolved: Any) -> Any:
-        if isinstance(raw, dict) and isinstance(resolved, dict):
-            return {name: hide(str(name), raw[name], resolved[name]) for name in resolved}
-        if isinstance(raw, list) and isinstance(resolved, list):
-            return [hide(key, *pair) for pair in zip(raw, resolved, strict=True)]
-        is_text = isinstance(raw, str) and isinstance(resolved, str) and "${oc.env:" in raw
-        if is_text and len(resolved) >= _LEAST_SECRET:
-            names[resolved] = raw
-        return raw if is_text and (resolved in names or looks_secret(key)) else resolved
-
-    def hide_repeated(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: hide_repeated(one) for name, one in value.items()}
-        if isinstance(value, list):
-            return [hide_repeated(one) for one in value]
-        for found, name in names.items():
-            value = value.replace(found, name) if isinstance(value, str) else value
-        return value
-
-    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
-    return hide_repeated(hide("", OmegaConf.to_container(cfg, resolve=False), resolved))
-
-
-def typed_command() -> str:
-    """What was typed, without the folders before the command."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def describe_environment() -> dict[str, Any]:

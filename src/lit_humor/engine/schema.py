@@ -8,7 +8,7 @@ from typing import Any, Optional, Union
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from lit_humor.engine.rundir import ROOT_DIR
+from lit_humor.core.place import ROOT_DIR
 
 # OmegaConf reads the annotations at run time and does not know X | Y in all places.
 # ruff: noqa: UP007, UP045

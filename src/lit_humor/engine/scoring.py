@@ -16,7 +16,7 @@ from lit_humor.data.tokens import PreTrainedTokenizerBase, encode, load_tokenize
 from lit_humor.engine.factory import class_names_of, load_learner
 from lit_humor.engine.learner import Learner
 from lit_humor.engine.machine import look_at_machine
-from lit_humor.engine.rundir import open_run_dir
+from lit_humor.engine.saved import open_run_dir
 from lit_humor.metrics.calibration import apply_temperature
 from lit_humor.models.encoder import load_config
 from lit_humor.runs import record

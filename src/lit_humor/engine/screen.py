@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from lit_humor.engine.hardware import Plan
-from lit_humor.engine.rundir import is_main_process
+from lit_humor.core.place import is_main_process
 
 _LOG = logging.getLogger("lit_humor.screen")
 _LOG.setLevel(logging.INFO)
@@ -79,90 +78,3 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 
 def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def plan_table(plan: Plan) -> Titled:
-    """The hardware plan with its reasons."""
-    values = plan.to_dict()
-    rows = [(name.replace("_", " "), values[name], reason) for name, reason in plan.reasons.items()]
-    return table(f"Hardware plan: {plan.window_size} rows an optimizer step", ("what", "choice", "why"), rows)
-
-
-def data_tables(report: Mapping[str, Any]) -> list[RenderableType]:
-    """The data report."""
-    rows = []
-    for name, split in report["splits"].items():
-        classes = ", ".join(f"{label} {count}" for label, count in split["classes"].items())
-        lengths = " / ".join(str(value) for value in split["tokens"].values())
-        rows.append((name, split["rows"], classes, lengths, split["truncated"], split["duplicates"]))
-    columns = ("split", "rows", "classes", "tokens p50 / p90 / p99 / max", "truncated", "duplicates")
-    shown: list[RenderableType] = [table("Data", columns, rows)]
-    shown += [file["summary"] for file in report["files"] if file["summary"]]
-    if report.get("curriculum"):
-        shown.append(f"Training rows: {report['curriculum']}")
-    shown += _kept_together(report.get("alike"))
-    first = next(iter(report["splits"].values()))
-    for name, counts in first["slices"].items():
-        shown.append(f"{name} ({next(iter(report['splits']))}): " + ", ".join(f"{k} {v}" for k, v in counts.items()))
-    leaks = {pair: count for pair, count in report["leaks"].items() if count}
-    for pair, count in leaks.items():
-        shown.append(f"Warning: {count} texts stand in both splits of {pair}; the numbers of the later split flatter.")
-    for key, what in (
-        ("label_conflicts", "texts with two labels"),
-        ("groups_across", "groups in two splits"),
-    ):
-        if report[key]:
-            shown.append(f"Warning: {report[key]} {what}; audit.py names them.")
-    return shown
-
-
-def _kept_together(alike: Mapping[str, Any] | None) -> list[RenderableType]:
-    """What became of texts that are alike where splits were drawn."""
-    if not alike or not alike["rows"]:
-        return []
-    key = f"data.split_similarity={alike['similarity']:g}"
-    shown: list[RenderableType] = [
-        f"Kept in one split: {alike['rows']} rows in {alike['clusters']} clusters, of a group or of texts alike ({key})"
-    ]
-    if alike["divided"]:
-        shown.append(
-            f"Warning: {alike['divided']} rows are nearly alike, in clusters too large for one split; only those still "
-            "more alike stay together. Such splits flatter: name files of other texts (data.val_path, data.test_path)."
-        )
-    return shown
-
-
-def group_table(groups: Sequence[Mapping[str, Any]], learning_rate: float, lr_scale: float) -> Titled:
-    """The parameter groups with the rate that each really gets, and how it comes about."""
-    top = learning_rate * lr_scale
-    rows = [
-        (
-            group["name"],
-            group["depth"],
-            f"{group['lr']:.3e}",
-            f"{learning_rate:g} x {lr_scale:g} x {group['lr'] / top:.3f}",
-            f"{group['weight_decay']:g}",
-            f"{sum(parameter.numel() for parameter in group['params']):,}",
-        )
-        for group in groups
-    ]
-    columns = ("group", "depth", "peak rate", "= base x scale x decay", "weight decay", "parameters")
-    return table("Parameter groups", columns, rows)
-
-
-def result_tables(split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> list[RenderableType]:
-    """Scalars beside the baseline, classes, confusion matrix and slices of one split."""
-    scalars = [name for name, value in results.items() if isinstance(value, float)]
-    columns = ["metric", "model"] + (["TF-IDF baseline"] if baseline else [])
-    named = {"f1": f"f1 of {list(results['classes'])[-1]}"}
-    rows = [[named.get(name, name), results[name], *([baseline.get(name, "")] if baseline else [])] for name in scalars]
-    shown: list[RenderableType] = [table(f"{split}: {results['rows']} rows", columns, rows)]
-    classes = [(n, c["precision"], c["recall"], c["f1"], c["rows"]) for n, c in results["classes"].items()]
-    shown.append(table(f"{split}: classes", ("class", "precision", "recall", "f1", "rows"), classes))
-    names = list(results["classes"])
-    matrix = [(name, *counts) for name, counts in zip(names, results["confusion"], strict=True)]
-    shown.append(table(f"{split}: confusion matrix", ("true \\ predicted", *names), matrix))
-    for name, values in results["slices"].items():
-        rows = [[value, found["rows"], found["accuracy"], found["f1"]] for value, found in values.items()]
-        shown.append(table(f"{split}: by {name}", (name, "rows", "accuracy", "f1"), rows))
-    return shown

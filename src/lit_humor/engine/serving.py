@@ -20,7 +20,7 @@ from lit_humor.data.separated import EXPECTED
 from lit_humor.data.streams import Chunk, Rejected, check_input, read_chunks
 from lit_humor.engine import screen
 from lit_humor.engine.explaining import explain
-from lit_humor.engine.rundir import no_run
+from lit_humor.engine.saved import no_run
 from lit_humor.engine.scoring import Scorer, load_scorer
 from lit_humor.engine.training import quiet_libraries
 from lit_humor.pages.page import render

@@ -17,13 +17,13 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from lit_humor.core.errors import UserError
-from lit_humor.core.settings import quoted, setting
+from lit_humor.core.place import ROOT_DIR
+from lit_humor.core.settings import check_name, quoted, setting, typed_command
 from lit_humor.engine import screen
 from lit_humor.engine.budget import check_budget, say_what_it_took
 from lit_humor.engine.cli import check_files, check_typed, choice, compose
 from lit_humor.engine.launching import CLOUD, SSH, open_queue
 from lit_humor.engine.overrides import values_of
-from lit_humor.engine.rundir import ROOT_DIR, check_name, typed_command
 from lit_humor.engine.searching import Search, check_range, describe_range, rows_of
 from lit_humor.reporting.summary import join_predictions, write_summary, write_trials
 from lit_humor.runs import record

@@ -21,10 +21,11 @@ from omegaconf import DictConfig
 from lit_humor.callbacks.interruption import signals
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import CollapsedError, UserError
+from lit_humor.core.place import is_main_process
 from lit_humor.core.settings import command_line, setting
 from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
 from lit_humor.data.datamodule import HumorDataModule
-from lit_humor.engine import factory, screen
+from lit_humor.engine import factory, screen, tables
 from lit_humor.engine.checkpoints import place_of, read_checkpoint
 from lit_humor.engine.cli import choice
 from lit_humor.engine.ending import set_state, told_how_it_ends
@@ -35,15 +36,8 @@ from lit_humor.engine.machine import look_at_machine
 from lit_humor.engine.nodes import agree_on, check_processes
 from lit_humor.engine.planning import build_plan
 from lit_humor.engine.resume import Resumed, at_half_rate, check_same_data, find_resumed
-from lit_humor.engine.rundir import (
-    check_launch,
-    check_room,
-    create_run_dir,
-    is_main_process,
-    let_go,
-    write_start,
-    written_config,
-)
+from lit_humor.engine.rundir import check_launch, check_room, create_run_dir, let_go, write_start
+from lit_humor.engine.saved import written_config
 from lit_humor.engine.weights import load_initial_weights
 from lit_humor.metrics.classification import DEFINITIONS, measure
 from lit_humor.models.encoder import checkpoint_bytes
@@ -100,7 +94,7 @@ def _train(cfg: DictConfig, resumed: Resumed | None) -> None:
     check_processes(plan)
     if resumed:
         plan = replace(plan, reasons=dict.fromkeys(plan.reasons, "as before the interruption"))
-    screen.show(screen.plan_table(plan))
+    screen.show(tables.plan_table(plan))
 
     check_room(cfg.paths.logs_dir, _CHECKPOINTS_AT_ONCE * checkpoint_bytes(pretrained))
     datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
@@ -108,13 +102,13 @@ def _train(cfg: DictConfig, resumed: Resumed | None) -> None:
     report = datamodule.report()
     if resumed:
         check_same_data(resumed.folder, report)
-    screen.show(*screen.data_tables(report))
+    screen.show(*tables.data_tables(report))
     learner = factory.build_learner(cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan)
     initial = load_initial_weights(learner, cfg.init_from) if cfg.init_from and not resumed else {}
     if initial:
         anew = f"; its classes are others, so {initial['anew']} starts anew" if "anew" in initial else ""
         screen.show(f"Starting from the weights of {initial['checkpoint']}{anew}")
-    screen.show(screen.group_table(learner.parameter_groups(), cfg.optim.learning_rate, cfg.optim.lr_scale))
+    screen.show(tables.group_table(learner.parameter_groups(), cfg.optim.learning_rate, cfg.optim.lr_scale))
 
     run_dir = (
         resumed.folder if resumed else Path(agree_on(_RUN_DIR_VARIABLE, plan.num_nodes, lambda: _make_folder(cfg)))
@@ -163,7 +157,7 @@ def _fit_and_score(
     log_final_scores(trainer, written_config(cfg), results)
     set_state(run_dir, record.DONE)
     for split, found in results.items():
-        screen.show(*screen.result_tables(split, found, baseline.get(split)))
+        screen.show(*tables.result_tables(split, found, baseline.get(split)))
     if cfg.report:
         _write_report(run_dir)
     _show_end(run_dir, datamodule, cost["fit_seconds"])
