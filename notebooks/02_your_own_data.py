@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from lit_humor.data.sources.demo import DemoCorpus
-from lit_humor.engine.scoring import load_scorer
+from lit_humor.inference.scoring import load_scorer
 
 model = os.environ.get("LIT_HUMOR_MODEL", "minilm")
 folder = Path(tempfile.mkdtemp())

@@ -18,9 +18,9 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
+from lit_humor.config.command import compose
 from lit_humor.core.batch import Batch
 from lit_humor.engine import factory
-from lit_humor.engine.cli import compose
 from lit_humor.engine.machine import look_at_machine
 from lit_humor.engine.planning import build_plan
 from lit_humor.objectives.objective import Objective, Outcome

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A random XLM-R with tokenizer, as a local folder in the hub's format."""
-    from lit_humor.engine.cli import compose
+    from lit_humor.config.command import compose
     from lit_humor.engine.factory import resolve_pretrained
 
     return resolve_pretrained(compose("train", ["model=tiny", f"paths.cache_dir={tmp_path_factory.mktemp('tiny')}"]))

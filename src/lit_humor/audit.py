@@ -2,14 +2,14 @@
 
 from omegaconf import DictConfig
 
-from lit_humor.engine.cli import command
+from lit_humor.config.command import command
 
 
 @command("audit")
 def main(cfg: DictConfig) -> None:
     """Show and save what stands out, and write a cleaned copy if asked."""
     from lit_humor.auditing.audit import audit  # imports torch and scikit-learn (seconds)
-    from lit_humor.engine import screen
+    from lit_humor.runs import screen
 
     try:
         audit(cfg)

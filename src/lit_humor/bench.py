@@ -2,13 +2,13 @@
 
 from omegaconf import DictConfig
 
-from lit_humor.engine.cli import command
+from lit_humor.config.command import command
 
 
 @command("bench")
 def main(cfg: DictConfig) -> None:
     """Run a suite, write its table to ``benchmarks/`` and show it."""
-    from lit_humor.benchmarking.suites import run_suite
+    from lit_humor.benchmarking.bench import run_suite
 
     run_suite(cfg)
 

@@ -2,13 +2,13 @@
 
 from omegaconf import DictConfig
 
-from lit_humor.engine.cli import command
+from lit_humor.config.command import command
 
 
 @command("eval")
 def main(cfg: DictConfig) -> None:
     """Load a run, score one split, write and show the results."""
-    from lit_humor.engine.evaluation import evaluate  # imports lightning (seconds): not for --help and --cfg
+    from lit_humor.inference.evaluation import evaluate  # imports lightning (seconds): not for --help and --cfg
 
     evaluate(cfg)
 

@@ -2,13 +2,13 @@
 
 from omegaconf import DictConfig
 
-from lit_humor.engine.cli import command
+from lit_humor.config.command import command
 
 
 @command("export")
 def main(cfg: DictConfig) -> None:
     """Export the best weights and check them on the validation rows."""
-    from lit_humor.engine.exports import export  # imports torch (seconds): not for --help and --cfg
+    from lit_humor.inference.exports import export  # imports torch (seconds): not for --help and --cfg
 
     export(cfg)
 

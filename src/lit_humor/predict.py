@@ -4,7 +4,7 @@ import sys
 
 from omegaconf import DictConfig
 
-from lit_humor.engine.cli import command
+from lit_humor.config.command import command
 
 _TEXTS: list[str] = []
 
@@ -12,11 +12,11 @@ _TEXTS: list[str] = []
 @command("predict")
 def _predict(cfg: DictConfig) -> None:
     if cfg.run and cfg.input and not _TEXTS and not cfg.explain:
-        from lit_humor.engine.inputs import check_file
+        from lit_humor.inference.inputs import check_file
 
         if note := check_file(cfg):
             print(f"{cfg.input}: {note}")
-    from lit_humor.engine.predicting import predict  # imports torch (seconds): not for --help and --cfg
+    from lit_humor.inference.predicting import predict  # imports torch (seconds): not for --help and --cfg
 
     predict(cfg, _TEXTS)
 

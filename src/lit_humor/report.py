@@ -2,13 +2,13 @@
 
 from omegaconf import DictConfig
 
-from lit_humor.engine.cli import command
+from lit_humor.config.command import command
 
 
 @command("report")
 def main(cfg: DictConfig) -> None:
     """Write report.html into a run folder, or a page that compares two runs."""
-    from lit_humor.engine.reports import report  # imports torch (seconds): not for --help and --cfg
+    from lit_humor.reporting.report import report  # imports torch (seconds): not for --help and --cfg
 
     report(cfg)
 

@@ -2,13 +2,13 @@
 
 from omegaconf import DictConfig
 
-from lit_humor.engine.cli import command
+from lit_humor.config.command import command
 
 
 @command("serve")
 def main(cfg: DictConfig) -> None:
     """Serve a page and a JSON endpoint on this machine until Ctrl-C."""
-    from lit_humor.engine.serving import serve  # imports torch (seconds): not for --help and --cfg
+    from lit_humor.inference.serving import serve  # imports torch (seconds): not for --help and --cfg
 
     serve(cfg)
 

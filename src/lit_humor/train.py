@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from lit_humor.engine.cli import command
+from lit_humor.config.command import command
 
 
 @command("train")

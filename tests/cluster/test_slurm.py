@@ -13,12 +13,12 @@ import pytest
 from submitit import LocalExecutor
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
+from lit_humor.config.command import compose
 from lit_humor.core.errors import UserError
-from lit_humor.engine.cli import compose
-from lit_humor.engine.launching import open_queue
-from lit_humor.runs.launch import slurm
-from lit_humor.runs.launch.slurm import Chain
-from lit_humor.runs.queue import Job, Queue
+from lit_humor.launch import slurm
+from lit_humor.launch.queue import Job, Queue
+from lit_humor.launch.slurm import Chain
+from lit_humor.sweeps.launching import open_queue
 from tests.e2e.typed import ROOT, typed
 from tests.unit.test_sweeping import A_RUN
 

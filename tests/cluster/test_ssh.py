@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from lit_humor.config.command import compose
 from lit_humor.core.errors import UserError
-from lit_humor.engine.cli import compose
-from lit_humor.engine.launching import open_queue
-from lit_humor.runs.launch.remote import describe_jobs, read_jobs
-from lit_humor.runs.queue import Job
+from lit_humor.launch.queue import Job
+from lit_humor.launch.remote import describe_jobs, read_jobs
+from lit_humor.sweeps.launching import open_queue
 from tests.e2e.typed import typed
 
 ARGUMENTS = ("model=tiny", "debug=tiny", "trainer.max_epochs=1", "baseline=false", "report=false", "name=set")

@@ -6,11 +6,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.config.command import CONFIG_DIR
+from lit_humor.config.schema import register_schemas
 from lit_humor.engine import factory
-from lit_humor.engine.cli import CONFIG_DIR
 from lit_humor.engine.machine import Machine
 from lit_humor.engine.planning import build_plan
-from lit_humor.engine.schema import register_schemas
 
 
 def _compose(*overrides: str) -> DictConfig:

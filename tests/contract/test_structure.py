@@ -1,8 +1,10 @@
 """The house rules that a machine can check."""
 
 import ast
+import itertools
 import re
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,30 +14,48 @@ FILES = sorted(SOURCE.rglob("*.py"))
 COMMANDS = sorted(path for path in SOURCE.glob("*.py") if path.stem != "__init__")
 SIBLINGS = ("data", "models", "objectives", "metrics", "optim")
 
-# What a folder may import from others of the project.
+# What a room may import from others of the project.
 ARROWS = {
     "core": set(),
     **{name: {"core"} for name in SIBLINGS},
     "data": {"core", "runs"},  # files that appear whole
     "runs": {"core"},
     "pages": {"core"},
-    "reporting": {"core", "metrics", "pages", "runs"},
+    "config": {"core", "data", "runs"},
+    "reporting": {"config", "core", "metrics", "pages", "runs"},
+    "launch": {"core", "runs"},
+    "sweeps": {"config", "core", "launch", "pages", "reporting", "runs"},
     "exporters": {"core", "models", "pages", "runs"},
     "callbacks": {"core", "data", "reporting", "runs"},
-    "engine": {"core", "callbacks", "exporters", "pages", "reporting", "runs", *SIBLINGS},
-    "auditing": {"core", "data", "engine", "metrics", "pages", "runs"},
-    "benchmarking": {"core", "data", "engine", "runs"},
+    "learning": {"core", "metrics", "models", "objectives", "optim", "runs"},
+    "engine": {"callbacks", "config", "core", "learning", "reporting", "runs", *SIBLINGS},
+    "inference": {
+        "callbacks",
+        "config",
+        "core",
+        "engine",
+        "exporters",
+        "learning",
+        "pages",
+        "reporting",
+        "runs",
+        *SIBLINGS,
+    },
+    "auditing": {"config", "core", "data", "engine", "metrics", "pages", "runs"},
+    "benchmarking": {"config", "core", "data", "engine", "learning", "runs"},
 }
-# Where a library may be imported: folders, or single files.
+# Where a library may be imported: rooms, or single files.
 LIBRARIES = {
-    "hydra": {"engine", *(path.name for path in COMMANDS)},
-    "lightning": {"data/datamodule.py", "callbacks", "engine"},
-    "transformers": {"data/tokens.py", "data/datamodule.py", "models", "benchmarking/peer_trainers.py", "exporters"},
-    "torch": {"core/batch.py", *SIBLINGS, "callbacks", "engine", "benchmarking", "exporters"},
+    "hydra": {"config", "engine/factory.py", "sweeps/launching.py", *(path.name for path in COMMANDS)},
+    "lightning": {"data/batches/datamodule.py", "callbacks", "learning", "engine", "inference"},
+    "transformers": {"data/batches", "models", "benchmarking/peer_trainers.py", "exporters"},
+    "torch": {"core/batch.py", *SIBLINGS, "callbacks", "learning", "engine", "inference", "benchmarking", "exporters"},
     "matplotlib": {"reporting/figures.py", "callbacks/confusion.py", "benchmarking/plots.py"},
     "jinja2": {"pages"},
-    "fastapi": {"engine/serving.py"},
+    "fastapi": {"inference/serving.py"},
 }
+WITHOUT_TORCH = ("config", "launch", "pages", "reporting", "runs", "sweeps")  # commands on these start at once
+HEAVY = {"lightning", "torch", "torchmetrics", "transformers"}
 
 
 def _imports(path: Path) -> set[str]:
@@ -85,7 +105,75 @@ def test_libraries_stay_in_their_places(library: str) -> None:
     users = [path.relative_to(SOURCE) for path in FILES if any(n.split(".")[0] == library for n in _imports(path))]
     assert users
     for path in users:
-        assert {path.as_posix(), path.parts[0]} & LIBRARIES[library], f"{path} imports {library}"
+        assert {path.as_posix(), path.parent.as_posix(), path.parts[0]} & LIBRARIES[library], (
+            f"{path} imports {library}"
+        )
+
+
+def _at_import(body: Iterable[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
+    """What is imported with a module: not within functions, nor for types alone."""
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.If | ast.Try | ast.With | ast.ClassDef) and "TYPE_CHECKING" not in ast.dump(node):
+            parts = [node.body, getattr(node, "orelse", []), getattr(node, "finalbody", [])]
+            yield from _at_import(
+                [*itertools.chain(*parts), *(n for h in getattr(node, "handlers", []) for n in h.body)]
+            )
+
+
+def _chain_to_heavy(path: Path, seen: set[Path]) -> list[str]:
+    """Modules from this one to the first that imports torch or its like; empty where none does."""
+    seen.add(path)
+    for node in _at_import(ast.parse(path.read_text()).body):
+        names = [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module}.{name}" for name in names)]
+        for name in names:
+            if name.split(".")[0] in HEAVY:
+                return [path.stem, name]
+            target = SOURCE.joinpath(*name.split(".")[1:]).with_suffix(".py")
+            if name.startswith("lit_humor.") and target.is_file() and target not in seen:
+                rest = _chain_to_heavy(target, seen)
+                if rest:
+                    return [path.stem, *rest]
+    return []
+
+
+@pytest.mark.parametrize("room", WITHOUT_TORCH)
+def test_rooms_without_torch_do_not_load_it_through_others(room: str) -> None:
+    files = [path for path in FILES if path.relative_to(SOURCE).parts[0] == room]
+    assert len(files) > 1
+    for path in files:
+        chain = _chain_to_heavy(path, set())
+        assert not chain, " imports ".join(chain)
+
+
+def test_a_chain_of_imports_is_followed() -> None:
+    assert _chain_to_heavy(SOURCE / "inference" / "evaluation.py", set())[-1].split(".")[0] in HEAVY
+    assert _chain_to_heavy(SOURCE / "callbacks" / "epoch_timer.py", set())[0] == "epoch_timer"
+
+
+def _rooms() -> dict[str, int]:
+    """Lines of each room: a folder, without the folders in it."""
+    lines: dict[str, int] = {}
+    for path in FILES:
+        room = path.relative_to(SOURCE).parent.as_posix()
+        lines[room] = lines.get(room, 0) + path.read_text().count("\n")
+    return lines
+
+
+def test_no_room_is_too_large() -> None:
+    lines = _rooms()
+    assert len(lines) > 20
+    largest = max(lines, key=lambda room: lines[room])
+    assert lines[largest] <= 0.15 * sum(lines.values()), largest
+
+
+def test_every_room_says_what_lives_there() -> None:
+    for room in _rooms().keys() - {"."}:
+        told = ast.get_docstring(ast.parse((SOURCE / room / "__init__.py").read_text())) or ""
+        assert told.count(".") >= 2, f"{room}/__init__.py: two sentences"
 
 
 def test_lightning_has_one_namespace() -> None:
@@ -127,4 +215,4 @@ def test_no_error_is_told_by_its_first_line_alone() -> None:
     """Of a library's error the first line may say nothing; ``one_line`` tells all of them."""
     pattern = re.compile(r"str\((?:error|cause)[^\n]*splitlines\(\)\[0\]")
     found = [path.name for path in FILES if pattern.search(path.read_text(encoding="utf-8"))]
-    assert set(found) <= {"cli.py"}, "OmegaConf's first line says it all, the others where in its own classes"
+    assert set(found) <= {"command.py"}, "OmegaConf's first line says it all, the others where in its own classes"

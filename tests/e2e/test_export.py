@@ -14,10 +14,10 @@ from huggingface_hub import ModelCard
 from transformers import pipeline
 
 from lit_humor.core.errors import UserError
-from lit_humor.engine import exports, scoring
 from lit_humor.engine.machine import Machine
-from lit_humor.engine.scoring import load_scorer
 from lit_humor.exporters.huggingface import as_transformers
+from lit_humor.inference import exports, scoring
+from lit_humor.inference.scoring import load_scorer
 from lit_humor.models.encoder import TextClassifier
 from lit_humor.reporting.evidence import read_predictions
 from tests.e2e.test_bad_input import assert_one_message

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_humor.data.tables import read_table
+from lit_humor.data.reading.tables import read_table
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import ROOT, typed_here
 from tests.unit.obeying import typed_in

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from lit_humor.data.tables import read_table
-from lit_humor.engine import predicting
-from lit_humor.engine.scoring import Scorer, load_scorer
+from lit_humor.data.reading.tables import read_table
+from lit_humor.inference import predicting
+from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.metrics.calibration import apply_temperature
 from lit_humor.runs import record
 from tests.e2e.test_bad_input import assert_one_message

@@ -45,17 +45,17 @@ def test_obeyed(name: str, tmp_path: Path, runs: Path) -> None:
 _MOST_UNLISTED = 36  # calls that have neither a case nor a reason yet, of the newest errors; may only become fewer
 UNTOLD = {
     ("auditing/texts.py", "text_findings"): (1, "its extra is brought by the remedy of another package of that extra"),
-    ("data/tokens.py", "load_tokenizer"): (2, "transformers 5 makes a fast tokenizer of anything"),
-    ("engine/budget.py", "_paces"): (1, "runs of a plan are processes of their own"),
-    ("engine/exports.py", "_parity"): (1, "a check of our own exporters; there is nothing to set"),
+    ("data/batches/tokens.py", "load_tokenizer"): (2, "transformers 5 makes a fast tokenizer of anything"),
+    ("sweeps/budget.py", "_paces"): (1, "runs of a plan are processes of their own"),
+    ("inference/exports.py", "_parity"): (1, "a check of our own exporters; there is nothing to set"),
     ("engine/factory.py", "_check_classes"): (1, "labels are refused one step before"),
-    ("engine/sweeping.py", "_say_what_failed"): (1, "runs of a plan are processes of their own"),
+    ("sweeps/sweeping.py", "_say_what_failed"): (1, "runs of a plan are processes of their own"),
     ("metrics/label_errors.py", "suspect_labels"): (
         1,
         "its extra is brought by the remedy of another package of that extra",
     ),
-    ("runs/launch/cloud.py", "_fail"): (1, "needs SkyPilot and a cloud; tests/cluster plays one"),
-    ("runs/launch/slurm.py", "_submit"): (1, "needs a SLURM cluster; tests/cluster plays one"),
+    ("launch/cloud.py", "_fail"): (1, "needs SkyPilot and a cloud; tests/cluster plays one"),
+    ("launch/slurm.py", "_submit"): (1, "needs a SLURM cluster; tests/cluster plays one"),
 }
 
 

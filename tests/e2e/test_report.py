@@ -93,7 +93,7 @@ def browser() -> Iterator[Any]:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_every_section_shows_in_a_browser(browser: Any, tmp_path: Path, width: int, theme: str) -> None:
-    from lit_humor.reporting.report import write_report
+    from lit_humor.reporting.run_page import write_report
 
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=theme)
     faults: list[str] = []

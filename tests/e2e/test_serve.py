@@ -19,9 +19,9 @@ import pytest
 import torch
 
 from lit_humor.core.errors import UserError
-from lit_humor.engine.explaining import colored, explain, strongest
-from lit_humor.engine.scoring import load_scorer
-from lit_humor.engine.serving import texts_of
+from lit_humor.inference.explaining import colored, explain, strongest
+from lit_humor.inference.scoring import load_scorer
+from lit_humor.inference.serving import texts_of
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.test_report import browser  # noqa: F401  # a fixture
 from tests.e2e.typed import ROOT, typed_here

@@ -20,17 +20,17 @@ from pathlib import Path
 from typing import Any
 
 EVENTS = {  # what: a function that is called just then
-    "pass": "lit_humor.engine.learner.Learner.row_losses",
+    "pass": "lit_humor.learning.learner.Learner.row_losses",
     "batch": "lit_humor.callbacks.step_seeds.StepSeeds.on_train_batch_start",
     "stepped": "lit_humor.callbacks.heartbeat.Heartbeat.on_train_batch_end",
-    "validation": "lit_humor.engine.learner.Learner.validation_step",
+    "validation": "lit_humor.learning.learner.Learner.validation_step",
     "epoch end": "lit_humor.callbacks.epoch_timer.EpochTimer.on_train_epoch_end",
     "save": "lit_humor.engine.checkpoints._Hashing.write",
     "swap": "lit_humor.runs.record.os.replace",
     "logging": "lit_humor.callbacks.metrics_csv.MetricsCsv.save",
     "start": "lit_humor.engine.factory.build_datamodule",
-    "before the test": "lit_humor.data.datamodule.HumorDataModule.test_dataloader",
-    "test": "lit_humor.engine.learner.Learner.test_step",
+    "before the test": "lit_humor.data.batches.datamodule.HumorDataModule.test_dataloader",
+    "test": "lit_humor.learning.learner.Learner.test_step",
     "left the group": "lit_humor.engine.training._leave_group",
 }
 ACCIDENT_AT = "accident at "  # what a process prints then, with the time

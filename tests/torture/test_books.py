@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from lit_humor.data.tokens import encode, load_tokenizer
+from lit_humor.data.batches.tokens import encode, load_tokenizer
 
 
 @pytest.fixture

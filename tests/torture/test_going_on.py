@@ -9,7 +9,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from lit_humor.engine.saved import written_config
+from lit_humor.config.saved import written_config
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import typed_here
 from tests.torture.running import assert_equal_runs, train

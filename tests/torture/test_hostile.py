@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from lit_humor.config.validate import ALLOWED_TARGETS, find_target
 from lit_humor.core.errors import UserError
-from lit_humor.data.tables import safe_cell
-from lit_humor.engine.validate import ALLOWED_TARGETS, find_target
+from lit_humor.data.reading.tables import safe_cell
 from lit_humor.models.encoder import load_config
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import typed_here

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lit_humor.data.batching import Collator, SplitTensors, WindowSampler
-from lit_humor.data.datamodule import HumorDataModule
+from lit_humor.data.batches.batching import Collator, SplitTensors, WindowSampler
+from lit_humor.data.batches.datamodule import HumorDataModule
+from lit_humor.data.batches.store import TokenStore
+from lit_humor.data.batches.tokens import load_tokenizer
 from lit_humor.data.examples import Examples, Place
 from lit_humor.data.settings import DataSettings
-from lit_humor.data.store import TokenStore
-from lit_humor.data.tokens import load_tokenizer
-from lit_humor.engine.learner import Learner
+from lit_humor.learning.learner import Learner
 from lit_humor.metrics.classification import ClassificationMetrics
 from lit_humor.objectives.cross_entropy import CrossEntropy
 from lit_humor.optim.groups import LayerwiseAdamW

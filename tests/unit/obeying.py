@@ -8,8 +8,8 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from lit_humor.config.overrides import for_hydra
 from lit_humor.core.errors import UserError
-from lit_humor.engine.overrides import for_hydra
 
 _COMMANDS = ("(printf", "iconv", "cp", "gunzip", "tr", "tail", "python")
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from lit_humor.benchmarking.ladder import PROFILES, recut
-from lit_humor.data.batching import WindowSampler
+from lit_humor.benchmarking.suites.ladder import PROFILES, recut
+from lit_humor.data.batches.batching import WindowSampler
 from tests.unit.building import make_collator, make_store, rows_of
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, 101)

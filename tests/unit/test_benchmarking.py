@@ -9,16 +9,25 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from lit_humor.benchmarking.ladder import BEYOND, PLAIN, RUNGS, climb, padding_waste, pick_windows, products, recut
-from lit_humor.benchmarking.ladder_table import is_slower, slower_rungs
 from lit_humor.benchmarking.output import commit_line, describe_here
-from lit_humor.benchmarking.peers import _overheads_ms, _ratios
 from lit_humor.benchmarking.plots import bars
-from lit_humor.benchmarking.recipes import _check_same_run
-from lit_humor.benchmarking.stepping import build
+from lit_humor.benchmarking.raw_step import build
+from lit_humor.benchmarking.suites.ladder import (
+    BEYOND,
+    PLAIN,
+    RUNGS,
+    climb,
+    padding_waste,
+    pick_windows,
+    products,
+    recut,
+)
+from lit_humor.benchmarking.suites.ladder_table import is_slower, slower_rungs
+from lit_humor.benchmarking.suites.peers import _overheads_ms, _ratios
+from lit_humor.benchmarking.suites.recipes import _check_same_run
+from lit_humor.config.command import compose
 from lit_humor.core.errors import UserError
 from lit_humor.core.markdown import mean_sd, median_range, table
-from lit_humor.engine.cli import compose
 from lit_humor.engine.hardware import make_plan
 from lit_humor.engine.machine import Machine
 from lit_humor.runs import record

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lit_humor.benchmarking import pace
-from lit_humor.engine.budget import _costs
-from lit_humor.runs.queue import Job
+from lit_humor.launch.queue import Job
+from lit_humor.sweeps.budget import _costs
 
 PACE = {"start_seconds": 7.0, "epoch_seconds": 20.0, "val_seconds": 3.0, "test_seconds": 2.0, "max_epochs": 4}
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from lit_humor.core.durations import parse_duration, say_duration
-from lit_humor.runs.forecast import forecast
-from lit_humor.runs.launch.chains import chains_of
-from lit_humor.runs.queue import Job
+from lit_humor.launch.chains import chains_of
+from lit_humor.launch.queue import Job
+from lit_humor.sweeps.forecast import forecast
 
 
 def _job(name: str, *after: Job) -> Job:

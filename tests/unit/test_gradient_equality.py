@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_humor.data.datamodule import HumorDataModule
+from lit_humor.data.batches.datamodule import HumorDataModule
 from tests.unit.building import TRAINER, gradients, largest_difference, make_datamodule, make_learner
 
 _WINDOW = 32  # 44 rows: a whole step of 32 and a last one of 12

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.columns import TEXT_COLUMNS, find_column
+from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column
+from lit_humor.data.reading.streams import read_chunks
 from lit_humor.data.sources.files import TextFiles
-from lit_humor.data.streams import read_chunks
 from tests.unit.obeying import run_command_in, settings_in
 
 ROWS = [(f"a line about {n} things", n % 2) for n in range(20)]

@@ -9,11 +9,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from lit_humor.config.command import CONFIG_DIR
+from lit_humor.config.schema import register_schemas
 from lit_humor.core.errors import UserError
 from lit_humor.data.settings import DataSettings
 from lit_humor.data.sources.hub import HubDataset
-from lit_humor.engine.cli import CONFIG_DIR
-from lit_humor.engine.schema import register_schemas
 
 datasets = pytest.importorskip("datasets", reason="the hub extra is not installed")
 

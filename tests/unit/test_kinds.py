@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.streams import read_chunks
-from lit_humor.data.tables import LINE, read_table
+from lit_humor.data.reading.streams import read_chunks
+from lit_humor.data.reading.tables import LINE, read_table
 from tests.unit.obeying import run_command_in
 
 ROWS = [{"text": "eins, zwei", "label": 1}, {"text": "drei\nvier", "label": 0}]

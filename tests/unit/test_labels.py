@@ -8,8 +8,8 @@ import pytest
 
 from lit_humor.core.errors import UserError
 from lit_humor.data.examples import tolerant_reading
+from lit_humor.data.reading.spellings import resembling
 from lit_humor.data.sources.files import TextFiles
-from lit_humor.data.spellings import resembling
 from tests.unit.obeying import settings_in
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, BertConfig, DistilBertConfig
 
+from lit_humor.config.command import compose
 from lit_humor.core.errors import MissingExtraError, UserError
-from lit_humor.data.tokens import load_tokenizer
-from lit_humor.engine.cli import compose
+from lit_humor.data.batches.tokens import load_tokenizer
 from lit_humor.engine.factory import resolve_pretrained
 from lit_humor.models import embedded
 from lit_humor.models.encoder import TextClassifier, _set_dropout, max_positions

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.batching import WindowSampler
+from lit_humor.data.batches.batching import WindowSampler
+from lit_humor.data.dividing.ordering import difficulty_of, training_order
 from lit_humor.data.examples import Columns, build_examples
-from lit_humor.data.ordering import difficulty_of, training_order
 from lit_humor.data.sources.files import TextFiles
 from tests.unit.building import NAMES, make_datamodule, make_examples
 

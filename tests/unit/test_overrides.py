@@ -13,18 +13,18 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from lit_humor.config.command import compose
+from lit_humor.config.declared import text_type_of
+from lit_humor.config.overrides import for_hydra, separated, values_of
+from lit_humor.config.schema import SCHEMAS
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import quoted, setting
 from lit_humor.core.settings import typed as in_shell
-from lit_humor.data.columns import unless_null
+from lit_humor.data.reading.columns import unless_null
 from lit_humor.data.settings import DataSettings
 from lit_humor.data.sources.demo import DemoCorpus
 from lit_humor.data.sources.files import TextFiles
 from lit_humor.data.sources.hub import HubDataset
-from lit_humor.engine.cli import compose
-from lit_humor.engine.declared import text_type_of
-from lit_humor.engine.overrides import for_hydra, separated, values_of
-from lit_humor.engine.schema import SCHEMAS
 
 CSV = ("model=tiny", "data=csv")
 TEXTS = [
@@ -202,7 +202,7 @@ def test_a_path_with_a_comma_needs_quotes_in_a_sweep(tmp_path: Path) -> None:
 
 def test_a_mapping_with_keys_that_hydra_cannot_read(monkeypatch: pytest.MonkeyPatch) -> None:
     hints = {"label_aliases": dict[str, Any] | list[str] | None}
-    monkeypatch.setattr("lit_humor.engine.declared._data_hints", lambda: hints)
+    monkeypatch.setattr("lit_humor.config.declared._data_hints", lambda: hints)
     for typed, expected in (
         ("{a:b,c:d}", "{a:b,c:d}"),
         ("{не смешно: нет, x: 'a b'}", "['не смешно: нет','x: a b']"),
@@ -222,7 +222,7 @@ def test_separators() -> None:
 def test_numbers_of_files_are_texts_where_texts_are_wanted() -> None:
     cfg = compose("train", [*CSV, "++data.label_names=[0,1]"])
     assert cfg.data.label_names == ["0", "1"]
-    from lit_humor.engine.declared import numbers_as_texts
+    from lit_humor.config.declared import numbers_as_texts
 
     read = OmegaConf.create(
         {"data": {"label_names": [-1, 1], "text_column": 1, "max_length": 64, "label_column": True}}
@@ -242,7 +242,7 @@ def test_bytes_that_are_no_text_are_refused() -> None:
 
 def test_it_takes_neither_torch_nor_lightning() -> None:
     code = (
-        "import sys; from lit_humor.engine.overrides import for_hydra; for_hydra('train', ['data.train_path=a', 'run_id=1']);"
+        "import sys; from lit_humor.config.overrides import for_hydra; for_hydra('train', ['data.train_path=a', 'run_id=1']);"
         "assert not {'torch', 'lightning', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,9 +9,9 @@ from unittest.mock import Mock
 import pytest
 import torch
 
+from lit_humor.config.command import compose
 from lit_humor.core.errors import MissingExtraError
 from lit_humor.engine import planning, probing
-from lit_humor.engine.cli import compose
 from lit_humor.engine.machine import Machine
 from lit_humor.engine.planning import build_plan
 from lit_humor.engine.probing import BF16, FP32, LayerShape, Probe, probe, threads_of

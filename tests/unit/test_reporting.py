@@ -18,8 +18,8 @@ from lit_humor.metrics.classification import DEFINITIONS
 from lit_humor.pages.page import Grid
 from lit_humor.reporting.comparison import mcnemar, write_comparison
 from lit_humor.reporting.evidence import read_predictions, read_run
-from lit_humor.reporting.report import calibrate, write_report
 from lit_humor.reporting.rows import twin_pairs
+from lit_humor.reporting.run_page import calibrate, write_report
 from lit_humor.runs import record
 
 NAMES = ("not humor", "humor")
@@ -185,5 +185,5 @@ def test_numbers_stand_at_the_right() -> None:
 
 
 def test_a_page_needs_no_torch() -> None:
-    code = "import sys, lit_humor.reporting.report, lit_humor.reporting.comparison; sys.exit('torch' in sys.modules)"
+    code = "import sys, lit_humor.reporting.run_page, lit_humor.reporting.comparison; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,10 +6,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from lit_humor.core.errors import UserError
-from lit_humor.engine.searching import Search, check_range, rows_of
-from lit_humor.reporting.summary import write_trials
+from lit_humor.launch.queue import Job, LocalQueue, split_machine
 from lit_humor.runs import record
-from lit_humor.runs.queue import Job, LocalQueue, split_machine
+from lit_humor.sweeps.searching import Search, check_range, rows_of
+from lit_humor.sweeps.summary import write_trials
 
 # A run whose val/f1 is what its smoothing says; below 0.05 it goes on for epochs until it is asked to stop.
 A_RUN = """

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from lit_humor.core.errors import UserError
-from lit_humor.data import quotes
-from lit_humor.data.quotes import checked_rows
-from lit_humor.data.separated import lines_of, open_separated, split_line
+from lit_humor.data.reading import quotes
+from lit_humor.data.reading.quotes import checked_rows
+from lit_humor.data.reading.separated import lines_of, open_separated, split_line
+from lit_humor.data.reading.streams import check_input, read_chunks
+from lit_humor.data.reading.tables import FileCounts, read_file, read_table
 from lit_humor.data.sources.files import TextFiles
-from lit_humor.data.streams import check_input, read_chunks
-from lit_humor.data.tables import FileCounts, read_file, read_table
 from tests.unit.obeying import settings_in
 
 TEXTS = [f"a line about {n} things" for n in range(60)]

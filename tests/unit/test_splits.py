@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.alike import near_pairs, normalise
+from lit_humor.data.dividing.alike import near_pairs, normalise
+from lit_humor.data.dividing.related import find_related
+from lit_humor.data.dividing.splits import Drawn, draw_missing
 from lit_humor.data.examples import Examples, Place
-from lit_humor.data.related import find_related
 from lit_humor.data.settings import DataSettings
-from lit_humor.data.splits import Drawn, draw_missing
 from tests.unit.building import make_examples
 
 SETTINGS = {
@@ -252,11 +252,11 @@ def test_runs_without_the_key_are_split_as_they_were(grouped: bool, folds: int, 
 
 
 def test_pairs_of_many_rows_are_kept_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lit_humor.data.related._KEPT_FROM", 100)
+    monkeypatch.setattr("lit_humor.data.dividing.related._KEPT_FROM", 100)
     lines: list[str] = []
     examples = labelled([*distinct_texts(60), *(f"{text} indeed" for text in distinct_texts(60))], [0, 1] * 60)
     first = find_related(examples, 0.6, tmp_path, lines.append)
-    monkeypatch.setattr("lit_humor.data.related.near_pairs", None)
+    monkeypatch.setattr("lit_humor.data.dividing.related.near_pairs", None)
     again = find_related(examples, 0.6, tmp_path, lines.append)
     assert np.array_equal(first.clusters(), again.clusters())
     assert len(set(again.clusters())) == 60
@@ -267,7 +267,7 @@ def test_pairs_of_many_rows_are_kept_in_the_cache(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("damage", ["a file in its place", "a folder in its place", "an empty file", "cut off"])
 def test_a_cache_that_fails_costs_time_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
-    monkeypatch.setattr("lit_humor.data.related._KEPT_FROM", 100)
+    monkeypatch.setattr("lit_humor.data.dividing.related._KEPT_FROM", 100)
     examples = labelled([*distinct_texts(60), *(f"{text} indeed" for text in distinct_texts(60))], [0, 1] * 60)
     cache = tmp_path / "cache"
     if damage == "a file in its place":

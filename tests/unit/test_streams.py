@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.parts import Parts
-from lit_humor.data.streams import Rejected, read_chunks
-from lit_humor.data.tables import read_table
+from lit_humor.data.reading.streams import Rejected, read_chunks
+from lit_humor.data.reading.tables import read_table
+from lit_humor.inference.parts import Parts
 
 FAULTY = b'id,text\n1,one\n2,two,too many\n\n3,"two\nlines"\n4,caf\xe9\n5,"a ""quoted"" word, and a comma"\n'
 
@@ -105,7 +105,7 @@ def test_parts_are_found_again_and_those_of_other_input_refused(tmp_path: Path) 
 HOLDS = """
 import sys
 from pathlib import Path
-from lit_humor.data.parts import Parts
+from lit_humor.inference.parts import Parts
 parts = Parts(Path(sys.argv[1]), {})
 print("held", flush=True)
 sys.stdin.read()

@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from lit_humor.engine.cli import compose
-from lit_humor.engine.sweeping import choices, make_jobs, signature
-from lit_humor.reporting.summary import interval, join_predictions, paired_difference, write_summary
+from lit_humor.config.command import compose
+from lit_humor.launch.queue import Job, LocalQueue, split_machine
 from lit_humor.runs import record
-from lit_humor.runs.plans import PlannedRun, expand
-from lit_humor.runs.queue import Job, LocalQueue, split_machine
 from lit_humor.runs.watch import is_done
+from lit_humor.sweeps.plans import PlannedRun, expand
+from lit_humor.sweeps.summary import interval, join_predictions, paired_difference, write_summary
+from lit_humor.sweeps.sweeping import choices, make_jobs, signature
 
 # A run as far as a queue knows one: it takes a moment, writes how it ended, and saves when asked to stop.
 A_RUN = """

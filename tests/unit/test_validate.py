@@ -3,8 +3,8 @@ from typing import Any, Literal
 import pytest
 from omegaconf import OmegaConf
 
+from lit_humor.config.validate import check_config, fits
 from lit_humor.core.errors import UserErrors
-from lit_humor.engine.validate import check_config, fits
 
 SCHEDULE = {"_target_": "lit_humor.optim.schedules.WarmupDecay", "decay": "cosine", "warmup_fraction": 0.1}
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lit_humor.core.errors import UserError, one_line
-from lit_humor.engine.learner import Learner
 from lit_humor.engine.weights import load_initial_weights, load_weights
+from lit_humor.learning.learner import Learner
 from lit_humor.metrics.classification import ClassificationMetrics
 from lit_humor.objectives.cross_entropy import CrossEntropy
 from tests.unit.building import BagOfTokens

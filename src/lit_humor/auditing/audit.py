@@ -17,16 +17,16 @@ from lit_humor.auditing import duplicates, form, labels, shapes, texts
 from lit_humor.auditing.cleaning import CHANGES, Decision, check_is_new, class_counts, decide, write_clean_copy
 from lit_humor.auditing.mending import mend_splits
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Rows, join_splits
+from lit_humor.config.command import choice
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import typed_command
-from lit_humor.data.alike import clusters, exact_groups, near_pairs
+from lit_humor.data.dividing.alike import clusters, exact_groups, near_pairs
 from lit_humor.data.examples import tolerant_reading
-from lit_humor.engine import factory, screen, tables
-from lit_humor.engine.cli import choice
+from lit_humor.engine import factory, tables
 from lit_humor.engine.rundir import create_run_dir
 from lit_humor.metrics.label_errors import LEAST_F1
 from lit_humor.pages.page import render
-from lit_humor.runs import record
+from lit_humor.runs import record, screen
 
 AUDIT_JSON, AUDIT_HTML = "audit.json", "audit.html"
 _STEPS = 7

@@ -22,7 +22,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.core.remedies import free_path
 from lit_humor.core.settings import typed
 from lit_humor.data.examples import Examples, Place, Reading
-from lit_humor.data.tables import FILE, LINE, safe_cell
+from lit_humor.data.reading.tables import FILE, LINE, safe_cell
 from lit_humor.runs import record
 
 CHANGES = "changes.csv"

@@ -14,7 +14,7 @@ import numpy as np
 
 from lit_humor.auditing.rows import WARNING, Finding, Rows
 from lit_humor.data.examples import Examples, Reading
-from lit_humor.data.tables import FILE, LINE
+from lit_humor.data.reading.tables import FILE, LINE
 from lit_humor.metrics.label_errors import wilson_lower
 
 _LEAST = 10  # rows of a class, from which on it is judged

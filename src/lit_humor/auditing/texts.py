@@ -11,7 +11,7 @@ from lit_humor.auditing.mending import TAG, Mended
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Finding, Rows
 from lit_humor.core.errors import MissingExtraError
 from lit_humor.data.examples import Reading
-from lit_humor.data.labels import UnknownLabelError
+from lit_humor.data.reading.labels import UnknownLabelError
 
 _URL = re.compile(r"https?://\S+|\bwww\.\S+", re.IGNORECASE)
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w+")

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
+from lit_humor.config.command import choice, typed_overrides
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import ROOT_DIR
-from lit_humor.engine.cli import choice, typed_overrides
 
 
 def model_overrides() -> list[str]:

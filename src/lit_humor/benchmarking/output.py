@@ -11,11 +11,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from lit_humor.config.command import choice, typed_overrides
 from lit_humor.core.settings import check_name
-from lit_humor.engine import screen
-from lit_humor.engine.cli import choice, typed_overrides
 from lit_humor.engine.rundir import describe_environment
-from lit_humor.runs import record
+from lit_humor.runs import record, screen
 
 
 def data_name(cfg: DictConfig) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from lit_humor.benchmarking.stepping import Setup, build, pick_windows, synchronise
+from lit_humor.benchmarking.raw_step import Setup, build, pick_windows, synchronise
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.runs import record

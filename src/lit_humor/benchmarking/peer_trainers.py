@@ -17,11 +17,11 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score
 from torch.utils.data import DataLoader
 
-from lit_humor.benchmarking.stepping import build, synchronise
+from lit_humor.benchmarking.raw_step import build, synchronise
+from lit_humor.config.command import compose
 from lit_humor.core.batch import TRAIN, VAL
-from lit_humor.data.datamodule import HumorDataModule
+from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine import factory
-from lit_humor.engine.cli import compose
 from lit_humor.engine.machine import Machine, look_at_machine
 from lit_humor.engine.planning import build_plan
 from lit_humor.engine.probing import BF16, FP32

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from lit_humor.data.datamodule import HumorDataModule
+from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.runs import record
 
 

@@ -1,0 +1,4 @@
+"""From files to batches.
+
+What ``reading``, ``sources``, ``dividing`` and ``batches`` share: rows, settings, the data report.
+"""

@@ -13,9 +13,9 @@ import numpy as np
 
 from lit_humor.core.batch import SLICE_COLUMNS
 from lit_humor.core.errors import UserError, shorten
-from lit_humor.data.columns import LABEL_COLUMNS, TEXT_COLUMNS, Columns, find_column, match_column
-from lit_humor.data.labels import DEFAULT_CLASS_NAMES, LabelRules, UnknownLabelError, encode_labels
-from lit_humor.data.tables import FILE, LINE, FileCounts, Table
+from lit_humor.data.reading.columns import LABEL_COLUMNS, TEXT_COLUMNS, Columns, find_column, match_column
+from lit_humor.data.reading.labels import DEFAULT_CLASS_NAMES, LabelRules, UnknownLabelError, encode_labels
+from lit_humor.data.reading.tables import FILE, LINE, FileCounts, Table
 
 
 class Place(NamedTuple):

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lit_humor.data.alike import normalise
+from lit_humor.data.batches.store import TokenStore
+from lit_humor.data.dividing.alike import normalise
 from lit_humor.data.examples import Examples
-from lit_humor.data.store import TokenStore
 
 PERCENTILES = (50, 90, 99, 100)
 

@@ -14,8 +14,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lit_humor.core.errors import UserError
-from lit_humor.engine import screen
-from lit_humor.runs import record
+from lit_humor.runs import record, screen
 
 _PROGRESS = ("epoch_progress", "epoch_loop.batch_progress")  # what Lightning counts
 _ZIP = b"PK\x03\x04"  # how a file of torch.save begins

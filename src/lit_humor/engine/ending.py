@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lit_humor.config.command import INTERRUPTED
 from lit_humor.core.errors import InterruptedRun
 from lit_humor.core.place import is_main_process
 from lit_humor.core.settings import command_line, setting
-from lit_humor.engine import screen
-from lit_humor.engine.cli import INTERRUPTED
-from lit_humor.runs import record
+from lit_humor.runs import record, screen
 
 _PARTING_SECONDS = 5.0
 

@@ -12,22 +12,21 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.config.saved import open_run_dir
+from lit_humor.config.validate import check_config
 from lit_humor.core.errors import UserError
 from lit_humor.core.seeds import derive_seed
-from lit_humor.data.datamodule import HumorDataModule
+from lit_humor.data.batches.datamodule import HumorDataModule
+from lit_humor.data.batches.tokens import load_tokenizer
 from lit_humor.data.settings import DataSettings
-from lit_humor.data.tokens import load_tokenizer
-from lit_humor.engine import screen
 from lit_humor.engine.checkpoints import SafeCheckpointIO
 from lit_humor.engine.hardware import ANYWHERE, FULL, Plan
-from lit_humor.engine.learner import Learner
 from lit_humor.engine.loggers import open_loggers
-from lit_humor.engine.saved import open_run_dir
-from lit_humor.engine.validate import check_config
 from lit_humor.engine.weights import load_weights
+from lit_humor.learning.learner import Learner
 from lit_humor.metrics.classification import SCALARS, ClassificationMetrics
 from lit_humor.models.encoder import load_config, max_positions
-from lit_humor.runs import record
+from lit_humor.runs import record, screen
 
 # What Python adds to a node when it builds it; the configuration need not, and may not, set these.
 SUPPLIED = {

@@ -9,7 +9,7 @@ from typing import Any
 from lit_humor.core.errors import UserError
 from lit_humor.engine.machine import Machine
 from lit_humor.engine.probing import BF16, FP32, Probe
-from lit_humor.engine.strategy import ShardedStrategy
+from lit_humor.learning.strategy import ShardedStrategy
 
 _PRECISIONS = (FP32, BF16, "16-mixed")
 ANYWHERE = ("sdpa", "eager", "matmul", "packed")  # attention backends that run on every device

@@ -7,14 +7,15 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.config.command import compose
 from lit_humor.core.errors import UserError
-from lit_humor.engine import factory, screen, tables
-from lit_humor.engine.cli import compose
+from lit_humor.engine import factory, tables
 from lit_humor.engine.hardware import Plan, make_plan
 from lit_humor.engine.machine import Machine, look_at_machine
 from lit_humor.engine.nodes import agree_on
 from lit_humor.engine.probing import LayerShape, Probe, probe, threads_of
 from lit_humor.models.encoder import load_config
+from lit_humor.runs import screen
 
 _VARIABLE = "LIT_HUMOR_PROBE"  # what the first process measured
 

@@ -9,17 +9,17 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.config.command import typed_overrides
+from lit_humor.config.saved import open_run_dir
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import is_main_process
 from lit_humor.core.remedies import free_path
 from lit_humor.core.settings import check_name, command_line, setting, typed
-from lit_humor.engine import factory, screen
+from lit_humor.engine import factory
 from lit_humor.engine.checkpoints import furthest_valid, moved, read_checkpoint, set_later_aside
-from lit_humor.engine.cli import typed_overrides
 from lit_humor.engine.nodes import agree_on
 from lit_humor.engine.rundir import hold
-from lit_humor.engine.saved import open_run_dir
-from lit_humor.runs import record
+from lit_humor.runs import record, screen
 from lit_humor.runs.watch import is_done
 
 AUTO = "auto"

@@ -17,12 +17,12 @@ from typing import Any, TextIO
 
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.config.saved import written_config
 from lit_humor.core import locks
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import ROOT_DIR, is_main_process
 from lit_humor.core.remedies import free_path, place_to_write
 from lit_humor.core.settings import check_name
-from lit_humor.engine.saved import written_config
 from lit_humor.runs import record
 
 _LAUNCHED_VARIABLE = "LIT_HUMOR_LAUNCHED"  # tells them that the first one started them

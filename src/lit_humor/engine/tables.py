@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from lit_humor.engine.hardware import Plan
-from lit_humor.engine.screen import Titled, table
+from lit_humor.runs.screen import Titled, table
 
 
 def plan_table(plan: Plan) -> Titled:

@@ -19,30 +19,30 @@ import torch
 from omegaconf import DictConfig
 
 from lit_humor.callbacks.interruption import signals
+from lit_humor.config.command import choice
+from lit_humor.config.saved import written_config
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import CollapsedError, UserError
 from lit_humor.core.place import is_main_process
 from lit_humor.core.settings import command_line, setting
 from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
-from lit_humor.data.datamodule import HumorDataModule
-from lit_humor.engine import factory, screen, tables
+from lit_humor.data.batches.datamodule import HumorDataModule
+from lit_humor.engine import factory, tables
 from lit_humor.engine.checkpoints import place_of, read_checkpoint
-from lit_humor.engine.cli import choice
 from lit_humor.engine.ending import set_state, told_how_it_ends
 from lit_humor.engine.hardware import Plan
-from lit_humor.engine.learner import Learner
 from lit_humor.engine.loggers import check_trackers, log_final_scores
 from lit_humor.engine.machine import look_at_machine
 from lit_humor.engine.nodes import agree_on, check_processes
 from lit_humor.engine.planning import build_plan
 from lit_humor.engine.resume import Resumed, at_half_rate, check_same_data, find_resumed
 from lit_humor.engine.rundir import check_launch, check_room, create_run_dir, let_go, write_start
-from lit_humor.engine.saved import written_config
 from lit_humor.engine.weights import load_initial_weights
+from lit_humor.learning.learner import Learner
 from lit_humor.metrics.classification import DEFINITIONS, measure
 from lit_humor.models.encoder import checkpoint_bytes
-from lit_humor.reporting.report import write_report
-from lit_humor.runs import record
+from lit_humor.reporting.run_page import write_report
+from lit_humor.runs import record, screen
 from lit_humor.runs.processes import end_with_parent
 
 _RUN_DIR_VARIABLE = "LIT_HUMOR_RUN_DIR"  # the folder that the first process made

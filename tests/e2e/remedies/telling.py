@@ -20,8 +20,8 @@ from tests.e2e.typed import typed_here
 _MOST_TRIES = 14
 # Where a command has gone far enough: all that could be wrong with its input is behind it.
 _FAR_ENOUGH = (
-    *("lightning.pytorch.Trainer.fit", "uvicorn.Server.run", "lit_humor.runs.queue.LocalQueue.run"),
-    *("lit_humor.benchmarking.commands.run_apart", "lit_humor.benchmarking.peers.run_apart"),
+    *("lightning.pytorch.Trainer.fit", "uvicorn.Server.run", "lit_humor.launch.queue.LocalQueue.run"),
+    *("lit_humor.benchmarking.commands.run_apart", "lit_humor.benchmarking.suites.peers.run_apart"),
 )
 
 

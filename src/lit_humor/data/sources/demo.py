@@ -6,9 +6,9 @@ from pathlib import Path
 
 from lit_humor.core.batch import SPLITS
 from lit_humor.core.errors import UserError
-from lit_humor.data.columns import Columns
 from lit_humor.data.examples import Examples, build_examples
-from lit_humor.data.tables import FILE, LINE, Table, read_table
+from lit_humor.data.reading.columns import Columns
+from lit_humor.data.reading.tables import FILE, LINE, Table, read_table
 
 CORPUS_DIR = Path(__file__).parents[1] / "corpus"
 

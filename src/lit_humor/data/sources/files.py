@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
-from lit_humor.data.columns import Columns
 from lit_humor.data.examples import Examples, build_examples
-from lit_humor.data.separated import Quoting
-from lit_humor.data.tables import read_file
+from lit_humor.data.reading.columns import Columns
+from lit_humor.data.reading.separated import Quoting
+from lit_humor.data.reading.tables import read_file
 
 
 @dataclass(kw_only=True)

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import MissingExtraError, UserError, shorten
-from lit_humor.data.columns import LABEL_COLUMNS, Columns
 from lit_humor.data.examples import Examples, build_examples
-from lit_humor.data.tables import LINE, Table
+from lit_humor.data.reading.columns import LABEL_COLUMNS, Columns
+from lit_humor.data.reading.tables import LINE, Table
 
 AUTO = "auto"
 _USUAL = {TRAIN: ("train",), VAL: ("validation", "val", "valid", "dev"), TEST: ("test",)}

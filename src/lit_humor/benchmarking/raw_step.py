@@ -1,0 +1,126 @@
+"""The steps of train.py without Lightning, for a clock to be put around them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from lit_humor.config.command import compose
+from lit_humor.core.batch import Batch, passes
+from lit_humor.core.errors import UserError
+from lit_humor.data.batches.datamodule import HumorDataModule
+from lit_humor.engine import factory
+from lit_humor.engine.hardware import Plan
+from lit_humor.engine.machine import Machine, look_at_machine
+from lit_humor.engine.planning import build_plan
+from lit_humor.learning.learner import Learner
+
+_KINDS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+_CEILING_SIZE = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # large enough that starting a product costs nothing beside it
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a training needs, on its device.
+
+    Attributes:
+        cfg: Configuration of ``train.py``.
+        plan: Hardware plan.
+        datamodule: Set up.
+        learner: In training mode.
+        device: The first device of the plan.
+        scaler: Of fp16's gradients; does nothing in other precisions.
+    """
+
+    cfg: DictConfig
+    plan: Plan
+    datamodule: HumorDataModule
+    learner: Learner
+    device: torch.device
+    scaler: torch.amp.GradScaler
+
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer of the recipe."""
+        assert self.learner.optimizer is not None
+        return self.learner.optimizer.build(self.learner.parameter_groups(), self.plan.precision)
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The precision of the plan, as the Trainer applies it."""
+        if self.plan.precision == "32-true":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=_KINDS[self.plan.precision])
+
+    def take(self, batch: Batch) -> Batch:
+        """Move a batch to the device."""
+        return {name: value.to(self.device) for name, value in batch.items()}  # type: ignore[return-value,attr-defined]
+
+    def step(self, optimizer: torch.optim.Optimizer, window: Sequence[Batch]) -> None:
+        """Take one optimizer step: forward, backward, clip, AdamW."""
+        for part in (part for batch in window for part in passes(batch, self.plan.max_tokens)):
+            with self.autocast():
+                losses = self.learner.objective(self.learner.model, part).losses
+            self.scaler.scale(sum(losses.values()).sum() / self.plan.window_size).backward()
+        self.scaler.unscale_(optimizer)
+        self.learner.clip_gradients_to(self.cfg.trainer.gradient_clip_val)
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        optimizer.zero_grad()
+
+
+def build(overrides: Sequence[str], machine: Machine | None = None) -> Setup:
+    """Build what ``train.py`` with these overrides would build."""
+    cfg = compose("train", overrides)
+    pretrained = factory.resolve_pretrained(cfg)
+    plan = build_plan(cfg, machine or look_at_machine(), pretrained)
+    datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
+    datamodule.setup()
+    names = datamodule.class_names
+    learner = factory.build_learner(cfg, pretrained, datamodule, class_names=names, plan=plan)
+    device = torch.device("cuda" if plan.accelerator == "gpu" else plan.accelerator)
+    scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "16-mixed")
+    return Setup(cfg, plan, datamodule, learner.to(device).train(), device, scaler)
+
+
+def pick_windows(
+    batches: Sequence[list[int]], lengths: np.ndarray, plan: Plan, count: int, longest: bool = False
+) -> list[list[list[int]]]:
+    """Whole optimizer steps of an epoch, evenly spaced from short to long, or the longest, each a list of batches."""
+    per_step = plan.accumulation
+    num_rows = sum(map(len, batches))
+    windows = [list(batches[i : i + per_step]) for i in range(0, len(batches), per_step)]
+    windows = [window for window in windows if sum(map(len, window)) == plan.window_size]
+    if not windows:
+        expected = f"at least {plan.window_size}, for a whole optimizer step"
+        fix = f"set rows={plan.window_size}, or a train_path with as many rows"
+        raise UserError("rows", found=f"{num_rows} training rows", expected=expected, fix=fix)
+    if longest:  # the one that computes most, padding included
+        return sorted(windows, key=lambda window: max(len(rows) * int(lengths[rows].max()) for rows in window))[-count:]
+    windows.sort(key=lambda window: sum(int(lengths[rows].sum()) for rows in window))
+    return [windows[int((index + 0.5) * len(windows) / count)] for index in range(count)]
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def matmul_ceiling(precision: str, device: torch.device) -> float:
+    """Floating-point operations a second of a large product on this machine, the best of three."""
+    kind, size = _KINDS[precision], _CEILING_SIZE[device.type]
+    one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
+    seconds = []
+    for _ in range(3):
+        synchronise(device)
+        start = time.perf_counter()
+        torch.matmul(one, other)
+        synchronise(device)
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)

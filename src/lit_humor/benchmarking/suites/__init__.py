@@ -1,0 +1,4 @@
+"""What ``bench.py suite=<name>`` measures, a file each.
+
+Add a file to add a suite.
+"""

@@ -1,0 +1,271 @@
+"""What all commands share: compose the configuration, and end a user's mistake with one message."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException, ValidationError
+
+from lit_humor.config.declared import CONFIG_DIR, choices_with, hint_of, numbers_as_texts
+from lit_humor.config.mistyped import check_settings, settings_first
+from lit_humor.config.overrides import for_hydra
+from lit_humor.config.saved import open_run_dir
+from lit_humor.config.schema import register_schemas
+from lit_humor.config.validate import unknown_key, unknown_value, wrong_value
+from lit_humor.core.errors import InterruptedRun, UserError
+from lit_humor.core.settings import is_null
+from lit_humor.runs.watch import find_run
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_PATH_ERRORS = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
+_READER_LEFT = 141  # of one that SIGPIPE ended
+
+
+def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose a configuration from Python as the command of that name would, inside another command or without one."""
+    register_schemas()
+    overrides = for_hydra(config_name, overrides)
+    if GlobalHydra.instance().is_initialized():
+        return numbers_as_texts(config_name, hydra.compose(config_name, overrides))
+    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return numbers_as_texts(config_name, hydra.compose(config_name, overrides))
+
+
+def choice(group: str) -> str | None:
+    """Which file of a group was chosen, e.g. ``minilm`` of ``model``; None outside a command."""
+    return HydraConfig.get().runtime.choices.get(group) if HydraConfig.initialized() else None
+
+
+def check_typed(config_name: str, settings: Sequence[str]) -> None:
+    """Refuse what is no setting of a command.
+
+    Raises:
+        UserError: One of them is no ``key=value``.
+    """
+    check_settings(config_name, settings, lambda key: _siblings(key, config_name, settings))
+
+
+def typed_overrides() -> list[str]:
+    """Settings behind the command, as typed; nothing outside a command."""
+    if not HydraConfig.initialized():
+        return []
+    return [one for one in sys.argv[1:] if ("=" in one and not one.startswith(("-", "hydra."))) or one.startswith("~")]
+
+
+def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Turn a function of a configuration into a command.
+
+    A user's mistake prints one message and exits with 1; its traceback shows only under ``debug=``.
+
+    Args:
+        config_name: File under ``configs/``, without ``.yaml``.
+    """
+
+    def decorate(function: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        def run() -> None:
+            arguments = list(sys.argv)
+            if config_name != "train":  # debug= is a group of trainings; for the others it only shows tracebacks
+                sys.argv[1:] = [argument for argument in sys.argv[1:] if not argument.startswith("debug=")]
+            if config_name != "train" and {"--help", "-h"}.intersection(sys.argv[1:]):
+                print(_help_of(config_name))
+                return
+            try:
+                mistake = _run(function, config_name)
+            except (InterruptedRun, KeyboardInterrupt) as asked:  # before there was anything to save
+                print("\nInterrupted.", file=sys.stderr)
+                sys.exit(getattr(asked, "exit_code", INTERRUPTED))
+            except BrokenPipeError:  # whoever read the output left, as head does
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(_READER_LEFT)
+            if mistake is not None:
+                if any(argument.startswith("debug=") for argument in arguments):
+                    traceback.print_exception(mistake)
+                print(f"Error: {mistake}", file=sys.stderr)
+                sys.exit(1)
+
+        return run
+
+    return decorate
+
+
+def _help_of(config_name: str) -> str:
+    """The settings of a command with what they mean: its file in configs/, without what it is put together from."""
+    text = (CONFIG_DIR / f"{config_name}.yaml").read_text(encoding="utf-8")
+    head, _, rest = text.partition("\ndefaults:\n")
+    defaults, _, settings = rest.partition("\n\n")
+    names = [line.strip(" -").partition(":")[0] for line in defaults.splitlines()]
+    groups = [name for name in names if name not in ("paths", "hydra") and (CONFIG_DIR / name).is_dir()]
+    listed = [f"{group}= {', '.join(sorted(path.stem for path in (CONFIG_DIR / group).iterdir()))}" for group in groups]
+    told = "Settings are typed as key=value, texts and paths as they stand; --cfg job shows all, and what they are now."
+    return "\n".join([head.rstrip(), "", settings.rstrip(), *listed, "", told])
+
+
+def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError | None:
+    """Compose the configuration and call the function; the mistake that this ends in, if it does."""
+    register_schemas()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
+    mistakes: list[UserError] = []
+    is_composed = False
+    as_typed = sys.argv
+
+    @functools.wraps(function)
+    def task(cfg: DictConfig) -> None:
+        nonlocal is_composed
+        is_composed = True
+        sys.argv = as_typed  # for commands that are shown or typed again, as Lightning does for other processes
+        try:
+            check_files(numbers_as_texts(config_name, cfg))
+            _find_runs(cfg)
+            function(cfg)
+        except UserError as error:
+            mistakes.append(error)  # past Hydra, which would print a line of its own
+
+    entry = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
+    try:
+        arguments = settings_first(config_name, as_typed[1:], lambda key: _siblings(key, config_name, as_typed[1:]))
+        with _typed(for_hydra(config_name, arguments)), explained(config_name, arguments):
+            entry(task)()
+    except UserError as error:  # before there was a configuration
+        mistakes.append(error)
+    except AssertionError as error:
+        if "Unexpected type for root" not in str(error):
+            raise
+        mistakes.append(_group_not_chosen())
+    except OSError as error:
+        if error.errno not in (*_DISK_ERRORS, *_PATH_ERRORS):
+            raise
+        mistakes.append(_disk(error))
+    except (ValueError, TypeError, AttributeError) as error:  # what Hydra itself raises on odd overrides
+        if is_composed:
+            raise
+        mistakes.append(_explain(error, config_name, as_typed[1:]).with_traceback(error.__traceback__))
+    return mistakes[0] if mistakes else None
+
+
+@contextlib.contextmanager
+def _typed(overrides: Sequence[str]) -> Iterator[None]:
+    """Have Hydra read other overrides than were typed."""
+    as_typed = sys.argv
+    sys.argv = [as_typed[0], *overrides]
+    try:
+        yield
+    finally:
+        sys.argv = as_typed
+
+
+@contextlib.contextmanager
+def explained(config_name: str, settings: Sequence[str]) -> Iterator[None]:
+    """Say in our form what Hydra and OmegaConf find wrong with settings, or with a YAML file.
+
+    Raises:
+        UserError: In the place of their errors.
+    """
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise _explain(error, config_name, settings).with_traceback(error.__traceback__) from None
+
+
+def _disk(error: OSError) -> UserError:
+    where = str(error.filename2 or error.filename or "disk")
+    if error.errno in _PATH_ERRORS:
+        expected, fix = "a place for a new file or folder", "name another path"
+        return UserError(where, found=str(error.strerror), expected=expected, fix=fix)
+    fix = "make room or give permission, or write elsewhere; what was written before is whole"
+    return UserError(where, found=str(error.strerror), expected="room and permission to write", fix=fix)
+
+
+def check_files(cfg: DictConfig) -> None:
+    """Answer a wrong path before the seconds that torch and lightning take to import."""
+    from lit_humor.data.reading.kinds import check_kind
+    from lit_humor.data.reading.tables import ENDINGS
+
+    for key in ("data.train_path", "data.val_path", "data.test_path", "data.difficulty_path"):
+        if path := OmegaConf.select(cfg, key):
+            check_kind(Path(str(path)), ENDINGS)
+
+
+def _find_runs(cfg: DictConfig) -> None:
+    """Put a run's folder in the place of its id."""
+    for key in ("run", "resume", "init_from"):
+        if (name := cfg.get(key)) and name != "auto":
+            cfg[key] = str(find_run(str(name), Path(cfg.paths.logs_dir)) or name)
+    if cfg.get("run"):
+        open_run_dir(str(cfg.run))  # a wrong name is told before torch is imported
+    if isinstance(cfg.get("runs"), ListConfig):
+        cfg.runs = [str(find_run(str(name), Path(cfg.paths.logs_dir)) or name) for name in cfg.runs]
+
+
+def _explain(error: Exception, config_name: str, settings: Sequence[str]) -> UserError:
+    if isinstance(error.__cause__, UserError):  # from a class that Hydra was building
+        return error.__cause__
+    for argument in settings:
+        key, _, value = argument.partition("=")
+        if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file == f"{key}/{value}":
+            return unknown_value(key, value, error.options)
+        if f"'{key.lstrip('+~')}'" in str(error) and "Could not override" in str(error):
+            return _elsewhere(key, value, settings) or unknown_key(key, value, _siblings(key, config_name, settings))
+    cause = error.__cause__ or error
+    told = str(cause).splitlines()[0]
+    if isinstance(cause, ValidationError):
+        return _of_type(str(cause.full_key), told, config_name, settings)
+    if isinstance(cause, InterpolationResolutionError):
+        expected, fix = "a key or variable that there is", f"leave {cause.full_key} out, or correct what ${{}} names"
+        return UserError(str(cause.full_key), found=told, expected=expected, fix=fix)
+    return UserError("configuration", found=told, expected="one that composes", fix="correct the key or file")
+
+
+def _of_type(key: str, told: str, config_name: str, settings: Sequence[str]) -> UserError:
+    """The error for a value that a typed setting does not take."""
+    typed = [one.partition("=")[2] for one in settings if one.lstrip("+").partition("=")[0] == key]
+    hint = hint_of(config_name, key)
+    if not typed or hint is None:
+        return UserError(key, found=told, expected="a value of that type", fix=f"set {key} to one")
+    return wrong_value(key, None if is_null(typed[-1]) else typed[-1], hint)
+
+
+def _elsewhere(key: str, value: str, settings: Sequence[str]) -> UserError | None:
+    """The error for a key that another choice of its group has; what the user chose stays the first way."""
+    group, _, name = key.lstrip("+~").partition(".")
+    if not (found := choices_with(group, name)):
+        return None
+    has, expected = f"a key that the chosen {group} does not have", f"a {group} that has it: {', '.join(found)}"
+    choice = f"{group}={next((name for name in ('csv', 'hub') if name in found), found[0])}"
+    is_chosen = any(one.startswith(f"{group}=") for one in settings)
+    fix = f"leave {key.lstrip('+~')} away, or set {choice}" if is_chosen else f"add {choice}"
+    return UserError(f"{key}={value}", found=has, expected=expected, fix=fix)
+
+
+def _group_not_chosen() -> UserError:
+    """What OmegaConf only asserts: ``data.test_path=...`` where no ``data=`` was chosen."""
+    typed = [argument.partition("=")[0] for argument in sys.argv[1:]]
+    key = next((key for key in typed if "." in key and key.partition(".")[0] not in typed), "configuration")
+    group = key.partition(".")[0]
+    return UserError(
+        key, found=f"a setting of '{group}'", expected=f"a choice of '{group}' beside it", fix=f"add {group}=csv"
+    )
+
+
+def _siblings(key: str, config_name: str, settings: Sequence[str]) -> list[str]:
+    """Keys that stand where ``key`` was looked for, or at the top, under the groups that were chosen."""
+    GlobalHydra.instance().clear()
+    chosen = [argument for argument in settings if argument.partition("=")[0] != key]
+    groups = [one for one in chosen if one.partition("=")[1] and (CONFIG_DIR / one.partition("=")[0]).is_dir()]
+    cfg = compose(config_name, groups)
+    node = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
+    return [str(name) for name in (node if isinstance(node, DictConfig) else cfg)]

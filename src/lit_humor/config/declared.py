@@ -1,0 +1,153 @@
+"""Which settings are texts: what the schemas, the data sources and, elsewhere, the values in ``configs/`` declare."""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import functools
+import importlib
+import re
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+
+from lit_humor.config.schema import IS_TEXT, SCHEMAS
+from lit_humor.core.place import ROOT_DIR
+from lit_humor.data.settings import DataSettings
+
+CONFIG_DIR = ROOT_DIR / "configs"
+_DATA = "lit_humor.data."  # whose classes import neither torch nor lightning
+_MISSING = object()
+_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TextType:
+    """What a text setting takes.
+
+    Attributes:
+        is_list: Texts in brackets.
+        is_optional: ``null``, too.
+        may_be_node: Also a list or mapping, as far as is known.
+    """
+
+    is_list: bool = False
+    is_optional: bool = False
+    may_be_node: bool = False
+
+    def is_node(self, value: str) -> bool:
+        """Whether a typed value is a list or mapping, for Hydra to read."""
+        return self.may_be_node and value.lstrip()[:1] in ("{" if self.is_list else "[{") and bool(value.strip())
+
+
+def text_type_of(config_name: str, key: str) -> TextType | None:
+    """What a setting takes, if that is a text or texts.
+
+    Args:
+        config_name: File under ``configs/``, without ``.yaml``.
+        key: Whole key, e.g. ``data.train_path``.
+    """
+    hint = hint_of(config_name, key)
+    return _text_type(hint) if hint is not None else None
+
+
+def numbers_as_texts(config_name: str, cfg: DictConfig) -> DictConfig:
+    """Take whole numbers of files for the texts that settings of ``data`` want, as in ``label_names: [-1, 1]``."""
+    node = OmegaConf.select(cfg, "data")
+    plain: Any = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else {}
+    for name, value in plain.items():
+        text_type = text_type_of(config_name, f"data.{name}")
+        if text_type is not None and not text_type.is_list and type(value) is int:
+            node[name] = str(value)
+        elif text_type is not None and text_type.is_list and isinstance(value, list):
+            node[name] = [str(one) if type(one) is int else one for one in value]
+    return cfg
+
+
+def _text_type(hint: Any) -> TextType | None:
+    if isinstance(hint, TextType):
+        return hint
+    is_union = get_origin(hint) in (Union, types.UnionType)
+    members = get_args(hint) if is_union else (hint,)
+    is_optional = type(None) in members
+    wanted = [one for one in members if one is not type(None)]
+    if wanted == [str]:
+        return TextType(is_optional=is_optional)
+    texts = [one for one in wanted if get_origin(one) in (list, collections.abc.Sequence) and get_args(one) == (str,)]
+    if texts and all(one in texts or get_origin(one) is dict for one in wanted):
+        return TextType(is_list=True, is_optional=is_optional, may_be_node=len(wanted) > len(texts))
+    return None
+
+
+def hint_of(config_name: str, key: str) -> Any:
+    """The annotation of a setting, or a ``TextType`` where its value in ``configs/`` is a text; None without either."""
+    hint: Any = SCHEMAS.get(config_name)
+    group, *rest = key.split(".")
+    for position, part in enumerate([group, *rest]):
+        hint = _without_none(hint)
+        if dataclasses.is_dataclass(hint):
+            declared = {field.name: field for field in dataclasses.fields(hint)}.get(part)
+            if declared is None:
+                return None
+            is_text = declared.metadata.get(IS_TEXT) and position == len(rest)
+            hint = TextType(may_be_node=True) if is_text else get_type_hints(hint)[part]
+        elif hint is Any or (get_origin(hint) is dict and get_args(hint)[1] is Any):
+            return _hint_in_group(group, rest)
+        else:
+            hint = get_args(hint)[1] if get_origin(hint) is dict else None
+    return hint
+
+
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) not in (Union, types.UnionType):
+        return hint
+    return next((one for one in get_args(hint) if one is not type(None)), None)
+
+
+def _hint_in_group(group: str, rest: Sequence[str]) -> Any:
+    hint = _data_hints().get(rest[0]) if group == "data" else None
+    if hint is not None:
+        inner = _without_none(hint)
+        return get_args(inner)[1] if len(rest) == 2 and get_origin(inner) is dict else hint if len(rest) == 1 else None
+    values = [value for node in _written(group).values() if (value := _at(node, rest)) not in (_MISSING, None)]
+    is_text = bool(values) and all(isinstance(value, str) and _leads_to_text(value) for value in values)
+    return TextType(is_optional=True, may_be_node=True) if is_text else None
+
+
+@functools.cache
+def _data_hints() -> dict[str, Any]:
+    """Annotations of the keys of ``data``: those of every source that a file of ``configs/data`` names."""
+    hints: dict[str, Any] = {}
+    for target in sorted({str(node["_target_"]) for node in _written("data").values() if "_target_" in node}):
+        if target.startswith(_DATA):
+            module, _, name = target.rpartition(".")
+            source = getattr(importlib.import_module(module), name, object)
+            hints |= get_type_hints(source) if dataclasses.is_dataclass(source) else get_type_hints(source.__init__)
+    return hints | get_type_hints(DataSettings)
+
+
+@functools.cache
+def _written(group: str) -> dict[str, dict[str, Any]]:
+    """What the files of a group say, by their names; interpolations as they stand."""
+    files = sorted((CONFIG_DIR / group).glob("*.yaml"))
+    nodes: Iterator[Any] = (OmegaConf.to_container(OmegaConf.load(path), resolve=False) for path in files)
+    return {path.stem: node for path, node in zip(files, nodes, strict=True) if isinstance(node, dict)}
+
+
+def choices_with(group: str, key: str) -> list[str]:
+    """Choices of a group whose file has a key."""
+    return [name for name, node in _written(group).items() if key and _at(node, key.split(".")) is not _MISSING]
+
+
+def _at(node: Any, keys: Sequence[str]) -> Any:
+    for key in keys:
+        node = node.get(key, _MISSING) if isinstance(node, Mapping) else _MISSING
+    return node
+
+
+def _leads_to_text(value: str) -> bool:
+    """Whether a value of a file is a text once it is looked up."""
+    reference = _REFERENCE.fullmatch(value)
+    return reference is None or text_type_of("train", reference[1]) is not None

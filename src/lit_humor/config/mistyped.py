@@ -1,0 +1,163 @@
+"""What was typed behind a command and is no setting, and what to type instead."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from lit_humor.config.declared import CONFIG_DIR, text_type_of
+from lit_humor.config.overrides import one_value
+from lit_humor.config.schema import SCHEMAS
+from lit_humor.config.validate import unknown_key
+from lit_humor.core.errors import UserError
+from lit_humor.core.settings import is_setting
+from lit_humor.runs import record
+
+Siblings = Callable[[str], Iterable[str]]
+
+
+def settings_first(config_name: str, arguments: Sequence[str], siblings: Siblings) -> list[str]:
+    """Arguments with the settings before the options, whose order Hydra's parser minds.
+
+    Args:
+        config_name: File under ``configs/``, without ``.yaml``.
+        arguments: What was typed behind the command.
+        siblings: The keys that stand where a key was looked for.
+
+    Raises:
+        UserError: Something is neither ``key=value`` nor an option of Hydra, or asks for several runs.
+    """
+    options = get_args_parser()
+    known = options._option_string_actions
+    for position, argument in enumerate(arguments):
+        name = argument.partition("=")[0]
+        if name.startswith("-") and not any(one == name or one.startswith(name) for one in known):
+            _refuse_option(argument, arguments[position + 1 :])
+    parsed, others = options.parse_known_args(list(arguments))
+    settings = [*parsed.overrides, *others]
+    if parsed.multirun:
+        raise one_value(config_name, settings, "--multirun", "one value for each key")
+    check_settings(config_name, settings, siblings)
+    left = list(arguments)
+    for setting in settings:
+        left.remove(setting)
+    return [*settings, *left]
+
+
+def check_settings(config_name: str, settings: Sequence[str], siblings: Siblings) -> None:
+    """Refuse what is no ``key=value``.
+
+    Args:
+        config_name: File under ``configs/``, without ``.yaml``.
+        settings: What was typed.
+        siblings: The keys that stand where a key was looked for.
+
+    Raises:
+        UserError: One of them has no ``=``, or a key that none can have.
+    """
+    for position, setting in enumerate(settings):
+        key, _, value = setting.partition("=")
+        if not is_setting(setting):
+            raise _no_setting(config_name, settings, position)
+        name = key.lstrip("+~")
+        if not name.strip() or name != name.strip():
+            instead = f"{key.strip()}={value.strip()}" if name.strip() else f"<key>={value}"
+            found = "blanks around the key" if name.strip() else "no key"
+            raise UserError(setting, found=found, expected="key=value", fix=f"set {shlex.quote(instead)}")
+        try:
+            OverridesParser.create().parse_rule(f"{name}=", "override")
+            if setting.startswith("~"):
+                OverridesParser.create().parse_rule(setting, "override")
+        except (HydraException, AssertionError):
+            if setting.startswith("~"):
+                raise UserError(setting, found="a key to leave out", expected="~key", fix=f"set ~{name}") from None
+            raise unknown_key(name, value, siblings(name)) from None
+
+
+def _refuse_option(option: str, rest: Sequence[str]) -> None:
+    """``--seed=3`` and ``--seed 3``."""
+    key, equals, value = option.lstrip("-").partition("=")
+    if not equals and rest and "=" not in rest[0] and not rest[0].startswith("-"):
+        value = rest[0]
+    fix = f"set {shlex.quote(f'{key}={value}')}" if value else f"set {key}=true, or leave it away"
+    raise UserError(option, found="an option that no command has", expected="key=value", fix=fix)
+
+
+def _no_setting(config_name: str, settings: Sequence[str], position: int) -> UserError:
+    """The error for a word without ``=``, with the most likely setting that it is a part of."""
+    word = settings[position]
+    before = settings[position - 1] if position else ""
+    after = settings[position + 1] if position + 1 < len(settings) else ""
+    if word in ("", "=") or after.startswith("="):
+        instead = f"{word.strip('=')}={after.strip('=') or _next(settings, position + 2)}"
+    elif before.endswith("="):
+        instead = f"{before}{word}"
+    elif position and (whole := _closed(settings[position - 1 :])):
+        instead = whole
+    elif text := _text(config_name, word):
+        instead = text
+    elif "://" not in word and (":" in word.strip(":") or (word.endswith(":") and after)):
+        key, _, value = word.partition(":")
+        instead = f"{key}={value.strip() or after}"
+    elif setting := _named(config_name, word):
+        instead = setting
+    elif "=" in before and (is_text := text_type_of(config_name, before.partition("=")[0])) and not is_text.is_list:
+        instead = f"{before} {word}"
+    else:
+        fix = f"leave it away, or python src/lit_humor/{config_name}.py --cfg job lists all keys"
+        return UserError(word, found="a word without =", expected="key=value", fix=fix)
+    fix = f"set {instead if instead.startswith('data=csv ') else shlex.quote(instead)}"
+    return UserError(word or "''", found="a word without =", expected="key=value", fix=fix)
+
+
+def _closed(words: Sequence[str]) -> str | None:
+    """A list or mapping that was typed with blanks, up to the word that closes it; None where none does."""
+    if "=" not in words[0] or not _is_open(words[0]):
+        return None
+    for end, word in enumerate(words[1:], start=2):
+        if is_setting(word):
+            return None
+        if not _is_open(whole := " ".join(words[:end])):
+            return whole
+    return None
+
+
+def _is_open(text: str) -> bool:
+    return any(text.count(opening) > text.count(closing) for opening, closing in ("[]", "{}"))
+
+
+def _text(config_name: str, word: str) -> str | None:
+    """The setting for a text with blanks, in a command that takes one; None where the word is something else."""
+    keys = {field.name for field in dataclasses.fields(SCHEMAS[config_name])}
+    if "text" not in keys or len(word.split()) < 2 or word.partition(":")[0].strip() in keys:
+        return None
+    return _named(config_name, word) or f"text={word}"  # predict.py takes it as it stands
+
+
+def _next(settings: Sequence[str], position: int) -> str:
+    return settings[position] if position < len(settings) else "<value>"
+
+
+def _named(config_name: str, word: str) -> str | None:
+    """The setting that takes what a word names: a run folder, a data file, or a choice of a group."""
+    keys, path = {field.name for field in dataclasses.fields(SCHEMAS[config_name])}, Path(word)
+    if "run" in keys and os.path.isfile(path / record.CONFIG):
+        return f"run={word}"
+    if "input" in keys and os.path.isfile(word):
+        return f"input={word}"
+    if config_name in ("train", "audit") and os.path.isfile(word):
+        return f"data=csv and set {shlex.quote(f'data.train_path={word}')}"
+    files = sorted(CONFIG_DIR.glob("*/*.yaml")) if path.name == word else []
+    return next((f"{file.parent.name}={word}" for file in files if file.stem == word and _has(config_name, file)), None)
+
+
+def _has(config_name: str, file: Path) -> bool:
+    """Whether a command has the group that a file is a choice of."""
+    return f" {file.parent.name}: " in (CONFIG_DIR / f"{config_name}.yaml").read_text(encoding="utf-8")

@@ -1,0 +1,171 @@
+"""What is typed behind a command, before Hydra's grammar and the types of YAML see it.
+
+The value of a text setting is a text: ``data.train_path=in/train (1).csv``, ``run_id=1e5`` and
+``data.label_names=[-1,да]`` reach Hydra in quotes. Which settings are texts, ``declared.py`` knows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf.errors import GrammarParseError
+from omegaconf.grammar_parser import parse as parse_interpolation
+
+from lit_humor.config.declared import TextType, text_type_of
+from lit_humor.core.errors import UserError, shorten
+from lit_humor.core.settings import QUOTED, command_line, is_null, is_quoted, quoted
+
+_SEPARATED = re.compile(rf"(?:\s*({QUOTED}|\[(?:{QUOTED}|[^\]])*+\])\s*|((?:\$\{{[^}}]*\}}|[^,])*))(,|\Z)", re.DOTALL)
+_UNREADABLE = (HydraException, ValueError, TypeError, AttributeError)  # what Hydra raises on odd values
+
+
+def for_hydra(config_name: str, overrides: Iterable[str]) -> list[str]:
+    """Overrides as Hydra reads them: values of text settings in quotes, those of others as they are.
+
+    A value that Hydra cannot read is a text, too: the type of the setting then says what was expected.
+
+    Args:
+        config_name: File under ``configs/``, without ``.yaml``.
+        overrides: As typed, or as this function returned them.
+
+    Raises:
+        UserError: A list without brackets, several values where one is taken, or bytes that are no text.
+    """
+    typed = list(overrides)
+    return [_rewritten(config_name, override, typed) for override in typed]
+
+
+def _rewritten(config_name: str, override: str, typed: Sequence[str]) -> str:
+    key, equals, value = override.partition("=")
+    if not equals or key.startswith("~"):
+        return override
+    if any("\ud800" <= character <= "\udfff" for character in override):
+        found, expected = shorten(override), "text that UTF-8 can write"
+        raise UserError(key, found=found, expected=expected, fix="rename the file or folder, or set LC_ALL=C.UTF-8")
+    text_type = text_type_of(config_name, key.lstrip("+"))
+    if text_type is None or text_type.is_node(value):
+        return _checked(config_name, override, typed)
+    return f"{key}={_quoted_value(key, value, text_type)}"
+
+
+def _quoted_value(key: str, value: str, text_type: TextType) -> str:
+    if is_null(value) and not (text_type.is_optional and key.endswith("_column")):
+        return "null"  # a column may be called so: whether there is one the table says
+    if text_type.is_list and not value.lstrip().startswith("${"):
+        items = value.strip()
+        if not (items.startswith("[") and items.endswith("]")):
+            raise UserError(
+                key,
+                found=shorten(value),
+                expected="a list in brackets",
+                fix=f"set {shlex.quote(f'{key}=[{value}]')}",
+            )
+        return f"[{','.join(_quoted_text(key, item.strip()) for item in separated(items[1:-1]))}]"
+    return _quoted_text(key, value)
+
+
+def _quoted_text(key: str, text: str) -> str:
+    if is_quoted(text):
+        return text.strip()
+    try:
+        if "${" in text:
+            parse_interpolation(text)
+    except GrammarParseError:
+        raise UserError(
+            key,
+            found=f"{shorten(text)}: ${{ starts a reference, but this one is not complete",
+            expected="${<key>}, ${oc.env:NAME}, or a text without ${",
+            fix="correct it, or rename the file or folder",
+        ) from None
+    return quoted(text)
+
+
+def _checked(config_name: str, override: str, typed: Sequence[str]) -> str:
+    """A value that is no text, as it is where Hydra can read it."""
+    key, _, value = override.partition("=")
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except _UNREADABLE:
+        return f"{key}={_pairs(value) if _takes_list(config_name, key) else quoted(value)}"
+    if parsed.is_sweep_override():
+        raise one_value(config_name, typed, f"several values ({override})", f"{key}={separated(value)[0].strip()}")
+    return override
+
+
+def _takes_list(config_name: str, key: str) -> bool:
+    text_type = text_type_of(config_name, key.lstrip("+"))
+    return text_type is not None and text_type.is_list
+
+
+def _pairs(mapping: str) -> str:
+    """``{не смешно: нет}``, whose keys Hydra cannot read, as the list of texts that the setting takes as well."""
+    parts = [item.partition(":") for item in separated(mapping.strip(" {}"))]
+    texts = [f"{_unquoted(name)}: {_unquoted(value)}" for name, _, value in parts]
+    return f"[{','.join(map(quoted, texts))}]"
+
+
+def _unquoted(text: str) -> str:
+    return text.strip()[1:-1] if is_quoted(text) else text.strip()
+
+
+def separated(values: str) -> list[str]:
+    """What commas separate, but for those in quotes, in brackets and in ``${...}``; nothing in an empty text."""
+    found, position = list[str](), 0
+    while values.strip():
+        match = _SEPARATED.match(values, position)
+        assert match is not None
+        found.append(match[1] or match[2] or "")
+        position = match.end()
+        if not match[3]:
+            break
+    return found
+
+
+def values_of(override: str) -> list[str]:
+    """A setting of ``train.py`` as ``sweep.py`` reads it, where commas separate values: an override for each of them.
+
+    Raises:
+        UserError: The values are one path with a comma in it.
+    """
+    key, _, value = override.partition("=")
+    text_type = text_type_of("train", key.lstrip("+"))
+    if text_type is None or text_type.is_node(value):
+        try:
+            parsed = OverridesParser.create().parse_override(override)
+        except _UNREADABLE:
+            return [override]  # the type of the setting says what was expected
+        if not parsed.is_sweep_override():
+            return [override]
+        return [f"{parsed.get_key_element()}={one}" for one in parsed.sweep_string_iterator()]
+    values = [one.strip() for one in separated(value)]
+    if len(values) > 1 and os.path.exists(value):  # Path.exists raises where a name is too long
+        raise UserError(
+            key,
+            found=f"a path with a comma ({value}), which separates values here",
+            expected="quotes around it",
+            fix=f"set {shlex.quote(f'{key}={quoted(value, chr(34))}')}",
+        )
+    return [f"{key}={one}" for one in values] if len(values) > 1 else [override]
+
+
+def one_value(config_name: str, typed: Sequence[str], found: str, instead: str) -> UserError:
+    """The error for several values, or for Hydra's ``--multirun``, where a command takes one; names ``sweep.py``."""
+    if config_name != "train":
+        fix = f"set {instead}, and type the command once for each"
+        return UserError(f"{config_name}.py", found=found, expected="one value", fix=fix)
+    words = [_for_sweep(one) for one in typed if not one.startswith(("run_id=", "resume="))]
+    fix = command_line("sweep", "plan=grid", *words)
+    return UserError("train.py", found=found, expected="settings of one training", fix=fix)
+
+
+def _for_sweep(override: str) -> str:
+    """An override of ``train.py`` that means the same to ``sweep.py``."""
+    key, _, value = override.partition("=")
+    text_type = text_type_of("train", key.lstrip("+"))
+    is_one_text = text_type is not None and not text_type.is_list and not is_quoted(value)
+    return f"{key}={quoted(value, chr(34))}" if is_one_text and "," in value else override

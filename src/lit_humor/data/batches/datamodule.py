@@ -1,0 +1,240 @@
+"""From a source of texts to batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerBase
+
+from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL
+from lit_humor.core.errors import UserError
+from lit_humor.data.batches.batching import Collator, RowIndices, SplitTensors, WindowSampler
+from lit_humor.data.batches.store import TokenStore
+from lit_humor.data.batches.tokens import tokenize
+from lit_humor.data.batches.workers import loader_context, settle_in
+from lit_humor.data.dividing.fitness import check_fit
+from lit_humor.data.dividing.ordering import describe_curriculum, difficulty_of, take_stage, training_order
+from lit_humor.data.dividing.splits import Drawn, draw_missing
+from lit_humor.data.examples import Examples
+from lit_humor.data.report import data_report
+from lit_humor.data.settings import DataSettings
+from lit_humor.data.sources.source import Source
+
+
+class HumorDataModule(pl.LightningDataModule):
+    """Loads, splits, tokenizes and batches.
+
+    Args:
+        source: Where the texts come from.
+        tokenizer: Tokenizer of the model.
+        settings: How texts become batches.
+        with_token_types: Whether the model has token types (BERT has, XLM-R has not).
+        window_size: Rows of an optimizer step over all devices; None takes ``settings.batch_size``.
+        micro_batch_size: Rows of a batch on one device; None takes ``settings.batch_size``.
+        num_workers: Loader processes; None takes ``settings.num_workers``.
+        seed: Seed of the order of training rows.
+        announce: Called with a line before work that takes long.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        tokenizer: PreTrainedTokenizerBase,
+        settings: DataSettings,
+        *,
+        with_token_types: bool = False,
+        window_size: int | None = None,
+        micro_batch_size: int | None = None,
+        num_workers: int | None = None,
+        seed: int = 42,
+        announce: Callable[[str], object] = lambda line: None,
+    ) -> None:
+        super().__init__()
+        self.source, self.tokenizer, self.settings = source, tokenizer, settings
+        self.with_token_types, self.seed = with_token_types, seed
+        self.window_size = window_size or settings.batch_size
+        self.micro_batch_size = micro_batch_size or settings.batch_size
+        self.num_workers = settings.num_workers if num_workers is None else num_workers
+        self.announce = announce
+        self.splits: dict[str, Examples] = {}
+        self.drawn = Drawn({})
+        self.tokens: dict[str, TokenStore] = {}
+        self.slice_values: dict[str, list[str]] = {}
+        self.test_split = TEST
+        self._resumed_at = (0, 0)
+
+    def load(self) -> dict[str, Examples]:
+        """Load the splits and draw those that are missing from the training rows; calling it again does nothing.
+
+        Raises:
+            UserError: The data is not fit to train on; names the key, file or row.
+        """
+        if self.splits:
+            return self.splits
+        self.drawn = draw_missing(self.source.load(), self.settings, self.announce)
+        splits = self.drawn.splits
+        if TRAIN in splits and self.settings.stages:
+            splits = take_stage(splits, self.settings)
+        self.splits = {name: splits[name] for name in SPLITS if len(splits.get(name, ()))}
+        self.slice_values = _slice_values(self.splits)
+        return self.splits
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load and tokenize, once."""
+        for name, examples in self.load().items():
+            if name not in self.tokens:
+                self.tokens[name] = tokenize(
+                    examples, self.tokenizer, self.settings.max_length, self.settings.cache_dir
+                )
+
+    def check_fit_for_training(self) -> None:
+        """Refuse splits that cannot train or steer a model; see ``fitness.check_fit``.
+
+        Raises:
+            UserError: Too few training or validation rows, or no row of a class.
+        """
+        self.load()
+        check_fit(self.splits, self.drawn, self.settings, getattr(self.source, "val_key", "data.val_path"))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names in class order."""
+        return next(iter(self.load().values())).class_names
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """[C] int64, training rows of each class."""
+        return np.bincount(self.load()[TRAIN].labels, minlength=len(self.class_names))
+
+    @property
+    def used_tokens(self) -> np.ndarray:
+        """[U] int64, the token ids that occur in any split, and the special ones."""
+        self.setup()
+        used = np.zeros(max(len(self.tokenizer), *self.tokenizer.all_special_ids) + 1, dtype=bool)
+        used[self.tokenizer.all_special_ids] = True
+        for store in self.tokens.values():
+            store.mark_used(used)
+        return np.flatnonzero(used)
+
+    def report(self) -> dict[str, Any]:
+        """Count what is in the data; see ``data.report``.
+
+        Raises:
+            UserError: A text stands in two splits, and ``leaks`` is ``error``.
+        """
+        self.setup()
+        found = data_report(self.splits, self.tokens)
+        leaking = {pair: count for pair, count in found["leaks"].items() if count}
+        if leaking and self.settings.leaks == "error":
+            told = ", ".join(f"{count} in {pair.replace('/', ' and ')}" for pair, count in leaking.items())
+            raise UserError(
+                "data.leaks",
+                found=f"texts that stand in two splits: {told}",
+                expected="every text in one split",
+                fix="python src/lit_humor/audit.py ... fix=<new folder> leaves them out, or set data.leaks=report",
+            )
+        return found | {
+            "fingerprint": self._fingerprint(),
+            "curriculum": describe_curriculum(self.settings),
+            "alike": dict(self.drawn.alike),
+        }
+
+    def _fingerprint(self) -> str:
+        """A hash of every token and label in its place, and of an order by difficulty: a run goes on with the same."""
+        digest = hashlib.sha256()
+        for name, store in self.tokens.items():
+            for array in (store.input_ids, store.offsets, self.splits[name].labels):
+                digest.update(np.ascontiguousarray(array).data)
+        if (order := self._fixed_order()) is not None:
+            digest.update(order.data)
+        return digest.hexdigest()
+
+    def train_dataloader(self) -> DataLoader:
+        """Training batches of this process, in an order drawn from (seed, epoch), or by difficulty."""
+        return self._loader(TRAIN, self._sampler(TRAIN, training=True))
+
+    def val_dataloader(self) -> DataLoader:
+        """Validation batches of this process, each row once over all processes."""
+        return self._loader(VAL, self._sampler(VAL, training=False))
+
+    def test_dataloader(self) -> DataLoader:
+        """Batches of ``test_split``, each row once over all processes."""
+        return self._loader(self.test_split, self._sampler(self.test_split, training=False))
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far training is, for a checkpoint: the epoch, and the batches of it that are done."""
+        if self.trainer is None:
+            return {"epoch": 0, "num_batches_done": 0}
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        at_end = done >= self.trainer.num_training_batches
+        return {"epoch": self.trainer.current_epoch + at_end, "num_batches_done": 0 if at_end else done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where a checkpoint left off: the batches already trained on in that epoch are skipped."""
+        self._resumed_at = (state_dict["epoch"], state_dict["num_batches_done"])
+
+    def _sampler(self, split: str, training: bool) -> WindowSampler:
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rows = self.settings.eval_batch_size
+        sampler = WindowSampler(
+            self.tokens[split].lengths,
+            window_size=self.window_size if training else rows * world_size,
+            micro_batch_size=self.micro_batch_size if training else rows,
+            seed=self.seed if training else None,
+            length_grouped=self.settings.length_grouped and training,
+            fixed_order=self._fixed_order() if training else None,
+            rank=rank,
+            world_size=world_size,
+        )
+        if training:  # the epoch too: loader processes ask for rows before the Trainer calls set_epoch
+            sampler.epoch, sampler.num_batches_to_skip = self._resumed_at
+        return sampler
+
+    def _fixed_order(self) -> np.ndarray | None:
+        if self.settings.order == "random":
+            return None
+        difficulty = difficulty_of(self.splits[TRAIN], self.settings)
+        return training_order(difficulty, self.settings.order == "hard_first", self.seed)
+
+    def _loader(self, split: str, sampler: WindowSampler) -> DataLoader:
+        collator = Collator(
+            SplitTensors(self.tokens[split], self.splits[split].labels, self._slice_codes(split)),
+            pad_token_id=self.tokenizer.pad_token_id,
+            padding=self.settings.padding,
+            max_length=self.settings.max_length,
+            pad_to_multiple_of=self.settings.pad_to_multiple_of,
+            with_token_types=self.with_token_types,
+        )
+        return DataLoader(
+            RowIndices(len(self.splits[split])),  # the collator reads the rows itself, a batch at a time
+            batch_sampler=sampler,
+            collate_fn=collator,
+            num_workers=self.num_workers,
+            multiprocessing_context=loader_context() if self.num_workers else None,
+            worker_init_fn=settle_in,
+            persistent_workers=self.num_workers > 0,  # to start them takes longer than a short epoch
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+        )
+
+    def _slice_codes(self, split: str) -> np.ndarray:
+        examples = self.splits[split]
+        codes = np.full((len(examples), len(self.slice_values)), -1, dtype=np.int64)
+        for column, (name, values) in enumerate(self.slice_values.items()):
+            index = {value: code for code, value in enumerate(values)}
+            if name in examples.slices:
+                codes[:, column] = [-1 if v is None else index[v] for v in examples.slices[name]]
+        return codes
+
+
+def _slice_values(splits: Mapping[str, Examples]) -> dict[str, list[str]]:
+    """The values of each slice column over all splits, sorted."""
+    values: dict[str, set[str]] = {}
+    for examples in splits.values():
+        for name, column in examples.slices.items():
+            values.setdefault(name, set()).update(value for value in column if value is not None)
+    return {name: sorted(found) for name, found in values.items() if found}

@@ -1,0 +1,126 @@
+"""Labels as they stand in files, to class indices."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lit_humor.core.errors import UserError, shorten
+from lit_humor.data.reading.label_remedies import remedy, tally
+from lit_humor.data.reading.spellings import read_number, read_pair, spell
+
+DEFAULT_CLASS_NAMES = ("not humor", "humor")
+
+_SPELLINGS = {
+    "0": 0, "false": 0, "not humor": 0, "not_humor": 0, "non-humor": 0, "not-humor": 0,
+    "1": 1, "true": 1, "humor": 1,
+}  # fmt: skip
+
+
+class UnknownLabelError(UserError):
+    """A label that no class has; often a setting is to blame, not the row."""
+
+
+@dataclass(frozen=True)
+class LabelRules:
+    """How labels are read; see ``columns.Columns``.
+
+    Attributes:
+        names: Class names in class order; None takes 0/1, false/true, "not humor"/"humor".
+        aliases: Other spellings, ``{found: known}``, or a list of ``"found: known"``.
+        threshold: Labels are numbers; one of this size or more is the last of two classes.
+    """
+
+    names: Sequence[str] | None = None
+    aliases: Mapping[str, Any] | Sequence[str] | None = None
+    threshold: float | None = None
+
+
+def encode_labels(
+    values: Sequence[Any], rules: LabelRules, places: Sequence[object], column: str
+) -> tuple[np.ndarray, dict[int, UserError]]:
+    """Map label values to class indices.
+
+    Args:
+        values: One value a row: bool, number or text.
+        rules: Which labels are known.
+        places: Where each row stands, for error messages.
+        column: Name of the label column, for error messages.
+
+    Returns:
+        [N] int64, -1 where the label is missing or none of the expected ones, and what is wrong with these rows.
+
+    Raises:
+        UserError: ``names`` has fewer than two different names, an alias stands for none of them, or there is a
+            threshold and not two names.
+    """
+    names = None if rules.names is None else [str(name) for name in rules.names]
+    if names is not None and len({spell(name) for name in names}) < max(2, len(names)):
+        raise UserError(
+            "data.label_names",
+            found=str(names),
+            expected="two or more different names",
+            fix="name every class once, in class order, humor last",
+        )
+    if rules.threshold is not None:
+        codes = _split_numbers(values, rules.threshold, names)
+        expected, fix = "a number (data.label_threshold is set)", "correct it or delete the row"
+    else:
+        known = _SPELLINGS if names is None else {spell(name): index for index, name in enumerate(names)}
+        aliases = _read_aliases(rules.aliases, known)
+        spelled = [aliases.get(one, one) for one in map(spell, values)]
+        has_indices = names is not None and not known.keys() & set(spelled)
+        if names is not None and has_indices:
+            known = {str(index): index for index in range(len(names))}  # the column holds indices of the named classes
+        codes = [known.get(one, -1) for one in spelled]
+        fix = ""
+        expected = f"one of {names} (data.label_names)" if names else "0/1, false/true or 'not humor'/'humor'"
+        counts = Counter(str(value).strip() for value, one in zip(values, spelled, strict=True) if one)
+        unknown = Counter(str(values[row]).strip() for row, code in enumerate(codes) if code < 0 and spelled[row])
+        if unknown:
+            expected += tally(unknown, counts)
+            fix = remedy(unknown, counts, None if has_indices else names, rules.aliases, known)
+    problems = {}
+    for row, code in enumerate(codes):
+        if code < 0:
+            where = f"{places[row]}, column '{column}'"
+            if spell(values[row]) == "":
+                problems[row] = no_label(where)
+            else:
+                problems[row] = UnknownLabelError(
+                    where, found=f"label {shorten(values[row])}", expected=expected, fix=fix
+                )
+    return np.asarray(codes, dtype=np.int64), problems
+
+
+def no_label(where: str) -> UserError:
+    """The error for a row without a label."""
+    fix = "label the row or delete it; audit.py lists all such rows and fix=<folder> leaves them out"
+    return UserError(where, found="no label", expected="one", fix=fix)
+
+
+def _split_numbers(values: Sequence[Any], threshold: float, names: Sequence[str] | None) -> list[int]:
+    if names is not None and len(names) != 2:
+        expected, fix = "two names with data.label_threshold", "leave data.label_names out, or name two classes"
+        raise UserError("data.label_names", found=str(list(names)), expected=expected, fix=fix)
+    numbers = [read_number(value) for value in values]
+    return [-1 if number is None else int(number >= threshold) for number in numbers]
+
+
+def _read_aliases(aliases: Mapping[str, Any] | Sequence[str] | None, known: Mapping[str, int]) -> dict[str, str]:
+    """Known spellings by other spellings."""
+    pairs = aliases.items() if isinstance(aliases, Mapping) else [read_pair(one, known) for one in aliases or ()]
+    found = {spell(other): spell(name) for other, name in pairs}
+    stranger = next((name for name in found.values() if name not in known), None)
+    if stranger is not None:
+        raise UserError(
+            "data.label_aliases",
+            found=f"an alias of '{stranger}'",
+            expected=f"aliases of {', '.join(known)}",
+            fix="set 'data.label_aliases={found: known}', and the known names in data.label_names",
+        )
+    return found

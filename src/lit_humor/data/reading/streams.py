@@ -1,0 +1,198 @@
+"""Files larger than memory, read some thousand rows at a time; an unreadable row is set apart, never lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lit_humor.core.errors import UserError
+from lit_humor.data.reading.headers import open_checked
+from lit_humor.data.reading.json_rows import Record, is_document, json_lines, json_rows
+from lit_humor.data.reading.kinds import check_kind, decode
+from lit_humor.data.reading.quotes import checked_rows
+from lit_humor.data.reading.separated import EXPECTED, Quoting
+from lit_humor.data.reading.tables import ENDINGS
+
+UNDECODABLE = "bytes that are not UTF-8"
+NUL = "a NUL byte"
+_FIRST_CHARACTERS = 4096
+
+
+class Rejected(NamedTuple):
+    """A row that cannot be used: its line (row in JSON and Parquet), why, and what it holds."""
+
+    line: int
+    reason: str
+    content: str
+
+
+@dataclass
+class Chunk:
+    """Some rows of a file.
+
+    Attributes:
+        rows: Each a value by column.
+        lines: Where each row starts, from 1.
+        rejected: Rows among them that could not be read.
+        share: How much of the file has been read, 0 to 1.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    share: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.rejected)
+
+
+_Rows = Iterator[tuple[int, "Record | Rejected"]]
+
+
+def check_input(path: Path, quoting: Quoting) -> str:
+    """Look through a file before anything is done with its rows: its kind, its header, and what its quotes hold.
+
+    Args:
+        path: As for ``read_chunks``.
+        quoting: What quotes in CSV and TSV mean; see ``sources.files.TextFiles``.
+
+    Returns:
+        What a person should know about how the file is read; mostly nothing.
+
+    Raises:
+        UserError: It cannot be read, or quotes in it may have swallowed rows; names the lines.
+    """
+    check_kind(path, (*ENDINGS, ".txt"), "input")
+    if path.suffix.lower() in EXPECTED:
+        file = open_checked(path, lambda: _lines_of_file(path), quoting, "quoting")
+        if quoting == "auto":
+            deque(checked_rows(file, "quoting"), maxlen=0)
+        return file.note
+    return ""
+
+
+def read_chunks(path: Path, size: int, quoting: Quoting = "auto") -> Iterator[Chunk]:
+    """Read a file ``size`` rows at a time, always cut at the same rows; an unreadable row is set apart, never lost.
+
+    Args:
+        path: CSV, TSV, JSONL, Parquet, plain text with a row a line (column ``text``), or JSON, which is read whole.
+        size: Rows of a chunk, those set apart included.
+        quoting: What quotes mean; ``auto`` reads a CSV or TSV file once before, as ``check_input`` does.
+
+    Raises:
+        UserError: There is no such file, it is of another kind or encoding, or quotes may have swallowed rows.
+    """
+    check_kind(path, (*ENDINGS, ".txt"), "input")
+    ending = path.suffix.lower()
+    if ending == ".parquet":
+        yield from _read_parquet(path, size)
+    elif ending == ".json" or (ending in (".jsonl", ".ndjson") and _begins_as_list(path)):
+        found = list(_as_rows(json_rows(path, decode(path, path.read_bytes()))))
+        yield from _cut(iter(found), size, lambda done: done / len(found))
+    else:
+        if quoting == "auto" and ending in EXPECTED:
+            check_input(path, quoting)
+        with path.open("rb") as raw, _open_text(raw) as file:
+            total = max(path.stat().st_size, 1)
+            rows = _READERS.get(ending, _read_json_lines)(file, path, "standard" if quoting == "auto" else quoting)
+            yield from _cut(rows, size, lambda _: min(os.lseek(raw.fileno(), 0, os.SEEK_CUR) / total, 1.0))
+
+
+def _cut(rows: _Rows, size: int, share: Callable[[int], float]) -> Iterator[Chunk]:
+    chunk, done = Chunk(), 0
+    for line, row in rows:
+        if not isinstance(row, Rejected) and any(map(is_undecodable, row.values())):
+            row = Rejected(line, UNDECODABLE, json.dumps(row))
+        if isinstance(row, Rejected):
+            chunk.rejected.append(row)
+        else:
+            chunk.rows.append(row)
+            chunk.lines.append(line)
+        if len(chunk) == size:
+            done += size
+            chunk.share = share(done)
+            yield chunk
+            chunk = Chunk()
+    if len(chunk):
+        chunk.share = 1.0
+        yield chunk
+
+
+def is_undecodable(value: Any) -> bool:
+    """Whether a value read with ``surrogateescape`` stands for bytes that are not UTF-8."""
+    return isinstance(value, str) and not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value)
+
+
+def _open_text(raw: IO[bytes]) -> IO[str]:
+    return open(raw.fileno(), encoding="utf-8-sig", errors="surrogateescape", newline="", closefd=False)
+
+
+def _lines_of_file(path: Path) -> Iterator[str]:
+    with path.open("rb") as raw, _open_text(raw) as file:
+        yield from file
+
+
+def _begins_as_list(path: Path) -> bool:
+    with path.open("rb") as raw, _open_text(raw) as file:
+        return is_document(file.read(_FIRST_CHARACTERS))
+
+
+def _read_separated(file: IO[str], path: Path, quoting: Quoting) -> _Rows:
+    def from_start() -> IO[str]:
+        file.seek(0)
+        return file
+
+    opened = open_checked(path, from_start, quoting, "quoting")
+    for row in opened.rows():
+        if row.fault:
+            yield row.first, Rejected(row.first, row.fault, row.fields[0])
+        elif any("\0" in line for line in row.lines):
+            yield row.first, Rejected(row.first, NUL, json.dumps(row.fields))
+        elif len(row.fields) == len(opened.header):
+            yield row.first, dict(zip(opened.header, row.fields, strict=True))
+        else:
+            reason = f"{len(row.fields)} fields, expected {len(opened.header)}"
+            yield row.first, Rejected(row.first, reason, json.dumps(row.fields))
+
+
+def _read_json_lines(file: IO[str], path: Path, quoting: Quoting) -> _Rows:
+    return _as_rows(json_lines(file))
+
+
+def _as_rows(found: Iterable[tuple[int, Record | str]]) -> _Rows:
+    for number, row in found:
+        yield number, Rejected(number, "no JSON object", row) if isinstance(row, str) else row
+
+
+def _read_lines(file: IO[str], path: Path, quoting: Quoting) -> _Rows:
+    for number, line in enumerate(file, start=1):
+        text = line.rstrip("\r\n")
+        yield number, Rejected(number, NUL, json.dumps(text)) if "\0" in text else {"text": text}
+
+
+_READERS: dict[str, Callable[[IO[str], Path, Quoting], _Rows]] = {
+    ".csv": _read_separated,
+    ".tsv": _read_separated,
+    ".txt": _read_lines,
+}
+
+
+def _read_parquet(path: Path, size: int) -> Iterator[Chunk]:
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"input={path}", found=str(error), expected="a Parquet file", fix="write it again") from None
+    start = 1
+    for batch in file.iter_batches(batch_size=size):
+        rows = batch.to_pylist()
+        done = start + len(rows) - 1
+        yield Chunk(rows, list(range(start, done + 1)), share=done / max(file.metadata.num_rows, 1))
+        start = done + 1

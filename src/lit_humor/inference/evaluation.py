@@ -1,0 +1,149 @@
+"""Score a saved checkpoint on the data of its run, or on any other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from omegaconf import DictConfig, OmegaConf
+
+from lit_humor.callbacks.predictions import PredictionWriter
+from lit_humor.callbacks.progress import EpochProgress
+from lit_humor.config.command import typed_overrides
+from lit_humor.config.saved import no_run, open_run_dir
+from lit_humor.core.batch import TEST, TRAIN, VAL
+from lit_humor.core.errors import UserError
+from lit_humor.data.reading.columns import Columns, no_pairs
+from lit_humor.data.settings import DataSettings
+from lit_humor.engine import tables
+from lit_humor.engine.factory import TrainedRun, load_run
+from lit_humor.engine.training import quiet_libraries, score
+from lit_humor.metrics.classification import DEFINITIONS, measure
+from lit_humor.reporting.evidence import read_predictions
+from lit_humor.runs import record, screen
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Load a run, score one split on one device, write result and predictions, show them.
+
+    Of several passes each reads what the one before answered, in front of every text.
+
+    Raises:
+        UserError: There is no such run, checkpoint or split.
+    """
+    quiet_libraries()
+    if cfg.runs:
+        _take_together(cfg)
+        return
+    if cfg.passes < 1:
+        raise UserError("passes", found=str(cfg.passes), expected="at least 1", fix="set passes=1")
+    run = load_run(_run_folder(cfg), cfg.ckpt, _other_data(cfg))
+    split = _choose_split(run, cfg.split)
+    origin = run.datamodule.splits[split].origin
+    name = f"{'own' if cfg.data is None else _file_name(origin)}-{split}{f'-{cfg.passes}-passes' * (cfg.passes > 1)}"
+    folder = Path(cfg.output or run.folder / "eval" / name)
+    trainer = pl.Trainer(
+        devices=1,  # several would count the rows right as well, but nothing here takes long enough to need them
+        precision=run.precision,  # type: ignore[arg-type]
+        callbacks=[EpochProgress(), PredictionWriter(str(folder))],
+        logger=False,
+        enable_model_summary=False,
+    )
+    results = score(trainer, run.learner, run.datamodule, split, checkpoint=None)
+    texts = run.datamodule.splits[split].texts
+    for _ in range(cfg.passes - 1):
+        _put_answers_in_front(run, split, texts, folder)
+        results = score(trainer, run.learner, run.datamodule, split, checkpoint=None)
+    _write(folder, split, results, origin, cfg.ckpt or "best")
+
+
+def _write(folder: Path, split: str, results: dict[str, Any], origin: str, checkpoint: str) -> None:
+    content = {"results": {split: results}, "origin": origin, "definitions": DEFINITIONS, "checkpoint": checkpoint}
+    record.write_json(folder / record.RESULT, content)
+    screen.show(*tables.result_tables(f"{split} ({origin})", results, None), f"Result and predictions: {folder}")
+
+
+def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], folder: Path) -> None:
+    answers = pq.read_table(record.predictions_path(folder, split))["prediction"].to_pylist()
+    heard = [f"{answer}: {text}" for answer, text in zip(answers, texts, strict=True)]
+    run.datamodule.splits[split] = replace(run.datamodule.splits[split], texts=heard)
+    del run.datamodule.tokens[split]
+    run.datamodule.setup()
+
+
+def _take_together(cfg: DictConfig) -> None:
+    """Score what several models predicted, each of other rows, as the predictions of one."""
+    folders = [open_run_dir(one)[0] for one in cfg.runs]
+    split = cfg.split or (TEST if record.predictions_path(folders[0], TEST).is_file() else VAL)
+    missing = [one for one in folders if not record.predictions_path(one, split).is_file()]
+    if missing or not cfg.output:
+        others = [one for one in (TRAIN, VAL, TEST) if all(record.predictions_path(f, one).is_file() for f in folders)]
+        fix = f"python src/lit_humor/train.py resume={missing[0]}" if missing else f"set output={folders[0]}-together"
+        raise UserError(
+            "runs" if missing else "output",
+            found=f"no predictions of split '{split}' in {missing[0]}" if missing else "nothing",
+            expected="runs that are done" if missing else "a folder for what all say together",
+            fix=f"set split={others[-1]}" if missing and others else fix,
+        )
+    tables = [pq.read_table(record.predictions_path(one, split)) for one in folders]
+    table = pa.concat_tables(tables, promote_options="default")
+    ids = table["id"].to_pylist()
+    if len(set(ids)) < len(ids):
+        expected, both = "every row answered by one model", ",".join(map(str, folders[:2]))
+        fix = (
+            f"python src/lit_humor/report.py 'runs=[{both}]' compares them; for models that each answer a part, train "
+        )
+        fix += f"each with data.stages={len(folders)} data.stage=<1 to {len(folders)}> data.route=true"
+        raise UserError("runs", found="rows that several of them answered", expected=expected, fix=fix)
+    folder = Path(cfg.output)
+    with record.replacing(record.predictions_path(folder, split)) as unfinished:
+        pq.write_table(table, unfinished)
+    found = read_predictions(record.predictions_path(folder, split))
+    results = measure(found.class_names, found.labels, found.probabilities)
+    _write(folder, split, results, " + ".join(one.name for one in folders), "best")
+
+
+def _other_data(cfg: DictConfig) -> DictConfig | None:
+    """The data named on the command line, with columns and batches as in the run unless they are set beside it."""
+    if cfg.data is None:
+        return None
+    _, trained = open_run_dir(_run_folder(cfg))
+    typed = {override.lstrip("+").partition("=")[0] for override in typed_overrides()}
+    data = cfg.data.copy()
+    pair = OmegaConf.select(trained, "data.text_pair_column")
+    if "data.text_pair_column" in typed and data.text_pair_column and not pair:
+        raise no_pairs("data.text_pair_column", data.text_pair_column)
+    for name in ("quoting", *(field.name for field in (*fields(DataSettings), *fields(Columns)))):
+        if f"data.{name}" not in typed and name in data and name in trained.data:
+            data[name] = trained.data[name]
+    if "data.split_similarity" not in typed and "split_similarity" not in trained.data:
+        data.split_similarity = DataSettings.split_similarity  # an older run: rows are split as they were then
+    return data
+
+
+def _file_name(origin: str) -> str:
+    """What a file or data set is called, as part of a folder's name."""
+    return re.sub(r"[^\w.-]+", "-", Path(origin).stem if Path(origin).suffix else origin)
+
+
+def _run_folder(cfg: DictConfig) -> str:
+    """The run named, or the one that the checkpoint lies in."""
+    if cfg.run:
+        return cfg.run
+    if cfg.ckpt and "://" not in cfg.ckpt:
+        return str(Path(cfg.ckpt).absolute().parents[1])
+    raise no_run(cfg.paths.logs_dir)
+
+
+def _choose_split(run: TrainedRun, wanted: str | None) -> str:
+    there = list(run.datamodule.splits)
+    split = wanted or next((name for name in (TEST, VAL) if name in there), there[0])
+    if split not in there:
+        raise UserError("split", found=str(wanted), expected=f"one of {there}", fix=f"set split={there[-1]}")
+    return split

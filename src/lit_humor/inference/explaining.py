@@ -1,0 +1,93 @@
+"""Which words of a text spoke for its label. Legend: T tokens."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from rich.text import Text
+
+from lit_humor.core.batch import MODEL_INPUTS
+from lit_humor.core.errors import MissingExtraError
+from lit_humor.inference.scoring import Scorer
+from lit_humor.models.packing import PACKED
+
+_STEPS = 32
+_STRONG, _WEAK = 0.5, 0.15  # of the largest weight
+_TOLD = 6
+
+
+class Word(NamedTuple):
+    """A stretch of the text: where it starts and ends, and what it added to the probability of the label."""
+
+    start: int
+    end: int
+    weight: float
+
+
+def explain(scorer: Scorer, text: str, label: int) -> list[Word]:
+    """Attribute the probability of a class to the words of a text by integrated gradients, from a text of padding.
+
+    Weights of all words and special tokens together are about the probability less that of the padding.
+
+    Source: Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks, in captum. Price: 32 forward and backward
+    passes of one row. Neighbours: it tells what the model used, not what makes a joke.
+
+    Args:
+        scorer: The run.
+        text: A text that is not blank.
+        label: Class index.
+
+    Raises:
+        MissingExtraError: The ``explain`` extra is not installed.
+    """
+    try:
+        from captum.attr import LayerIntegratedGradients
+    except ImportError:
+        raise MissingExtraError("explain=true", package="captum", extra="explain") from None
+    encoded = scorer.tokenizer(
+        text, truncation=True, max_length=scorer.max_length, return_tensors="pt", return_offsets_mapping=True
+    )
+    encoding = (encoded.encodings or [])[0]
+    inputs = {name: encoded[name].to(scorer.device) for name in MODEL_INPUTS if name in encoded}
+    special = torch.tensor(encoding.special_tokens_mask, dtype=torch.bool, device=scorer.device)
+    blank = torch.where(special, inputs["input_ids"], scorer.tokenizer.pad_token_id)
+
+    def probability(input_ids: torch.Tensor) -> torch.Tensor:
+        batch: Any = {name: value.expand(len(input_ids), -1) for name, value in inputs.items()} | {
+            "input_ids": input_ids
+        }
+        return torch.softmax(scorer.learner.model(batch)["logits"] / scorer.temperature, dim=-1)[:, label]
+
+    backbone: Any = scorer.learner.model.backbone
+    if backbone.config._attn_implementation == PACKED:  # captum asks for a result a row
+        backbone.set_attn_implementation("sdpa")
+    layer = backbone.get_input_embeddings()
+    found = LayerIntegratedGradients(probability, layer).attribute(
+        inputs["input_ids"], baselines=blank, n_steps=_STEPS, internal_batch_size=_STEPS
+    )
+    weights = found.sum(dim=-1)[0].tolist()
+    words: dict[int, Word] = {}
+    for word, (start, end), weight in zip(encoding.word_ids, encoding.offsets, weights, strict=True):
+        if word is not None:
+            known = words.get(word, Word(start, end, 0.0))
+            words[word] = Word(min(known.start, start), max(known.end, end), known.weight + weight)
+    return list(words.values())
+
+
+def colored(text: str, words: list[Word]) -> Text:
+    """The text for the terminal: words that spoke for the label green, those against it red, strong ones filled."""
+    shown = Text(text)
+    largest = max((abs(word.weight) for word in words), default=0.0) or 1.0
+    for word in words:
+        strength = abs(word.weight) / largest
+        color = "green" if word.weight > 0 else "red"
+        if strength > _WEAK:
+            shown.stylize(f"bold white on {color}" if strength > _STRONG else color, word.start, word.end)
+    return shown
+
+
+def strongest(text: str, words: list[Word]) -> str:
+    """The words with the largest weights, for a terminal without colour."""
+    top = sorted(words, key=lambda word: -abs(word.weight))[:_TOLD]
+    return ", ".join(f"{text[word.start : word.end]} {word.weight:+.3f}" for word in top)

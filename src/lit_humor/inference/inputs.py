@@ -1,0 +1,96 @@
+"""What predict.py finds out about run, input and output in the time before torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from omegaconf import DictConfig
+
+from lit_humor.config.saved import open_run_dir
+from lit_humor.core.errors import UserError
+from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column, no_pairs, unless_null
+from lit_humor.data.reading.separated import Quoting
+from lit_humor.data.reading.streams import check_input, read_chunks
+from lit_humor.inference.parts import check_target
+
+PREDICTION = "prediction"
+
+
+def check_file(cfg: DictConfig) -> str:
+    """Check ``cfg.input`` to its end, before a model is loaded and any row is scored.
+
+    Returns:
+        What a person should know about how the file is read; mostly nothing.
+
+    Raises:
+        UserError: The run, the file, its columns or the output are not as they should be.
+    """
+    source, quoting = Path(cfg.input), quoting_of(cfg)
+    check_target(target_of(cfg))
+    note = check_input(source, quoting)
+    columns_of(cfg, first_row(source, "standard" if quoting == "auto" else quoting), str(source))
+    return note
+
+
+def first_row(source: Path, quoting: Quoting) -> dict[str, Any]:
+    """The first row of a file that can be read.
+
+    Raises:
+        UserError: There is none.
+    """
+    found = "no rows"
+    for chunk in read_chunks(source, 1, quoting):
+        if chunk.rows:
+            return chunk.rows[0]
+        if found == "no rows":
+            line, reason, _ = chunk.rejected[0]
+            found = f"no row that can be read (line {line}: {reason})"
+    raise UserError(f"input={source}", found=found, expected="some", fix="put rows into the file")
+
+
+def target_of(cfg: DictConfig) -> Path:
+    """The file to make."""
+    return Path(cfg.output or Path(cfg.input).with_suffix(".predictions.csv"))
+
+
+def quoting_of(cfg: DictConfig) -> Quoting:
+    """What quotes in the input mean: as set, or as in the run."""
+    chosen = cfg.quoting or _trained(cfg).get("quoting", "auto")
+    if chosen not in get_args(Quoting):
+        known = ", ".join(get_args(Quoting))
+        raise UserError("quoting", found=str(chosen), expected=f"one of {known}", fix="set quoting=none")
+    return cast(Quoting, chosen)
+
+
+def columns_of(cfg: DictConfig, first: Mapping[str, Any], origin: str) -> dict[str, str | None]:
+    """Columns of the text and, where the run was trained on pairs, of the second text.
+
+    Args:
+        cfg: The configuration of the command.
+        first: The first row of the input.
+        origin: The input, for messages.
+
+    Raises:
+        UserError: There is no such column, the run knows no second texts, or a column has the name of one to be added.
+    """
+    names: Mapping[str, Any] = {name: [value] for name, value in first.items()}
+    trained = _trained(cfg)
+    there = trained.get("text_column") in first
+    wanted = unless_null(cfg.text_column, first) or (trained.get("text_column") if there else None)
+    text = find_column(names, wanted, TEXT_COLUMNS, "text_column", origin)
+    pair = unless_null(cfg.text_pair_column, first) or unless_null(trained.get("text_pair_column"), first)
+    if pair is not None:
+        if not trained.get("text_pair_column"):
+            raise no_pairs("text_pair_column", pair)
+        pair = find_column(names, pair, (), "text_pair_column", origin)
+    if PREDICTION in first:
+        found = f"a column '{PREDICTION}' in {origin}"
+        raise UserError("input", found=found, expected="none of that name, which is added", fix="rename it")
+    return {"text": text, "pair": pair}
+
+
+def _trained(cfg: DictConfig) -> Mapping[str, Any]:
+    """The data settings of the run."""
+    return open_run_dir(cfg.run)[1].data

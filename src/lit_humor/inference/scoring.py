@@ -1,0 +1,122 @@
+"""A trained run as a function from texts to probabilities. Legend: N texts, C classes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lit_humor.config.saved import open_run_dir
+from lit_humor.data.batches.batching import Collator, SplitTensors, WindowSampler
+from lit_humor.data.batches.tokens import PreTrainedTokenizerBase, encode, load_tokenizer
+from lit_humor.engine.factory import class_names_of, load_learner
+from lit_humor.engine.machine import look_at_machine
+from lit_humor.learning.learner import Learner
+from lit_humor.metrics.calibration import apply_temperature
+from lit_humor.models.encoder import load_config
+from lit_humor.runs import record
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores texts as evaluation does: sorted by length, long ones first, without gradients.
+
+    Attributes:
+        learner: In evaluation mode, on ``device``.
+        tokenizer: Of the run.
+        class_names: In class order.
+        max_length: Tokens of a text at most.
+        batch_size: Rows of a batch.
+        with_token_types: Whether the model has token types.
+        device: A GPU where there is one.
+        dtype: Of matrix products.
+        temperature: Fitted on validation, 1 where the run has none.
+        folder: The run folder.
+    """
+
+    learner: Learner
+    tokenizer: PreTrainedTokenizerBase
+    class_names: tuple[str, ...]
+    max_length: int
+    batch_size: int
+    with_token_types: bool
+    device: torch.device
+    dtype: torch.dtype
+    temperature: float
+    folder: Path
+
+    def score(
+        self,
+        texts: Sequence[str],
+        text_pairs: Sequence[str] | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        """Probability of each class, calibrated by the temperature.
+
+        Args:
+            texts: Texts that are not blank.
+            text_pairs: Second texts, for a model that was trained on pairs.
+            on_batch: Called with the number of rows of each finished batch.
+
+        Returns:
+            [N, C] float64, in the order of the texts.
+        """
+        store = encode(list(texts), None if text_pairs is None else list(text_pairs), self.tokenizer, self.max_length)
+        count = len(texts)
+        collator = Collator(
+            SplitTensors(store, np.zeros(count, dtype=np.int64), np.zeros((count, 0), dtype=np.int64)),
+            pad_token_id=self.tokenizer.pad_token_id,
+            padding="longest",
+            max_length=self.max_length,
+            pad_to_multiple_of=1,
+            with_token_types=self.with_token_types,
+        )
+        sampler = WindowSampler(store.lengths, window_size=self.batch_size, micro_batch_size=self.batch_size, seed=None)
+        found = np.zeros((count, len(self.class_names)))
+        with torch.inference_mode(), self._autocast():
+            for rows in sampler:
+                batch: Any = {name: value.to(self.device) for name, value in collator(rows).items()}  # type: ignore[attr-defined]
+                found[rows] = self.learner.outcome(batch).outputs["probabilities"].double().cpu().numpy()
+                if on_batch:
+                    on_batch(len(rows))
+        return apply_temperature(found, self.temperature)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+
+def load_scorer(run: str, checkpoint: str | None = None) -> Scorer:
+    """Load a run to score texts with; needs neither its data nor the hub.
+
+    Args:
+        run: The run folder, or its name.
+        checkpoint: Checkpoint file; None takes the best of the run.
+
+    Raises:
+        UserError: There is no such run or checkpoint.
+    """
+    folder, cfg = open_run_dir(run)
+    learner, precision = load_learner(folder, cfg, checkpoint)
+    backbone = str(folder / record.BACKBONE)
+    machine = look_at_machine()
+    device = torch.device("cuda" if machine.gpu_names else "cpu")
+    native = machine.gpu_bf16 if machine.gpu_names else machine.cpu_bf16 is not None
+    return Scorer(
+        learner=learner.to(device),
+        tokenizer=load_tokenizer(backbone),
+        class_names=class_names_of(folder),
+        max_length=cfg.data.max_length,
+        batch_size=cfg.data.eval_batch_size,
+        with_token_types=getattr(load_config(backbone), "type_vocab_size", 0) > 1,
+        device=device,
+        dtype=torch.bfloat16 if precision == "bf16-mixed" and native else torch.float32,
+        temperature=record.read_calibration(folder).get("temperature", 1.0),
+        folder=folder,
+    )

@@ -1,0 +1,191 @@
+"""The one LightningModule: joins a model, an objective, an optimizer and metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from lit_humor.core.batch import Batch, passes
+from lit_humor.core.errors import UserError
+from lit_humor.learning.memory import halve_passes
+from lit_humor.learning.step import SteppingModule
+from lit_humor.metrics.classification import ClassificationMetrics
+from lit_humor.models.sharding import shard
+from lit_humor.objectives.objective import Objective, Outcome
+from lit_humor.optim.groups import LayerwiseAdamW
+
+
+class Learner(SteppingModule):
+    """Trains and evaluates a model under an objective; how a step is made is in ``SteppingModule``.
+
+    Args:
+        model: Tensors in, named tensors out; has ``parameter_depths()``.
+        objective: (model, batch) -> losses and outputs.
+        metrics: Metrics of validation and of test; ``metrics[stage]``.
+        optimizer: Makes the parameter groups, the optimizer and its schedule; None for evaluation only.
+        window_size: Rows of an optimizer step over all processes and micro-batches.
+        schedule_epochs: Epochs until the rate is back at zero; the trainer's epochs where these are fewer.
+        max_tokens: Tokens of a training pass at most, padding included; None passes every micro-batch whole.
+    """
+
+    metrics: Mapping[str, ClassificationMetrics]
+    mean_losses: Mapping[str, MeanMetric]
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        metrics: dict[str, ClassificationMetrics],
+        optimizer: LayerwiseAdamW | None = None,
+        window_size: int = 1,
+        schedule_epochs: int | None = None,
+        max_tokens: int | None = None,
+    ) -> None:
+        super().__init__(window_size, max_tokens)
+        self.model, self.objective = model, objective
+        self.metrics = nn.ModuleDict(metrics)  # type: ignore[assignment]
+        self.mean_losses = nn.ModuleDict({stage: _mean_loss() for stage in metrics})  # type: ignore[assignment]
+        self.optimizer, self.schedule_epochs = optimizer, schedule_epochs
+        self.num_warmup_steps = 0
+        self.eval_max_tokens: int | None = None  # of a pass without gradients, once memory ran out
+        self.results: dict[str, dict[str, Any]] = {}
+
+    def validation_step(self, batch: Batch, batch_index: int) -> Outcome:  # type: ignore[override]
+        """Score a validation batch with the training objective."""
+        return self._evaluate("val", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Compute and log the validation metrics and the mean training loss."""
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self._finish_training_loss()
+        self._finish("val")
+
+    def test_step(self, batch: Batch, batch_index: int) -> Outcome:  # type: ignore[override]
+        """Score a test batch with the training objective."""
+        return self._evaluate("test", batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Compute and log the metrics of the evaluated split, under its own name."""
+        self._finish("test", split=getattr(self.trainer.datamodule, "test_split", "test"))  # type: ignore[attr-defined]
+
+    @property
+    def peak_rate(self) -> float:
+        """Learning rate of the recipe."""
+        assert self.optimizer is not None
+        return self.optimizer.learning_rate
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Run the model alone."""
+        return self.model(batch)
+
+    def row_losses(self, batch: Batch) -> Tensor:
+        """[B] loss of each row under the objective, zero for fillers."""
+        return self.objective(self.model, batch).total * batch["row_weights"]
+
+    def outcome(self, batch: Batch) -> Outcome:
+        """What the objective says without gradients, in one pass, or in smaller ones where memory runs out.
+
+        Raises:
+            UserError: One row does not fit.
+        """
+        while True:
+            try:
+                return Outcome.joined(
+                    [self.objective(self.model, part) for part in passes(batch, self.eval_max_tokens)]
+                )
+            except torch.OutOfMemoryError:
+                pass  # what failed is freed only behind this block
+            is_alone = self.device_mesh is None  # else others would wait for passes that never come
+            self.eval_max_tokens = halve_passes([batch], self.eval_max_tokens, can_halve=is_alone)
+
+    def _evaluate(self, stage: str, batch: Batch) -> Outcome:
+        outcome = self.outcome(batch)
+        counts = batch["row_weights"] > 0
+        self.metrics[stage].update(outcome.outputs["probabilities"], batch["labels"], counts, batch["slices"])
+        if counts.any():
+            self.mean_losses[stage].update(outcome.total[counts])
+        return outcome
+
+    def _finish(self, stage: str, split: str | None = None) -> None:
+        results = self.metrics[stage].compute()
+        results["loss"] = self.mean_losses[stage].compute().item()
+        self.results[stage] = results
+        self.metrics[stage].reset()
+        self.mean_losses[stage].reset()
+        # compute() has already gathered the rows of all processes: every rank logs the same numbers.
+        self.log_dict(
+            {f"{split or stage}/{name}": value for name, value in results.items() if isinstance(value, float)}
+        )
+
+    def _finish_training_loss(self) -> None:
+        """Log the mean loss of the rows trained on since the last validation, over all processes."""
+        self.guarded(self.guard.settle)
+        total, num_rows = self.trainer.strategy.reduce(self.train_totals.clone(), reduce_op="sum").tolist()
+        self.train_totals.zero_()
+        loss = total / num_rows
+        if not math.isfinite(loss):  # under fp16, where single steps may be left out
+            raise UserError(
+                "train/loss",
+                found=f"{loss} in epoch {self.current_epoch}",
+                expected="a finite number",
+                fix=f"{self.way_to_finite()}; last.ckpt holds the epoch before",
+            )
+        self.log("train/loss", loss)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the sums of the losses of an epoch that is not over, those of each process."""
+        checkpoint["train_totals"] = (
+            self.trainer.strategy.all_gather(self.train_totals.to(self.device)).cpu().reshape(-1, 2)
+        )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with these sums, each process with its own: in another order they add up to other last digits."""
+        totals = checkpoint.get("train_totals", torch.zeros(1, 2))
+        if len(totals) == self.trainer.world_size:
+            self.train_totals = totals[self.trainer.global_rank]
+        elif self.trainer.is_global_zero:
+            self.train_totals = totals.sum(dim=0)
+
+    def configure_model(self) -> None:
+        """Spread the model over the devices, where the strategy asks for it."""
+        if self.device_mesh is not None:
+            shard(self.model, self.device_mesh["data_parallel"])
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups of the optimizer; parameters of the objective itself learn like the head."""
+        assert self.optimizer is not None, "a learner for evaluation has no optimizer"
+        depths: dict[str, int] = self.model.parameter_depths()  # type: ignore[operator]
+        own = {f"objective.{name}": parameter for name, parameter in self.objective.named_parameters()}
+        named = [*self.model.named_parameters(), *own.items()]
+        return self.optimizer.groups(named, depths | dict.fromkeys(own, max(depths.values())))
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimizer and a schedule that is stepped after every optimizer step."""
+        assert self.optimizer is not None
+        num_steps = self._num_schedule_steps()
+        self.num_warmup_steps = self.optimizer.schedule.num_warmup_steps(num_steps)
+        optimizer = self.optimizer.build(self.parameter_groups(), str(self.trainer.precision))
+        scheduler = self.optimizer.schedule.build(optimizer, num_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _num_schedule_steps(self) -> int:
+        total = self.trainer.estimated_stepping_batches
+        max_epochs = self.trainer.max_epochs or 1
+        if not math.isfinite(total) or max_epochs < 0:
+            raise UserError(
+                "trainer.max_epochs",
+                found=str(max_epochs),
+                expected="a number above 0",
+                fix="set trainer.max_epochs=4",
+            )
+        return max(1, round(total * min(self.schedule_epochs or max_epochs, max_epochs) / max_epochs))
+
+
+def _mean_loss() -> MeanMetric:
+    """A mean in which one value that is not a number shows; by default torchmetrics leaves such values out."""
+    return MeanMetric(nan_strategy=float("inf"))

@@ -1,0 +1,4 @@
+"""Many runs: plans, search, budget, summary.
+
+Composes configurations and reads run folders; never loads torch.
+"""

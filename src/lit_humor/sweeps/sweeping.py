@@ -1,0 +1,258 @@
+"""Turns a plan into runs with names of their own, trains those that are not done, and says what came of them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+
+from lit_humor.config.command import check_files, check_typed, choice, compose
+from lit_humor.config.overrides import values_of
+from lit_humor.core.errors import UserError
+from lit_humor.core.place import ROOT_DIR
+from lit_humor.core.settings import check_name, quoted, setting, typed_command
+from lit_humor.launch.queue import Job, Queue
+from lit_humor.runs import record, screen
+from lit_humor.runs.watch import is_done
+from lit_humor.sweeps.budget import check_budget, say_what_it_took
+from lit_humor.sweeps.launching import CLOUD, SSH, open_queue
+from lit_humor.sweeps.plans import PlannedRun, expand, parents_of
+from lit_humor.sweeps.searching import Search, check_range, describe_range, rows_of
+from lit_humor.sweeps.summary import join_predictions, write_summary, write_trials
+
+_PLACES = ("paths", "run_id", "resume", "report")  # say where a run is, not what it is
+_NOWHERE = ("paths.root_dir=.", "paths.cache_dir=.", "paths.logs_dir=.")
+_TRAINER_PLACES = ("devices", "num_nodes", "accelerator", "strategy", "num_workers")
+_PARENT = "{parent}"  # in settings of a variant: the run folder of what it waits for, of several with commas
+_TAIL, _SHOWN = 15, 3  # lines shown of a run that failed, and of how many
+
+
+def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
+    """Train every run of a plan that is not done, and write the summary.
+
+    Args:
+        cfg: Of ``sweep.py``.
+        typed: Settings of ``train.py``; of several values behind a comma each is taken in turn.
+
+    Raises:
+        UserError: The plan or a setting is wrong, or runs failed; the others are done by then.
+    """
+    _check(cfg, typed)
+    if cfg.space:
+        _search(cfg, typed)
+        return
+    variants = {str(name): list(settings or ()) for name, settings in cfg.variants.items()}
+    each = None if any(one.partition("=")[0] == cfg.each for one in typed) else cfg.each
+    planned = expand(variants, cfg.after, choices(typed), each, cfg.n)
+    placed = make_jobs(planned, Path(cfg.paths.logs_dir), cfg.paths.cache_dir)
+    jobs = list(dict.fromkeys(placed))
+    name = cfg.name or f"sweep-{choice('plan')}-{_hash([job.folder.name for job in placed])}"
+    folder = Path(cfg.paths.logs_dir) / name
+    _check_is_no_run(folder)
+    screen.show(_plan_table(planned, placed))
+    if cfg.dry_run:
+        screen.show(*(shlex.join(job.command) for job in jobs))
+        _estimate(cfg, planned, placed)
+        return
+    _note(folder, {"command": f"{typed_command()} {shlex.join(typed)}", "runs": [job.folder.name for job in jobs]})
+    queue = open_queue(cfg, folder, _notice)
+    if cfg.budget:
+        check_budget(planned, placed, cfg.each, cfg.budget, queue)
+    began = time.monotonic()
+    queue.run(jobs)
+    if any(job.seconds for job in jobs):
+        _note(folder, {"took": say_what_it_took(jobs, queue.num_slots, time.monotonic() - began)})
+    done = [(run, job.folder) for run, job in zip(planned, placed, strict=True) if job.state == record.DONE]
+    if done:
+        tables = write_summary(done, cfg.each, folder, f"Plan {choice('plan')}", cfg.matrix)
+        if cfg.join_predictions:
+            rows = join_predictions(done, folder / "predictions.parquet")
+            screen.show(f"Predictions of {rows} rows: {folder / 'predictions.parquet'}")
+        for table in tables:
+            screen.show(screen.table(table.caption, table.columns, table.rows), table.note)
+        screen.show(f"Summary: {folder}")
+    _say_what_failed(queue, jobs)
+
+
+def _estimate(cfg: DictConfig, planned: Sequence[PlannedRun], placed: Sequence[Job]) -> None:
+    """Say what a plan would take, and leave nothing behind."""
+    if not cfg.budget:
+        screen.show("What it would take: add budget=6h, which times the first steps of each kind of run.")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        check_budget(planned, placed, cfg.each, cfg.budget, open_queue(cfg, Path(folder), _notice))
+
+
+def _search(cfg: DictConfig, typed: Sequence[str]) -> None:
+    """Train trial after trial, each with settings that those before it speak for, and write what came of them."""
+    combinations = choices(typed)
+    if len(combinations) > 1:
+        expected = "ranges in the plan's space"
+        raise UserError("plan=search", found="values behind commas", expected=expected, fix="take the commas away")
+    space: Any = OmegaConf.to_container(cfg.space)
+    logs_dir, jobs = Path(cfg.paths.logs_dir), list[Job]()
+    folder = logs_dir / (cfg.name or f"sweep-search-{_hash([*typed, space])}")
+    _check_is_no_run(folder)
+    ranges = {key: check_range(key, values) for key, values in space.items()}
+    default = compose("train", typed)
+    for key in ranges:
+        if OmegaConf.select(default, key) is None:
+            expected, fix = "a key of train.py", "python src/lit_humor/train.py --cfg job lists them"
+            raise UserError(f"space.{key}", found="no such setting", expected=expected, fix=fix)
+    screen.show(f"Search: {cfg.n} trials", *(f"  {key}: {describe_range(values)}" for key, values in ranges.items()))
+    if cfg.dry_run:
+        return
+
+    def make_job(settings: list[str]) -> Job:
+        return make_jobs([PlannedRun("", 1, (*typed, *settings))], logs_dir, cfg.paths.cache_dir)[0]
+
+    search = Search(folder, ranges, default, cfg.n, make_job)
+    queue = open_queue(cfg, folder, _notice)
+    queue.run(jobs, lambda: search.look_after(jobs, queue.num_slots))
+    if rows := rows_of(search, logs_dir):
+        table = write_trials(rows, search.has_recipe, folder, "Search")
+        screen.show(screen.table(table.caption, table.columns, table.rows), table.note, f"Summary: {folder}")
+    _say_what_failed(queue, jobs)
+
+
+def _note(folder: Path, what: Mapping[str, Any]) -> None:
+    """Keep something about a set of runs, beside what earlier calls kept."""
+    path = folder / "sweep.json"
+    record.write_json(path, (record.read_json(path) if path.is_file() else {}) | dict(what))
+
+
+def _check_is_no_run(folder: Path) -> None:
+    if (folder / record.CONFIG).exists():
+        expected = "a new name, or that of a set"
+        raise UserError("name", found=f"a run folder {folder}", expected=expected, fix="set another")
+
+
+def choices(typed: Sequence[str]) -> dict[str, list[str]]:
+    """Every combination of values behind commas, by what tells it from the others."""
+    axes: list[list[tuple[str, str]]] = []
+    for override in typed:
+        lines = values_of(override)
+        axes.append([(one, one) for one in lines] if len(lines) > 1 else [("", override)])
+    found = {}
+    for combination in itertools.product(*axes):
+        name = ", ".join(label for label, _ in combination if label)
+        found[name] = [line for _, line in combination]
+    return found
+
+
+def make_jobs(planned: Sequence[PlannedRun], logs_dir: Path, cache_dir: str) -> list[Job]:
+    """The job of each planned run: one for all that are the same, under a name that finds it again in any plan."""
+    jobs: dict[tuple[str, int], Job] = {}
+    by_id: dict[str, Job] = {}
+    for run in planned:
+        parents = [jobs[parent, run.repeat] for parent in run.after]
+        named, overrides = (
+            [one.replace(_PARENT, ",".join(quoted(place) for place in places)) for one in run.overrides]
+            for places in ([job.folder.name for job in parents], [str(job.folder) for job in parents])
+        )
+        command = [sys.executable, str(ROOT_DIR / "src" / "lit_humor" / f"{run.command}.py"), *overrides]
+        if run.command == "train":
+            cfg = compose("train", [*named, *_NOWHERE])  # the same wherever the runs lie
+            check_files(cfg)
+            experiment = next((one.split("=")[1] for one in overrides if one.startswith("experiment=")), "default")
+            run_id, cost = f"{experiment}-{run.repeat}-{signature(cfg)}", float(cfg.trainer.max_epochs)
+            command += [f"run_id={run_id}", "resume=auto", setting("paths.logs_dir", str(logs_dir))]
+            command += [setting("paths.cache_dir", cache_dir)]
+        else:
+            compose("eval", named)
+            run_id, cost = f"evaluation-{run.repeat}-{_hash(named)}", 0.0
+            command += [setting("output", str(logs_dir / run_id))]
+        job = Job(logs_dir / run_id, command, cost, parents)
+        jobs[run.variant, run.repeat] = by_id.setdefault(run_id, job)
+    return list(jobs.values())
+
+
+def signature(cfg: DictConfig) -> str:
+    """A hash of everything that decides what a training comes to."""
+    content: Any = OmegaConf.to_container(cfg, resolve=True)
+    for key in _PLACES:
+        content.pop(key, None)
+    for key in _TRAINER_PLACES:
+        content["trainer"].pop(key, None)
+    return _hash(content)
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def _check(cfg: DictConfig, typed: Sequence[str]) -> None:
+    check_typed("train", typed)
+    for one in typed:
+        key = one.partition("=")[0]
+        if key in ("run_id", "resume") or (key == cfg.each and cfg.n > 1):
+            instead = f"leave {key} away" if key != cfg.each else f"leave {key} away, or add plan=grid, which tries it"
+            raise UserError(key, found=one, expected="nothing: each run of a plan gets its own", fix=instead)
+    if cfg.space and cfg.launch.kind in (SSH, CLOUD):
+        raise UserError(
+            f"launch={cfg.launch.kind}",
+            found="a search",
+            expected="a plan whose runs are known",
+            fix="set launch=local",
+        )
+    if cfg.space and cfg.budget:
+        expected, fix = "a plan whose runs are known", "leave budget away, or set a smaller n"
+        raise UserError("budget", found="a search", expected=expected, fix=fix)
+    for key in ("n", "slots"):
+        if cfg[key] < 1:
+            raise UserError(key, found=str(cfg[key]), expected="at least 1", fix=f"set {key}=1")
+    if cfg.name:
+        check_name("name", cfg.name)
+    names = [str(name) for name in cfg.variants]
+    for child in cfg.after:
+        parents = parents_of(child, cfg.after)
+        if child not in names or not set(parents) <= set(names[: names.index(child)]):
+            raise UserError(
+                f"after.{child}",
+                found=", ".join(parents),
+                expected="variants, what to wait for before what waits",
+                fix="correct the plan",
+            )
+
+
+def _plan_table(planned: Sequence[PlannedRun], jobs: Sequence[Job]) -> Table:
+    rows = []
+    for run, job in zip(planned, jobs, strict=True):
+        waits = ", ".join(one.folder.name for one in job.after)
+        rows.append([job.folder.name, run.variant, f"{job.cost:g}", waits, "done" if is_done(job.folder) else "to do"])
+    return screen.table(f"Plan: {len(jobs)} runs", ("run", "variant", "epochs", "after", "state"), rows)
+
+
+def _notice(job: Job) -> None:
+    took = f", {job.seconds:.0f} s" if job.seconds else ""
+    screen.show(f"{time.strftime('%H:%M:%S')} {job.folder.name}: {job.state}{took}")
+
+
+def _say_what_failed(queue: Queue, jobs: Sequence[Job]) -> None:
+    bad = [job for job in jobs if job.state == record.FAILED]
+    if not bad:
+        return
+    for job in bad[:_SHOWN]:
+        output = queue.output_of(job)
+        tail = output.read_text(errors="replace").splitlines()[-_TAIL:] if output.is_file() else ["without a word"]
+        screen.show(f"\n{job.folder.name} failed:", *(f"  {line}" for line in tail))
+    if len(bad) > _SHOWN:
+        screen.show(f"\nand {len(bad) - _SHOWN} more: {queue.output_dir}")
+    skipped = [job.folder.name for job in jobs if job.state == record.SKIPPED]
+    told = f"; skipped behind them: {', '.join(skipped)}" if skipped else ""
+    raise UserError(
+        f"plan={choice('plan')}",
+        found=f"runs that failed: {', '.join(job.folder.name for job in bad)}{told}",
+        expected="all done",
+        fix="mend the cause and type the same command again; what is done stays",
+    )

@@ -1,0 +1,61 @@
+"""Run folders made by an older version: evaluated, reported, predicted with and resumed by this one.
+
+``old_runs/202611.zip`` was made at 6ac81f8 by ``train.py debug=tiny trainer=cpu trainer.max_epochs=12
+callbacks.early_stopping=null report=false logger.tensorboard=null``: ``interrupted`` after two steps, ``done`` the same
+run to its end.
+"""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.typed import result_of, typed, typed_here
+
+PACKED = Path(__file__).with_name("old_runs") / "202611.zip"
+LOSS = 0.7275860905647278  # of the interrupted one on val, said by eval.py of 6ac81f8
+MADE_IN = "/tmp/oldruns"  # the folder of run folders and cache then
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """The folders, unpacked where nobody made them."""
+    with zipfile.ZipFile(PACKED) as file:
+        file.extractall(tmp_path)
+    for run in ("interrupted", "done"):
+        config = tmp_path / run / "config.yaml"
+        config.write_text(config.read_text().replace(f"{MADE_IN}/cache", str(tmp_path / "cache")))
+    return tmp_path
+
+
+def test_it_is_evaluated(old: Path) -> None:
+    checkpoint = old / "interrupted" / "checkpoints" / "last.ckpt"
+    done = typed_here("eval", f"ckpt={checkpoint}", "split=val", f"output={old}/out")
+    assert done.returncode == 0, done.stderr
+    assert result_of(old / "out")["results"]["val"]["loss"] == pytest.approx(LOSS, abs=1e-5)
+
+
+def test_it_predicts(old: Path) -> None:
+    checkpoints = old / "interrupted" / "checkpoints"
+    shutil.copy(checkpoints / "last.ckpt", checkpoints / "best.ckpt")
+    done = typed_here("predict", f"run={old}/interrupted", "text=a cat, a hat, and a joke")
+    assert done.returncode == 0, done.stderr
+    assert "humor" in done.stdout
+
+
+def test_its_page_is_written(old: Path) -> None:
+    done = typed_here("report", f"run={old}/done")
+    assert done.returncode == 0, done.stderr
+    assert (old / "done" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_it_is_resumed_to_the_same_end(old: Path) -> None:
+    done = typed("train", f"resume={old}/interrupted")
+    assert done.returncode == 0, done.stderr
+    found, expected = result_of(old / "interrupted"), result_of(old / "done")
+    assert found["steps"] == expected["steps"] == 24
+    for split, results in expected["results"].items():
+        assert found["results"][split]["confusion"] == results["confusion"]
+        assert found["results"][split]["loss"] == pytest.approx(results["loss"], abs=1e-5)
