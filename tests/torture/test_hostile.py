@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from lit_humor.config.validate import ALLOWED_TARGETS, find_target
 from lit_humor.core.errors import UserError
 from lit_humor.data.reading.tables import safe_cell
-from lit_humor.models.encoder import load_config
+from lit_humor.models.pretrained import load_config
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import typed_here
 from tests.torture.running import ROUNDS, train

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from lit_humor.core.errors import UserError
-from lit_humor.objectives.cross_entropy import CrossEntropy, compute_class_weights
+from lit_humor.objectives.class_weights import compute_class_weights
+from lit_humor.objectives.cross_entropy import CrossEntropy
 
 HAHACKATHON = np.array([3068, 4932])
 

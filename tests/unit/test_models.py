@@ -13,8 +13,9 @@ from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.data.batches.tokens import load_tokenizer
 from lit_humor.engine.factory import resolve_pretrained
 from lit_humor.models import embedded
-from lit_humor.models.encoder import TextClassifier, _set_dropout, max_positions
+from lit_humor.models.encoder import TextClassifier
 from lit_humor.models.pooling import first_token, mean_of_tokens
+from lit_humor.models.pretrained import max_positions, set_dropout
 
 
 def _batch(width: int = 6) -> dict[str, torch.Tensor]:
@@ -59,7 +60,7 @@ def test_dropout_reaches_every_layer(tiny_model: str) -> None:
 
 def test_encoder_without_a_dropout_rate_is_refused() -> None:
     with pytest.raises(UserError, match=r"model.network.dropout: found no such rate in strange"):
-        _set_dropout(SimpleNamespace(model_type="strange"), "dropout", ("hidden_dropout_prob", "dropout"), 0.1)
+        set_dropout(SimpleNamespace(model_type="strange"), "dropout", ("hidden_dropout_prob", "dropout"), 0.1)
 
 
 def test_poolings() -> None:

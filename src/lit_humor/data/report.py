@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lit_humor.core.errors import UserError
 from lit_humor.data.batches.store import TokenStore
 from lit_humor.data.dividing.alike import normalise
 from lit_humor.data.examples import Examples
@@ -54,6 +56,38 @@ def data_report(splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore]
     for first, second in combinations(splits, 2):
         report["leaks"][f"{first}/{second}"] = len(distinct[first] & distinct[second])
     return report
+
+
+def refuse_leaks(leaks: Mapping[str, int]) -> None:
+    """Refuse texts that stand in two splits.
+
+    Args:
+        leaks: Number of such texts by pair of splits.
+
+    Raises:
+        UserError: There is one.
+    """
+    if any(leaks.values()):
+        told = ", ".join(f"{count} in {pair.replace('/', ' and ')}" for pair, count in leaks.items() if count)
+        raise UserError(
+            "data.leaks",
+            found=f"texts that stand in two splits: {told}",
+            expected="every text in one split",
+            fix="python src/lit_humor/audit.py ... fix=<new folder> leaves them out, or set data.leaks=report",
+        )
+
+
+def fingerprint(
+    splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore], fixed_order: np.ndarray | None
+) -> str:
+    """A hash of every token and label in its place, and of an order by difficulty: a run goes on with the same."""
+    digest = hashlib.sha256()
+    for name, store in tokens.items():
+        for array in (store.input_ids, store.offsets, splits[name].labels):
+            digest.update(np.ascontiguousarray(array).data)
+    if fixed_order is not None:
+        digest.update(fixed_order.data)
+    return digest.hexdigest()
 
 
 def _several(pairs: Iterable[tuple[str, object]]) -> int:

@@ -25,7 +25,7 @@ from lit_humor.engine.loggers import open_loggers
 from lit_humor.engine.weights import load_weights
 from lit_humor.learning.learner import Learner
 from lit_humor.metrics.classification import SCALARS, ClassificationMetrics
-from lit_humor.models.encoder import load_config, max_positions
+from lit_humor.models.pretrained import load_config, max_positions
 from lit_humor.runs import record, screen
 
 # What Python adds to a node when it builds it; the configuration need not, and may not, set these.

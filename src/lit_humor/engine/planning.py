@@ -14,7 +14,7 @@ from lit_humor.engine.hardware import Plan, make_plan
 from lit_humor.engine.machine import Machine, look_at_machine
 from lit_humor.engine.nodes import agree_on
 from lit_humor.engine.probing import LayerShape, Probe, probe, threads_of
-from lit_humor.models.encoder import load_config
+from lit_humor.models.pretrained import load_config
 from lit_humor.runs import screen
 
 _VARIABLE = "LIT_HUMOR_PROBE"  # what the first process measured

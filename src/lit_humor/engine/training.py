@@ -40,7 +40,7 @@ from lit_humor.engine.rundir import check_launch, check_room, create_run_dir, le
 from lit_humor.engine.weights import load_initial_weights
 from lit_humor.learning.learner import Learner
 from lit_humor.metrics.classification import DEFINITIONS, measure
-from lit_humor.models.encoder import checkpoint_bytes
+from lit_humor.models.pretrained import checkpoint_bytes
 from lit_humor.reporting.run_page import write_report
 from lit_humor.runs import record, screen
 from lit_humor.runs.processes import end_with_parent
@@ -179,7 +179,7 @@ def score(
     checkpoint: str | Path | None,
 ) -> dict[str, Any]:
     """Run ``trainer.test`` on one split; None scores the weights that the learner has."""
-    datamodule.test_split = split
+    datamodule.test_on(split)
     path = None if checkpoint is None else str(checkpoint)
     trainer.test(learner, datamodule, ckpt_path=path, verbose=False, weights_only=True)
     return learner.results["test"]

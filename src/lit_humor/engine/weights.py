@@ -14,7 +14,7 @@ from lit_humor.core.errors import UserError, one_line
 from lit_humor.core.settings import typed
 from lit_humor.engine.checkpoints import read_checkpoint, sum_of
 from lit_humor.learning.learner import Learner
-from lit_humor.models.encoder import load_config
+from lit_humor.models.pretrained import load_config
 from lit_humor.runs import record
 
 

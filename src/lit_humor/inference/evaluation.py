@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,7 @@ def _write(folder: Path, split: str, results: dict[str, Any], origin: str, check
 def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], folder: Path) -> None:
     answers = pq.read_table(record.predictions_path(folder, split))["prediction"].to_pylist()
     heard = [f"{answer}: {text}" for answer, text in zip(answers, texts, strict=True)]
-    run.datamodule.splits[split] = replace(run.datamodule.splits[split], texts=heard)
-    del run.datamodule.tokens[split]
-    run.datamodule.setup()
+    run.datamodule.replace_texts(split, heard)
 
 
 def _take_together(cfg: DictConfig) -> None:

@@ -18,7 +18,7 @@ from lit_humor.engine.factory import class_names_of, load_learner
 from lit_humor.engine.machine import look_at_machine
 from lit_humor.learning.learner import Learner
 from lit_humor.metrics.calibration import apply_temperature
-from lit_humor.models.encoder import load_config
+from lit_humor.models.pretrained import load_config
 from lit_humor.runs import record
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lit_humor.core.errors import UserError
+from lit_humor.objectives.class_weights import check_class_weights, compute_class_weights
 from lit_humor.objectives.objective import Model, Objective, Outcome
 
 
@@ -59,7 +60,7 @@ class CrossEntropy(Objective):
             raise UserError(
                 "objective.beta", found=str(beta), expected="0 <= value < 1", fix="set objective.beta=0.999"
             )
-        _check_weights(class_weights, num_classes)
+        check_class_weights(class_weights, num_classes)
         self.scheme, self.label_smoothing, self.beta = class_weights, label_smoothing, beta
         self.register_buffer("class_weights", torch.ones(num_classes))
 
@@ -77,40 +78,3 @@ class CrossEntropy(Objective):
         smoothed = torch.lerp(of_label, -log_probabilities.mean(dim=1), self.label_smoothing)
         losses = {"cross_entropy": self.class_weights[labels] * smoothed}
         return Outcome(losses, {"probabilities": log_probabilities.exp()})
-
-
-def compute_class_weights(scheme: str | list[float], class_counts: np.ndarray, beta: float) -> np.ndarray:
-    """Weights of the classes, scaled to mean 1 over the training rows.
-
-    Args:
-        scheme: See ``CrossEntropy``.
-        class_counts: [C] training rows of each class, none zero.
-        beta: Beta of the effective number.
-
-    Returns:
-        [C] float32 with ``sum(n_c * w_c) == sum(n_c)``.
-    """
-    counts = np.asarray(class_counts, dtype=np.float64)
-    if scheme == "none":
-        weights = np.ones_like(counts)
-    elif scheme == "balanced":
-        weights = 1 / counts
-    elif scheme == "effective_number":
-        weights = (1 - beta) / (1 - beta**counts)
-    else:
-        weights = np.asarray(scheme, dtype=np.float64)
-    return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
-
-
-def _check_weights(scheme: str | list[float], num_classes: int) -> None:
-    if isinstance(scheme, str):
-        fits = scheme in ("none", "balanced", "effective_number")
-    else:
-        fits = len(scheme) == num_classes and all(weight > 0 for weight in scheme)
-    if not fits:
-        raise UserError(
-            "objective.class_weights",
-            found=str(scheme),
-            expected=f"none, balanced, effective_number, or {num_classes} positive numbers in class order",
-            fix="set objective.class_weights=balanced",
-        )

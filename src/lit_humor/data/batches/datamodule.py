@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,16 +12,16 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL
-from lit_humor.core.errors import UserError
-from lit_humor.data.batches.batching import Collator, RowIndices, SplitTensors, WindowSampler
+from lit_humor.data.batches.batching import Collator, SplitTensors, WindowSampler
+from lit_humor.data.batches.slices import slice_codes, slice_values
 from lit_humor.data.batches.store import TokenStore
 from lit_humor.data.batches.tokens import tokenize
-from lit_humor.data.batches.workers import loader_context, settle_in
+from lit_humor.data.batches.workers import build_loader
 from lit_humor.data.dividing.fitness import check_fit
 from lit_humor.data.dividing.ordering import describe_curriculum, difficulty_of, take_stage, training_order
 from lit_humor.data.dividing.splits import Drawn, draw_missing
 from lit_humor.data.examples import Examples
-from lit_humor.data.report import data_report
+from lit_humor.data.report import data_report, fingerprint, refuse_leaks
 from lit_humor.data.settings import DataSettings
 from lit_humor.data.sources.source import Source
 
@@ -65,7 +65,7 @@ class HumorDataModule(pl.LightningDataModule):
         self.drawn = Drawn({})
         self.tokens: dict[str, TokenStore] = {}
         self.slice_values: dict[str, list[str]] = {}
-        self.test_split = TEST
+        self._test_split = TEST
         self._resumed_at = (0, 0)
 
     def load(self) -> dict[str, Examples]:
@@ -81,7 +81,7 @@ class HumorDataModule(pl.LightningDataModule):
         if TRAIN in splits and self.settings.stages:
             splits = take_stage(splits, self.settings)
         self.splits = {name: splits[name] for name in SPLITS if len(splits.get(name, ()))}
-        self.slice_values = _slice_values(self.splits)
+        self.slice_values = slice_values(self.splits)
         return self.splits
 
     def setup(self, stage: str | None = None) -> None:
@@ -129,30 +129,13 @@ class HumorDataModule(pl.LightningDataModule):
         """
         self.setup()
         found = data_report(self.splits, self.tokens)
-        leaking = {pair: count for pair, count in found["leaks"].items() if count}
-        if leaking and self.settings.leaks == "error":
-            told = ", ".join(f"{count} in {pair.replace('/', ' and ')}" for pair, count in leaking.items())
-            raise UserError(
-                "data.leaks",
-                found=f"texts that stand in two splits: {told}",
-                expected="every text in one split",
-                fix="python src/lit_humor/audit.py ... fix=<new folder> leaves them out, or set data.leaks=report",
-            )
+        if self.settings.leaks == "error":
+            refuse_leaks(found["leaks"])
         return found | {
-            "fingerprint": self._fingerprint(),
+            "fingerprint": fingerprint(self.splits, self.tokens, self._fixed_order()),
             "curriculum": describe_curriculum(self.settings),
             "alike": dict(self.drawn.alike),
         }
-
-    def _fingerprint(self) -> str:
-        """A hash of every token and label in its place, and of an order by difficulty: a run goes on with the same."""
-        digest = hashlib.sha256()
-        for name, store in self.tokens.items():
-            for array in (store.input_ids, store.offsets, self.splits[name].labels):
-                digest.update(np.ascontiguousarray(array).data)
-        if (order := self._fixed_order()) is not None:
-            digest.update(order.data)
-        return digest.hexdigest()
 
     def train_dataloader(self) -> DataLoader:
         """Training batches of this process, in an order drawn from (seed, epoch), or by difficulty."""
@@ -161,6 +144,21 @@ class HumorDataModule(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         """Validation batches of this process, each row once over all processes."""
         return self._loader(VAL, self._sampler(VAL, training=False))
+
+    @property
+    def test_split(self) -> str:
+        """The split that ``trainer.test`` scores."""
+        return self._test_split
+
+    def test_on(self, split: str) -> None:
+        """Have ``trainer.test`` score another split."""
+        self._test_split = split
+
+    def replace_texts(self, split: str, texts: Sequence[str]) -> None:
+        """Put other texts into a split, in the order of its rows, and tokenize them."""
+        self.splits[split] = replace(self.splits[split], texts=list(texts))
+        self.tokens.pop(split, None)
+        self.setup()
 
     def test_dataloader(self) -> DataLoader:
         """Batches of ``test_split``, each row once over all processes."""
@@ -202,39 +200,14 @@ class HumorDataModule(pl.LightningDataModule):
         return training_order(difficulty, self.settings.order == "hard_first", self.seed)
 
     def _loader(self, split: str, sampler: WindowSampler) -> DataLoader:
+        codes = slice_codes(self.splits[split], self.slice_values)
         collator = Collator(
-            SplitTensors(self.tokens[split], self.splits[split].labels, self._slice_codes(split)),
+            SplitTensors(self.tokens[split], self.splits[split].labels, codes),
             pad_token_id=self.tokenizer.pad_token_id,
             padding=self.settings.padding,
             max_length=self.settings.max_length,
             pad_to_multiple_of=self.settings.pad_to_multiple_of,
             with_token_types=self.with_token_types,
         )
-        return DataLoader(
-            RowIndices(len(self.splits[split])),  # the collator reads the rows itself, a batch at a time
-            batch_sampler=sampler,
-            collate_fn=collator,
-            num_workers=self.num_workers,
-            multiprocessing_context=loader_context() if self.num_workers else None,
-            worker_init_fn=settle_in,
-            persistent_workers=self.num_workers > 0,  # to start them takes longer than a short epoch
-            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
-        )
-
-    def _slice_codes(self, split: str) -> np.ndarray:
-        examples = self.splits[split]
-        codes = np.full((len(examples), len(self.slice_values)), -1, dtype=np.int64)
-        for column, (name, values) in enumerate(self.slice_values.items()):
-            index = {value: code for code, value in enumerate(values)}
-            if name in examples.slices:
-                codes[:, column] = [-1 if v is None else index[v] for v in examples.slices[name]]
-        return codes
-
-
-def _slice_values(splits: Mapping[str, Examples]) -> dict[str, list[str]]:
-    """The values of each slice column over all splits, sorted."""
-    values: dict[str, set[str]] = {}
-    for examples in splits.values():
-        for name, column in examples.slices.items():
-            values.setdefault(name, set()).update(value for value in column if value is not None)
-    return {name: sorted(found) for name, found in values.items() if found}
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return build_loader(collator, sampler, len(self.splits[split]), self.num_workers, pin_memory=on_gpu)

@@ -9,8 +9,36 @@ import threading
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 
+from torch.utils.data import DataLoader
+
+from lit_humor.data.batches.batching import Collator, RowIndices, WindowSampler
+
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 _PRELOADED = ["lit_humor.data.batches.batching"]
+
+
+def build_loader(
+    collator: Collator, sampler: WindowSampler, num_rows: int, num_workers: int, *, pin_memory: bool
+) -> DataLoader:
+    """Batches of a sampler, made by so many loader processes, or by this one.
+
+    Args:
+        collator: Makes a batch of row numbers.
+        sampler: Gives the row numbers of each batch.
+        num_rows: Rows of the split.
+        num_workers: Loader processes; 0 for none.
+        pin_memory: Whether batches go to a GPU.
+    """
+    return DataLoader(
+        RowIndices(num_rows),  # the collator reads the rows itself, a batch at a time
+        batch_sampler=sampler,
+        collate_fn=collator,
+        num_workers=num_workers,
+        multiprocessing_context=loader_context() if num_workers else None,
+        worker_init_fn=settle_in,
+        persistent_workers=num_workers > 0,  # to start them takes longer than a short epoch
+        pin_memory=pin_memory,
+    )
 
 
 def loader_context() -> BaseContext:
