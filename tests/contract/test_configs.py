@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.config.command import CONFIG_DIR
 from lit_humor.config.schema import register_schemas
-from lit_humor.engine import factory
+from lit_humor.engine.configuration import validate
 from lit_humor.engine.machine import Machine
 from lit_humor.engine.planning import build_plan
 
@@ -97,7 +97,7 @@ def test_choices_were_found() -> None:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes_and_validates(choice: str) -> None:
     name = ["data.name=somewhere"] if choice.startswith("data=h") or choice == "data=ur_funny" else []
-    factory.validate(_compose(choice, *name))
+    validate(_compose(choice, *name))
 
 
 def test_experiments_hold_only_differences() -> None:

@@ -48,7 +48,7 @@ UNTOLD = {
     ("data/batches/tokens.py", "load_tokenizer"): (2, "transformers 5 makes a fast tokenizer of anything"),
     ("sweeps/budget.py", "_paces"): (1, "runs of a plan are processes of their own"),
     ("inference/exports.py", "_parity"): (1, "a check of our own exporters; there is nothing to set"),
-    ("engine/factory.py", "_check_classes"): (1, "labels are refused one step before"),
+    ("inference/loading.py", "_check_classes"): (1, "labels are refused one step before"),
     ("sweeps/sweeping.py", "_say_what_failed"): (1, "runs of a plan are processes of their own"),
     ("metrics/label_errors.py", "suspect_labels"): (
         1,

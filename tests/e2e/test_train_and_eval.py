@@ -125,7 +125,7 @@ def test_eval_by_checkpoint_and_on_other_data(run: Path, tmp_path: Path) -> None
 
 
 def test_notebook_scores_a_run_in_five_lines(run: Path) -> None:
-    from lit_humor.engine.factory import load_run
+    from lit_humor.inference.loading import load_run
 
     saved = load_run(str(run))
     trainer = pl.Trainer(precision=saved.precision, logger=False, enable_progress_bar=False)

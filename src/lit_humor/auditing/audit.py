@@ -23,6 +23,7 @@ from lit_humor.core.settings import typed_command
 from lit_humor.data.dividing.alike import clusters, exact_groups, near_pairs
 from lit_humor.data.examples import tolerant_reading
 from lit_humor.engine import factory, tables
+from lit_humor.engine.configuration import validate
 from lit_humor.engine.rundir import create_run_dir
 from lit_humor.metrics.label_errors import LEAST_F1
 from lit_humor.pages.page import render
@@ -43,7 +44,7 @@ def audit(cfg: DictConfig) -> None:
         check_is_new(Path(cfg.fix))  # now, not after minutes of work
     cfg.data.val_fraction = cfg.data.test_fraction = 0.0
     cfg.data.leaks = "report"  # what a training may refuse is what is looked for here
-    factory.validate(cfg)
+    validate(cfg)
     with _progress() as step, tolerant_reading() as readings:
         step("read")
         datamodule = factory.build_datamodule(cfg.data, factory.resolve_pretrained(cfg), cfg.seed, plan=None)

@@ -22,10 +22,9 @@ from lit_humor.config.command import compose
 from lit_humor.core.batch import TRAIN, VAL
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine import factory
-from lit_humor.engine.machine import Machine, look_at_machine
+from lit_humor.engine.machine import Machine, look_at_machine, peak_memory_bytes
 from lit_humor.engine.planning import build_plan
 from lit_humor.engine.probing import BF16, FP32
-from lit_humor.engine.training import peak_memory_bytes
 
 # Arguments of the Hugging Face Trainer beside those of the recipe.
 _HF = {

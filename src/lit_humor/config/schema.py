@@ -8,6 +8,7 @@ from typing import Any, Optional, Union
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from lit_humor.core.bounds import bounded
 from lit_humor.core.place import ROOT_DIR
 
 # OmegaConf reads the annotations at run time and does not know X | Y in all places.
@@ -49,11 +50,11 @@ class TrainerConfig:
     num_workers: Union[int, str] = "auto"
     attention: str = "auto"
     compile: Union[bool, str] = "auto"
-    accumulation: int = MISSING
-    max_epochs: int = MISSING
-    schedule_epochs: int = MISSING
-    gradient_clip_val: float = MISSING
-    log_every_n_steps: int = MISSING
+    accumulation: int = bounded(MISSING, least=1, usual=4)
+    max_epochs: int = bounded(MISSING, least=1, usual=4)
+    schedule_epochs: int = bounded(MISSING, least=1, usual=4)
+    gradient_clip_val: float = bounded(MISSING, least=0, usual=1)
+    log_every_n_steps: int = bounded(MISSING, least=1, usual=10)
     deterministic: bool = MISSING
     checkpoint_every: Optional[Union[int, str]] = None
     keep: int = MISSING

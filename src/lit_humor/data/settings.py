@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from lit_humor.core.bounds import bounded
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
@@ -37,18 +39,18 @@ class DataSettings:
         leaks: What texts that stand in two splits do: ``report`` tells, ``error`` refuses to train.
     """
 
-    max_length: int
+    max_length: int = bounded(least=3, usual=128)
     padding: Literal["longest", "max_length"]
-    pad_to_multiple_of: int
+    pad_to_multiple_of: int = bounded(least=1, usual=1)
     length_grouped: bool
-    batch_size: int
-    eval_batch_size: int
+    batch_size: int = bounded(least=1, usual=8)
+    eval_batch_size: int = bounded(least=1, usual=64)
     num_workers: int
-    val_fraction: float
-    test_fraction: float
+    val_fraction: float = bounded(least=0, below=1, usual=0.1)
+    test_fraction: float = bounded(least=0, below=1, usual=0.1)
     split_seed: int
     cache_dir: str
-    split_similarity: float | None = None
+    split_similarity: float | None = bounded(None, above=0, most=1, usual=0.6)
     folds: int = 0
     fold: int = 1
     order: Literal["random", "easy_first", "hard_first"] = "random"

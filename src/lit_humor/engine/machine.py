@@ -1,9 +1,12 @@
-"""What this machine has to train on."""
+"""What this machine has to train on, and how much of its memory was used."""
 
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -43,3 +46,14 @@ def look_at_machine() -> Machine:
         gpu_memory_bytes=min((gpu.total_memory for gpu in gpus), default=0),
         has_mps=torch.backends.mps.is_available(),
     )
+
+
+def peak_memory_bytes(accelerator: str) -> int:
+    """Memory of the GPU at its peak, or of this process where it trained on the CPU."""
+    if accelerator == "gpu":
+        return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage counts what the parent process held when it started this one
+        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

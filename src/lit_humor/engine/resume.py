@@ -15,15 +15,14 @@ from lit_humor.core.errors import UserError
 from lit_humor.core.place import is_main_process
 from lit_humor.core.remedies import free_path
 from lit_humor.core.settings import check_name, command_line, setting, typed
-from lit_humor.engine import factory
 from lit_humor.engine.checkpoints import furthest_valid, moved, read_checkpoint, set_later_aside
+from lit_humor.engine.configuration import in_folder, pinned
 from lit_humor.engine.nodes import agree_on
 from lit_humor.engine.rundir import hold
 from lit_humor.runs import record, screen
 from lit_humor.runs.watch import is_done
 
 AUTO = "auto"
-_HALF_RATE = "-half-rate"
 _CHECKPOINT_VARIABLE = "LIT_HUMOR_CHECKPOINT"  # what the first process found
 _PLACES = (
     "trainer.devices",
@@ -106,10 +105,6 @@ def _of_run_id(cfg: DictConfig) -> Resumed | None:
         fix = "add run_id=<name>, the same each time"
         raise UserError("resume=auto", found="no run_id beside it", expected="the run's name", fix=fix)
     check_name("run_id", cfg.run_id)
-    instead = at_half_rate(cfg)
-    if cfg.recover and (Path(cfg.paths.logs_dir) / instead["run_id"]).is_dir():
-        for key, value in instead.items():
-            OmegaConf.update(cfg, key, value)
     folder = Path(cfg.paths.logs_dir) / cfg.run_id
     if folder.is_dir():
         hold(folder)
@@ -121,12 +116,6 @@ def _of_run_id(cfg: DictConfig) -> Resumed | None:
     folder, saved = _open(str(folder))
     _check_same_settings(cfg, saved, folder)
     return Resumed(folder, checkpoint, _as_planned(saved, folder), is_done=is_done(folder))
-
-
-def at_half_rate(cfg: DictConfig) -> dict[str, Any]:
-    """Settings of the run that takes the place of a collapsed one."""
-    rate = cfg.optim.learning_rate / 2
-    return {"run_id": f"{cfg.run_id}{_HALF_RATE}", "recover": False, "optim.learning_rate": rate}
 
 
 def _checkpoint_of(folder: Path, cfg: DictConfig) -> Path | None:
@@ -158,9 +147,7 @@ def _check_nothing_beside(cfg: DictConfig) -> None:
 
 def _check_same_settings(cfg: DictConfig, saved: DictConfig, folder: Path) -> None:
     """Refuse to go on under the same name with other settings."""
-    cfg = cfg.copy()
-    factory.pin_paths(cfg)
-    cfg.paths.run_dir = str(folder.absolute())
+    cfg = in_folder(pinned(cfg), folder.absolute())
     wanted, before = (_flat(OmegaConf.to_container(one, resolve=True)) for one in (cfg, saved))  # type: ignore[arg-type]
     ignored = {"resume", "run_id", "paths.run_dir", "paths.logs_dir", "trainer.micro_batch_size", *_PLACES}
     for key in sorted(wanted.keys() | before.keys()):

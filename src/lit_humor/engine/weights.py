@@ -55,7 +55,7 @@ def load_initial_weights(learner: Learner, run: str) -> dict[str, str]:
     state = dict(read_checkpoint(path)["state_dict"])
     state |= {f"objective.{name}": value for name, value in learner.objective.named_buffers()}
     folder = path.absolute().parent.parent
-    anew = _match_classes(learner, state, _class_names(folder))
+    anew = _match_classes(learner, state, list(class_names_of(folder)))
     if why_not := _put(learner, state):
         raise UserError(
             f"init_from={run}", found=why_not, expected="a run of the model that is trained here", fix=_fix(folder)
@@ -107,11 +107,11 @@ def _match_classes(learner: Learner, state: dict[str, Tensor], theirs: list[str]
     return layers[-1]
 
 
-def _class_names(folder: Path) -> list[str]:
+def class_names_of(folder: Path) -> tuple[str, ...]:
     """Class names of a run, in class order; none where there is no run."""
     if not (folder / record.BACKBONE).is_dir():
-        return []
-    return [name for _, name in sorted((load_config(str(folder / record.BACKBONE)).id2label or {}).items())]
+        return ()
+    return tuple(name for _, name in sorted((load_config(str(folder / record.BACKBONE)).id2label or {}).items()))
 
 
 def _fix(folder: Path) -> str:

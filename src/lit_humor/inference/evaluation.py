@@ -22,8 +22,9 @@ from lit_humor.core.errors import UserError
 from lit_humor.data.reading.columns import Columns, no_pairs
 from lit_humor.data.settings import DataSettings
 from lit_humor.engine import tables
-from lit_humor.engine.factory import TrainedRun, load_run
-from lit_humor.engine.training import quiet_libraries, score
+from lit_humor.engine.quiet import quiet_libraries
+from lit_humor.engine.training import score
+from lit_humor.inference.loading import TrainedRun, load_run
 from lit_humor.metrics.classification import DEFINITIONS, measure
 from lit_humor.reporting.evidence import read_predictions
 from lit_humor.runs import record, screen
@@ -55,11 +56,11 @@ def evaluate(cfg: DictConfig) -> None:
         logger=False,
         enable_model_summary=False,
     )
-    results = score(trainer, run.learner, run.datamodule, split, checkpoint=None)
+    results = score(trainer, run.learner, run.datamodule, split)
     texts = run.datamodule.splits[split].texts
     for _ in range(cfg.passes - 1):
         _put_answers_in_front(run, split, texts, folder)
-        results = score(trainer, run.learner, run.datamodule, split, checkpoint=None)
+        results = score(trainer, run.learner, run.datamodule, split)
     _write(folder, split, results, origin, cfg.ckpt or "best")
 
 

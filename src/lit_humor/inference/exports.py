@@ -17,7 +17,7 @@ from lit_humor.config.validate import unknown_value
 from lit_humor.core.batch import VAL
 from lit_humor.core.errors import UserError
 from lit_humor.core.remedies import free_path
-from lit_humor.engine.training import quiet_libraries
+from lit_humor.engine.quiet import quiet_libraries
 from lit_humor.exporters import onnx
 from lit_humor.exporters.card import model_card
 from lit_humor.exporters.hub import check_repository, push_folder

@@ -24,8 +24,9 @@ from lit_humor.data.examples import check_texts
 from lit_humor.data.reading.separated import Quoting
 from lit_humor.data.reading.streams import UNDECODABLE, Chunk, Rejected, is_undecodable, read_chunks
 from lit_humor.engine.checkpoints import sum_of
-from lit_humor.engine.factory import class_names_of
-from lit_humor.engine.training import peak_memory_bytes, quiet_libraries
+from lit_humor.engine.machine import peak_memory_bytes
+from lit_humor.engine.quiet import quiet_libraries
+from lit_humor.engine.weights import class_names_of
 from lit_humor.inference.explaining import colored, explain, strongest
 from lit_humor.inference.inputs import PREDICTION, columns_of, first_row, quoting_of, target_of
 from lit_humor.inference.parts import Parts

@@ -14,8 +14,9 @@ import torch
 from lit_humor.config.saved import open_run_dir
 from lit_humor.data.batches.batching import Collator, SplitTensors, WindowSampler
 from lit_humor.data.batches.tokens import PreTrainedTokenizerBase, encode, load_tokenizer
-from lit_humor.engine.factory import class_names_of, load_learner
 from lit_humor.engine.machine import look_at_machine
+from lit_humor.engine.weights import class_names_of
+from lit_humor.inference.loading import load_learner
 from lit_humor.learning.learner import Learner
 from lit_humor.metrics.calibration import apply_temperature
 from lit_humor.models.pretrained import load_config

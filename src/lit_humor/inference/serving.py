@@ -19,7 +19,7 @@ from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column
 from lit_humor.data.reading.separated import EXPECTED
 from lit_humor.data.reading.streams import Chunk, Rejected, check_input, read_chunks
-from lit_humor.engine.training import quiet_libraries
+from lit_humor.engine.quiet import quiet_libraries
 from lit_humor.inference.explaining import explain
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.pages.page import render

@@ -120,8 +120,8 @@ def _fresh(module: str) -> Callable[[Path, Path], None]:
     return make
 
 
-def _collapse(cfg: Any, resumed: Any) -> None:
-    raise CollapsedError("one class only in 2 validations") if resumed else GoesOn
+def _collapse(run: Any) -> None:
+    raise CollapsedError("one class only in 2 validations") if run.resumed_from else GoesOn
 
 
 def _encoder_of(config: Any) -> Callable[[Path, Path], None]:
@@ -169,7 +169,7 @@ CASES = {
     "no loss": Case(_sum_of_losses),
     "no end": Case(_endless),
     "collapsed": Case("train", ("resume=FOLDER/logs/run",), make=copy_run("one", state=record.INTERRUPTED, without=("result.json",)),
-                      patched={"lit_humor.engine.training._train": _collapse},
+                      patched={"lit_humor.engine.training.fit": _collapse},
                       hand=lambda folder, line: Line("train", (*TINY, "optim.learning_rate=1.5e-5"))),
     "nodes that do not come": Case(_others_do_not_come, environment={"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500"}, hand=_become("heard"),
                                    way="hand"),

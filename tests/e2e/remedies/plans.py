@@ -93,14 +93,14 @@ CASES = {
     "torchrun with other devices": Case(
         "train", ("model=tiny", "data=tiny", "trainer=cpu", "paths.logs_dir=FOLDER/logs"),
         environment={"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
-        patched={"lit_humor.engine.training.agree_on": _goes_on},
+        patched={"lit_humor.engine.preparing.agree_on": _goes_on},
     ),
     "a node too many": Case("train", ("model=tiny", "data=tiny", "trainer=cpu", "paths.logs_dir=FOLDER/logs"), errors=1,
                             environment={"NODE_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"},
-                            patched={"lit_humor.engine.training.agree_on": _goes_on}, hand=take("trainer.devices=1")),
+                            patched={"lit_humor.engine.preparing.agree_on": _goes_on}, hand=take("trainer.devices=1")),
     "nodes that know nothing": Case("train", ("model=tiny", "data=tiny", "trainer=cpu", "trainer.num_nodes=2", "paths.logs_dir=FOLDER/logs"),
                                     environment={"NODE_RANK": None, "MASTER_ADDR": None, "MASTER_PORT": None},
-                                    patched={"lit_humor.engine.training.agree_on": _goes_on}),
+                                    patched={"lit_humor.engine.preparing.agree_on": _goes_on}),
     "trackers": Case("train", ("model=tiny", "data=tiny", "trainer=cpu", "paths.logs_dir=FOLDER/logs", "logger=mlflow",
                                "logger.mlflow.tracking_uri=nowhere://x"), missing=("mlflow",), errors=2),
 }  # fmt: skip

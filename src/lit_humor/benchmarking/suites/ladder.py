@@ -27,9 +27,8 @@ from lit_humor.config.command import choice, compose
 from lit_humor.config.validate import unknown_value
 from lit_humor.core.batch import TRAIN, Batch
 from lit_humor.data.batches.store import TokenStore
-from lit_humor.engine.machine import Machine, look_at_machine
+from lit_humor.engine.machine import Machine, look_at_machine, peak_memory_bytes
 from lit_humor.engine.planning import build_plan
-from lit_humor.engine.training import peak_memory_bytes
 from lit_humor.runs import screen
 
 PLAIN = (

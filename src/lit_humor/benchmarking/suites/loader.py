@@ -22,9 +22,8 @@ from lit_humor.config.command import compose
 from lit_humor.core import markdown
 from lit_humor.core.batch import TRAIN
 from lit_humor.engine import factory
-from lit_humor.engine.machine import look_at_machine
+from lit_humor.engine.machine import look_at_machine, peak_memory_bytes
 from lit_humor.engine.planning import build_plan
-from lit_humor.engine.training import peak_memory_bytes
 
 _TIMES = ("read", "tokenize", "cached", "report", "first_batch")
 

@@ -1,0 +1,102 @@
+"""From the composed configuration to the one that a run is built from: checked, with absolute paths, frozen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lit_humor.config.schema import TrainerConfig
+from lit_humor.config.validate import check_config
+from lit_humor.core.bounds import out_of_bounds
+from lit_humor.core.errors import UserError, UserErrors
+from lit_humor.data.settings import DataSettings
+from lit_humor.metrics.classification import SCALARS
+
+# What Python adds to a node when it builds it; the configuration need not, and may not, set these.
+SUPPLIED = {
+    "model.network": ("pretrained", "num_classes", "attention", "with_weights"),
+    "objective": ("num_classes",),
+}
+_FLAT = {"data": DataSettings}
+_BOUNDED = {"trainer": TrainerConfig, "data": DataSettings}
+MONITORS = ("train/loss", *(f"val/{name}" for name in SCALARS))
+_PATHS = (
+    *("data.train_path", "data.val_path", "data.test_path", "data.name", "data.difficulty_path"),
+    *("model.pretrained", "init_from"),
+)
+
+
+def settled(cfg: DictConfig) -> DictConfig:
+    """The configuration that a run is built from; nothing can be written into it.
+
+    Raises:
+        UserError: A key, type or value is wrong; all of them at once.
+    """
+    validate(cfg)
+    found = pinned(cfg)
+    OmegaConf.set_readonly(found, True)
+    return found
+
+
+def validate(cfg: DictConfig) -> None:
+    """Check the configuration against the classes it names, before anything is built.
+
+    Raises:
+        UserError: A key, type or value is wrong; all of them at once.
+    """
+    check_config(cfg, SUPPLIED, _FLAT)
+    problems = [*_not_nodes(cfg)] or [*_out_of_bounds(cfg), *_unknown_monitors(cfg)]
+    if problems:
+        raise problems[0] if len(problems) == 1 else UserErrors(problems)
+
+
+def pinned(cfg: DictConfig) -> DictConfig:
+    """The same with absolute paths of data and model: the run then loads from any folder."""
+    paths = {key: OmegaConf.select(cfg, key) for key in _PATHS}
+    return changed(
+        cfg,
+        {key: os.path.abspath(path) for key, path in paths.items() if isinstance(path, str) and Path(path).exists()},
+    )
+
+
+def in_folder(cfg: DictConfig, folder: Path) -> DictConfig:
+    """The same for the run of this folder, to which callbacks and loggers write."""
+    return changed(cfg, {"paths.run_dir": str(folder), "run_id": folder.name})
+
+
+def changed(cfg: DictConfig, settings: Mapping[str, Any]) -> DictConfig:
+    """A copy with other values; frozen where the original is."""
+    found, is_frozen = cfg.copy(), OmegaConf.is_readonly(cfg)
+    OmegaConf.set_readonly(found, False)
+    for key, value in settings.items():
+        OmegaConf.update(found, key, value)
+    OmegaConf.set_readonly(found, is_frozen)
+    return found
+
+
+def _not_nodes(cfg: DictConfig) -> Iterator[UserError]:
+    for group in ("callbacks", "logger"):
+        for name, node in (OmegaConf.select(cfg, group) or {}).items():
+            if not (node is None or isinstance(node, DictConfig)):
+                where, fix = f"{group}.{name}", f"set {group}.{name}=null to switch it off"
+                yield UserError(where, found=str(node), expected="its settings, or null", fix=fix)
+
+
+def _out_of_bounds(cfg: DictConfig) -> Iterator[UserError]:
+    for key, kind in _BOUNDED.items():
+        node = OmegaConf.select(cfg, key)
+        if node is not None:
+            values: Any = OmegaConf.to_container(node, resolve=True)
+            yield from out_of_bounds(kind, values, f"{key}.")
+
+
+def _unknown_monitors(cfg: DictConfig) -> Iterator[UserError]:
+    for name, node in (OmegaConf.select(cfg, "callbacks") or {}).items():
+        if node is not None and node.get("monitor") not in (None, *MONITORS):
+            where = f"callbacks.{name}.monitor"
+            expected = f"one of {', '.join(MONITORS)}"
+            yield UserError(where, found=node.monitor, expected=expected, fix=f"set {where}=val/f1")

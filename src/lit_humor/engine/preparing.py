@@ -1,0 +1,107 @@
+"""From a configuration to a run that is ready to start."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from omegaconf import DictConfig
+
+from lit_humor.config.command import choice
+from lit_humor.core.place import is_main_process
+from lit_humor.data.batches.datamodule import HumorDataModule
+from lit_humor.engine import factory, tables
+from lit_humor.engine.checkpoints import place_of
+from lit_humor.engine.configuration import in_folder, settled
+from lit_humor.engine.hardware import Plan
+from lit_humor.engine.loggers import check_trackers
+from lit_humor.engine.machine import look_at_machine
+from lit_humor.engine.nodes import agree_on, check_processes
+from lit_humor.engine.planning import build_plan
+from lit_humor.engine.resume import Resumed, check_same_data
+from lit_humor.engine.run import Run
+from lit_humor.engine.rundir import check_room, create_run_dir, write_start
+from lit_humor.engine.weights import load_initial_weights
+from lit_humor.learning.learner import Learner
+from lit_humor.models.pretrained import checkpoint_bytes
+from lit_humor.runs import record, screen
+
+_RUN_DIR_VARIABLE = "LIT_HUMOR_RUN_DIR"  # the folder that the first process made
+_CHECKPOINTS_AT_ONCE = 3  # best, last, and the one that is being written
+
+
+def prepare(cfg: DictConfig, resumed: Resumed | None) -> Run:
+    """Check everything, build everything, and make the run folder last: nothing of a run that cannot start is left."""
+    cfg = settled(cfg)
+    check_trackers(cfg.logger or {})
+    check_room(cfg.paths.logs_dir, 0)
+    pretrained = factory.resolve_pretrained(cfg)
+    plan = _plan(cfg, pretrained, resumed)
+    check_room(cfg.paths.logs_dir, _CHECKPOINTS_AT_ONCE * checkpoint_bytes(pretrained))
+    datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
+    report = _report(datamodule, resumed)
+    learner, initial = _learner(cfg, pretrained, datamodule, plan, is_new=resumed is None)
+
+    folder = resumed.folder if resumed else Path(agree_on(_RUN_DIR_VARIABLE, plan.num_nodes, lambda: _make_folder(cfg)))
+    screen.write_log_to(folder / "log.txt")
+    cfg = in_folder(cfg, folder)
+    trainer = _trainer(cfg, plan, folder, is_new=resumed is None)
+    if is_main_process():
+        record.clear_unfinished(folder)
+        record.write_json(folder / record.DATA_REPORT, report)
+        factory.save_backbone(folder, learner, datamodule)
+        write_start(folder, cfg, plan.to_dict(), initial)
+    if resumed:
+        screen.show(f"Going on from step {place_of(resumed.checkpoint)[0]}, saved in {resumed.checkpoint.name}")
+    screen.show(f"Run folder: {folder}\n")
+    return Run(cfg, plan, folder, datamodule, learner, trainer, resumed.checkpoint if resumed else None)
+
+
+def _plan(cfg: DictConfig, pretrained: str, resumed: Resumed | None) -> Plan:
+    plan = build_plan(cfg, look_at_machine(), pretrained)
+    check_processes(plan)
+    if resumed:
+        plan = replace(plan, reasons=dict.fromkeys(plan.reasons, "as before the interruption"))
+    screen.show(tables.plan_table(plan))
+    return plan
+
+
+def _report(datamodule: HumorDataModule, resumed: Resumed | None) -> dict[str, Any]:
+    """Load the data, refuse them if they cannot be trained on, and count what is in them."""
+    datamodule.check_fit_for_training()
+    report = datamodule.report()
+    if resumed:
+        check_same_data(resumed.folder, report)
+    screen.show(*tables.data_tables(report))
+    return report
+
+
+def _learner(
+    cfg: DictConfig, pretrained: str, datamodule: HumorDataModule, plan: Plan, *, is_new: bool
+) -> tuple[Learner, Mapping[str, str]]:
+    """The learner, and where its initial weights are from if another run left them."""
+    learner = factory.build_learner(cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan)
+    initial = load_initial_weights(learner, cfg.init_from) if cfg.init_from and is_new else {}
+    if initial:
+        anew = f"; its classes are others, so {initial['anew']} starts anew" if "anew" in initial else ""
+        screen.show(f"Starting from the weights of {initial['checkpoint']}{anew}")
+    screen.show(tables.group_table(learner.parameter_groups(), cfg.optim.learning_rate, cfg.optim.lr_scale))
+    return learner, initial
+
+
+def _make_folder(cfg: DictConfig) -> str:
+    """The folder of a new run, named after its experiment where it has no name."""
+    return str(create_run_dir(cfg.paths.logs_dir, cfg.run_id, choice("experiment") or "default"))
+
+
+def _trainer(cfg: DictConfig, plan: Plan, folder: Path, *, is_new: bool) -> pl.Trainer:
+    try:
+        return factory.build_trainer(cfg, plan, folder)
+    except Exception:  # Hydra wraps what a callback or logger says
+        if is_new:
+            shutil.rmtree(folder)  # nothing of a run is in it
+        raise

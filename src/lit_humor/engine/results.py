@@ -1,0 +1,113 @@
+"""What a finished training leaves: result.json, the state in status.json, tables on the screen, the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lit_humor.config.saved import written_config
+from lit_humor.core.batch import TEST, TRAIN, VAL
+from lit_humor.core.errors import UserError
+from lit_humor.core.settings import command_line, setting
+from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
+from lit_humor.data.batches.datamodule import HumorDataModule
+from lit_humor.engine import tables
+from lit_humor.engine.ending import set_state
+from lit_humor.engine.loggers import log_final_scores
+from lit_humor.engine.run import Run
+from lit_humor.metrics.classification import DEFINITIONS, measure
+from lit_humor.reporting.run_page import write_report
+from lit_humor.runs import record, screen
+
+
+def scored_splits(datamodule: HumorDataModule) -> list[str]:
+    """The splits that are scored after a training."""
+    return [split for split in (VAL, TEST) if split in datamodule.splits]
+
+
+def write_results(run: Run, results: Mapping[str, Any], best: Mapping[str, int], cost: Mapping[str, float]) -> None:
+    """Write and show what a training came to.
+
+    Args:
+        run: The run.
+        results: Metrics by split.
+        best: Epoch and step of the best checkpoint; empty where there is none.
+        cost: Seconds and bytes that the training took.
+    """
+    _write_result(run, results, {}, best, cost)  # before the baseline, which may take long or fail
+    baseline = _baseline(run.datamodule) if run.config.baseline else {}
+    _write_result(run, results, baseline, best, cost)
+    log_final_scores(run.trainer, written_config(run.config), results)
+    set_state(run.folder, record.DONE)
+    for split, measured in results.items():
+        screen.show(*tables.result_tables(split, measured, baseline.get(split)))
+    if run.config.report:
+        _write_report(run.folder)
+    _show_end(run, cost["fit_seconds"])
+
+
+def _baseline(datamodule: HumorDataModule) -> dict[str, Any]:
+    """Metrics of the TF-IDF baseline on every scored split; none where the texts have no words to count."""
+    splits = scored_splits(datamodule)
+    try:
+        answers = tfidf_probabilities(datamodule.splits[TRAIN], *(datamodule.splits[split] for split in splits))
+    except ValueError as error:
+        screen.show(f"No TF-IDF baseline: {error}")
+        return {}
+    return {
+        split: measure(datamodule.class_names, datamodule.splits[split].labels, probabilities)
+        for split, probabilities in zip(splits, answers, strict=True)
+    }
+
+
+def _write_result(
+    run: Run,
+    results: Mapping[str, Any],
+    baseline: Mapping[str, Any],
+    best: Mapping[str, int],
+    cost: Mapping[str, float],
+) -> None:
+    checkpoint = run.trainer.checkpoint_callback
+    score = getattr(checkpoint, "best_model_score", None)
+    record.write_json(
+        run.folder / record.RESULT,
+        {
+            "results": results,
+            "baseline": {"description": DESCRIPTION, "results": baseline} if baseline else None,
+            "definitions": DEFINITIONS,
+            "best": {
+                "monitor": getattr(checkpoint, "monitor", None),
+                "score": None if score is None else float(score),
+                **best,
+            },
+            "probe": record.read_json(run.folder / record.ENVIRONMENT)["plan"]["probe"],
+            "epochs": run.trainer.current_epoch,
+            "steps": run.trainer.global_step,
+            **cost,
+        },
+    )
+
+
+def _write_report(folder: Path) -> None:
+    """Write the page; a run is no worse for lacking it."""
+    try:
+        screen.show(f"\nReport: {write_report(folder)}")
+    except UserError as error:
+        screen.show(f"\nNo report: {error}")
+
+
+def _show_end(run: Run, fit_seconds: float) -> None:
+    """Say how far the numbers can be trusted, and where everything is."""
+    origins = [run.datamodule.splits[split].origin for split in scored_splits(run.datamodule)]
+    screen.show(
+        f"\nFit {fit_seconds:.0f} s.",
+        "The val rows chose the checkpoint, so their numbers flatter a little.",
+        *(
+            f"{origin}: such rows are easier than a file of their own; say so when you quote them."
+            for origin in origins
+            if "split off" in origin
+        ),
+        f"Results, predictions and checkpoints: {run.folder}",
+        f"Score it again: {command_line('eval', setting('run', str(run.folder)))}",
+    )
