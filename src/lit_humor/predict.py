@@ -11,14 +11,17 @@ _TEXTS: list[str] = []
 
 @command("predict")
 def _predict(cfg: DictConfig) -> None:
-    if cfg.run and cfg.input and not _TEXTS and not cfg.explain:
+    from lit_humor.config.saved import open_run
+
+    saved = open_run(cfg.run) if cfg.run else None
+    if saved and cfg.input and not _TEXTS and not cfg.explain:
         from lit_humor.inference.inputs import check_file
 
-        if note := check_file(cfg):
+        if note := check_file(cfg, saved):
             print(f"{cfg.input}: {note}")
     from lit_humor.inference.predicting import predict  # imports torch (seconds): not for --help and --cfg
 
-    predict(cfg, _TEXTS)
+    predict(cfg, saved, _TEXTS)
 
 
 def main() -> None:

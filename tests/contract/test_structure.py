@@ -211,6 +211,21 @@ def test_files_and_functions_are_small() -> None:
                 assert (node.end_lineno or 0) - node.lineno < 60, f"{path}: {node.name}"
 
 
+READING = (
+    *("src/lit_humor/train.py", "configs/experiment/v3.yaml"),
+    *(f"src/lit_humor/{name}.py" for name in ("engine/training", "engine/factory", "learning/learner")),
+    *(f"src/lit_humor/{name}.py" for name in ("objectives/cross_entropy", "models/encoder", "data/batches/datamodule")),
+)
+
+
+def test_one_run_is_read_in_an_hour() -> None:
+    """Whoever wants to know what a training does reads these files from top to bottom."""
+    assert len(READING) == 8
+    lines = {name: (SOURCE.parents[1] / name).read_text().count("\n") for name in READING}
+    assert sum(lines.values()) <= 900, lines
+    assert lines["src/lit_humor/engine/training.py"] < 200
+
+
 def test_no_error_is_told_by_its_first_line_alone() -> None:
     """Of a library's error the first line may say nothing; ``one_line`` tells all of them."""
     pattern = re.compile(r"str\((?:error|cause)[^\n]*splitlines\(\)\[0\]")

@@ -10,9 +10,10 @@ from omegaconf.errors import ReadonlyConfigError
 
 from lit_humor import engine
 from lit_humor.config.command import compose
+from lit_humor.config.frozen import changed
 from lit_humor.core.bounds import bounded, out_of_bounds
 from lit_humor.core.errors import UserError
-from lit_humor.engine.configuration import changed, in_folder, settled, validate
+from lit_humor.engine.configuration import in_folder, settled, validate
 
 TINY = ("debug=tiny", "trainer=cpu")
 

@@ -23,7 +23,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 from lit_humor.config.declared import CONFIG_DIR, choices_with, hint_of, numbers_as_texts
 from lit_humor.config.mistyped import check_settings, settings_first
 from lit_humor.config.overrides import for_hydra
-from lit_humor.config.saved import open_run_dir
+from lit_humor.config.saved import find_run_folder
 from lit_humor.config.schema import register_schemas
 from lit_humor.config.validate import unknown_key, unknown_value, wrong_value
 from lit_humor.core.errors import InterruptedRun, UserError
@@ -206,7 +206,7 @@ def _find_runs(cfg: DictConfig) -> None:
         if (name := cfg.get(key)) and name != "auto":
             cfg[key] = str(find_run(str(name), Path(cfg.paths.logs_dir)) or name)
     if cfg.get("run"):
-        open_run_dir(str(cfg.run))  # a wrong name is told before torch is imported
+        find_run_folder(str(cfg.run))  # a wrong name is told before torch is imported
     if isinstance(cfg.get("runs"), ListConfig):
         cfg.runs = [str(find_run(str(name), Path(cfg.paths.logs_dir)) or name) for name in cfg.runs]
 

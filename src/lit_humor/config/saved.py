@@ -1,12 +1,16 @@
-"""The configuration of a run folder: found again, and written without secrets."""
+"""A run folder opened: what it holds but for weights; and the configuration written into one, without secrets."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.config.frozen import frozen
 from lit_humor.config.validate import looks_secret
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import ROOT_DIR
@@ -15,21 +19,82 @@ from lit_humor.runs import record
 from lit_humor.runs.watch import find_run, find_runs
 
 _LEAST_SECRET = 8  # characters
+_UNNAMED = {"0": "LABEL_0", "1": "LABEL_1"}  # names that transformers leaves out of its config.json
 
 
-def open_run_dir(folder: str) -> tuple[Path, DictConfig]:
-    """Find a run that exists and read its configuration.
+@dataclass(frozen=True)
+class SavedRun:
+    """What a run folder holds of a run, but for its weights; read when it is asked for, and then once.
+
+    Attributes:
+        folder: The run folder.
+        config: As the run was trained; read-only.
+    """
+
+    folder: Path
+    config: DictConfig
+
+    @cached_property
+    def plan(self) -> Mapping[str, Any]:
+        """How it was trained, see ``Plan``."""
+        return record.read_json(self.folder / record.ENVIRONMENT)["plan"]
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in class order."""
+        return class_names_of(self.folder)
+
+    @cached_property
+    def calibration(self) -> Mapping[str, float]:
+        """What ``report.py`` fitted on validation: ``temperature``, and ``threshold`` of two classes."""
+        return record.read_calibration(self.folder)
+
+    @property
+    def backbone(self) -> str:
+        """Folder with configuration and tokenizer of the encoder."""
+        return str(self.folder / record.BACKBONE)
+
+    @property
+    def best(self) -> Path:
+        """The best checkpoint."""
+        return self.folder / record.CHECKPOINTS / record.BEST
+
+
+def open_run(run: str | SavedRun) -> SavedRun:
+    """Open a run by its folder or name; one that is open stays so.
 
     Raises:
         UserError: There is no such run, or it never started.
     """
-    path = find_run(folder, ROOT_DIR / "logs")
-    if path is None:
-        found = "no run folder with config.yaml there" if Path(folder).exists() else "no such folder"
-        raise no_run(Path(folder).parent, ROOT_DIR / "logs", where=f"run={folder}", found=found)
-    cfg = OmegaConf.load(path / record.CONFIG)
+    if isinstance(run, SavedRun):
+        return run
+    folder = find_run_folder(run)
+    cfg = OmegaConf.load(folder / record.CONFIG)
     assert isinstance(cfg, DictConfig)
-    return path, cfg
+    return SavedRun(folder, frozen(cfg))
+
+
+def find_run_folder(run: str) -> Path:
+    """The folder of a run, by its folder or name.
+
+    Raises:
+        UserError: There is no such run, or it never started.
+    """
+    folder = find_run(run, ROOT_DIR / "logs")
+    if folder is None:
+        found = "no run folder with config.yaml there" if Path(run).exists() else "no such folder"
+        raise no_run(Path(run).parent, ROOT_DIR / "logs", where=f"run={run}", found=found)
+    return folder
+
+
+def class_names_of(folder: Path) -> tuple[str, ...]:
+    """Class names of a run, in class order; none where there is no run. Older runs keep them with their encoder."""
+    if (folder / record.LABELS).is_file():
+        return tuple(record.read_json(folder / record.LABELS)["class_names"])
+    if not (folder / record.BACKBONE / "config.json").is_file():
+        return ()
+    names = record.read_json(folder / record.BACKBONE / "config.json").get("id2label", _UNNAMED)
+    return tuple(names[index] for index in sorted(names, key=int))
 
 
 def no_run(*places: str | Path, where: str = "run", found: str = "no run") -> UserError:

@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig
 
+from lit_humor.config.frozen import changed
 from lit_humor.core.errors import CollapsedError, UserError
 from lit_humor.core.place import is_main_process
-from lit_humor.engine.configuration import changed
 from lit_humor.engine.resume import AUTO
 from lit_humor.engine.run import Run
 from lit_humor.runs import screen

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.config.frozen import changed, frozen
 from lit_humor.config.schema import TrainerConfig
 from lit_humor.config.validate import check_config
 from lit_humor.core.bounds import out_of_bounds
@@ -37,9 +38,7 @@ def settled(cfg: DictConfig) -> DictConfig:
         UserError: A key, type or value is wrong; all of them at once.
     """
     validate(cfg)
-    found = pinned(cfg)
-    OmegaConf.set_readonly(found, True)
-    return found
+    return frozen(pinned(cfg))
 
 
 def validate(cfg: DictConfig) -> None:
@@ -66,16 +65,6 @@ def pinned(cfg: DictConfig) -> DictConfig:
 def in_folder(cfg: DictConfig, folder: Path) -> DictConfig:
     """The same for the run of this folder, to which callbacks and loggers write."""
     return changed(cfg, {"paths.run_dir": str(folder), "run_id": folder.name})
-
-
-def changed(cfg: DictConfig, settings: Mapping[str, Any]) -> DictConfig:
-    """A copy with other values; frozen where the original is."""
-    found, is_frozen = cfg.copy(), OmegaConf.is_readonly(cfg)
-    OmegaConf.set_readonly(found, False)
-    for key, value in settings.items():
-        OmegaConf.update(found, key, value)
-    OmegaConf.set_readonly(found, is_frozen)
-    return found
 
 
 def _not_nodes(cfg: DictConfig) -> Iterator[UserError]:

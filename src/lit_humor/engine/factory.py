@@ -12,7 +12,6 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 
-from lit_humor.core.errors import UserError
 from lit_humor.core.seeds import derive_seed
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.data.batches.tokens import load_tokenizer
@@ -22,8 +21,8 @@ from lit_humor.engine.hardware import FULL, Plan
 from lit_humor.engine.loggers import open_loggers
 from lit_humor.learning.learner import Learner
 from lit_humor.metrics.classification import ClassificationMetrics
-from lit_humor.models.pretrained import load_config, max_positions
-from lit_humor.runs import record, screen
+from lit_humor.models.pretrained import check_max_length, load_config
+from lit_humor.runs import screen
 
 
 def resolve_pretrained(cfg: DictConfig) -> str:
@@ -33,22 +32,6 @@ def resolve_pretrained(cfg: DictConfig) -> str:
         pretrained = instantiate(pretrained)
     check_max_length(cfg.data.max_length, pretrained)
     return pretrained
-
-
-def check_max_length(max_length: int, pretrained: str) -> None:
-    """Refuse rows of more tokens than an encoder has positions for.
-
-    Raises:
-        UserError: ``max_length`` is too large.
-    """
-    config = load_config(pretrained)
-    if max_length > max_positions(config):
-        raise UserError(
-            "data.max_length",
-            found=str(max_length),
-            expected=f"at most {max_positions(config)}, the positions of {config.model_type}",
-            fix=f"set data.max_length={max_positions(config)}",
-        )
 
 
 def build_datamodule(data: DictConfig, pretrained: str, seed: int, plan: Plan | None) -> HumorDataModule:
@@ -139,12 +122,3 @@ def build_trainer(cfg: DictConfig, plan: Plan, run_dir: Path) -> pl.Trainer:
     # signals.heard() answers. Two processes that answered as Lightning does would send SIGTERM to one another for ever.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
-
-
-def save_backbone(run_dir: Path, learner: Learner, datamodule: HumorDataModule) -> None:
-    """Keep configuration and tokenizer of the encoder, so that the run loads without the hub."""
-    config = learner.model.config
-    config.id2label = dict(enumerate(datamodule.class_names))  # type: ignore[union-attr]
-    config.label2id = {name: index for index, name in enumerate(datamodule.class_names)}  # type: ignore[union-attr]
-    config.save_pretrained(run_dir / record.BACKBONE)  # type: ignore[union-attr,operator]
-    datamodule.tokenizer.save_pretrained(run_dir / record.BACKBONE)

@@ -25,7 +25,7 @@ from lit_humor.engine.planning import build_plan
 from lit_humor.engine.resume import Resumed, check_same_data
 from lit_humor.engine.run import Run
 from lit_humor.engine.rundir import check_room, create_run_dir, write_start
-from lit_humor.engine.weights import load_initial_weights
+from lit_humor.engine.weights import load_initial_weights, save_backbone
 from lit_humor.learning.learner import Learner
 from lit_humor.models.pretrained import checkpoint_bytes
 from lit_humor.runs import record, screen
@@ -53,7 +53,7 @@ def prepare(cfg: DictConfig, resumed: Resumed | None) -> Run:
     if is_main_process():
         record.clear_unfinished(folder)
         record.write_json(folder / record.DATA_REPORT, report)
-        factory.save_backbone(folder, learner, datamodule)
+        save_backbone(folder, learner, datamodule)
         write_start(folder, cfg, plan.to_dict(), initial)
     if resumed:
         screen.show(f"Going on from step {place_of(resumed.checkpoint)[0]}, saved in {resumed.checkpoint.name}")

@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.config.command import typed_overrides
-from lit_humor.config.saved import open_run_dir
+from lit_humor.config.frozen import changed, frozen
+from lit_humor.config.saved import SavedRun, open_run
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import is_main_process
 from lit_humor.core.remedies import free_path
@@ -65,13 +66,14 @@ def find_resumed(cfg: DictConfig) -> Resumed | None:
     _check_nothing_beside(cfg)
     named = Path(cfg.resume)
     if named.suffix == ".ckpt":
-        folder, saved = _open(str(named.parent.parent))
-        hold(folder)
+        saved = _open(str(named.parent.parent))
+        hold(saved.folder)
         read_checkpoint(named, mmap=True)
         if is_main_process():
-            set_later_aside(folder / record.CHECKPOINTS, named)
-        return Resumed(folder, named, _as_planned(saved, folder))
-    folder, saved = _open(cfg.resume)
+            set_later_aside(saved.folder / record.CHECKPOINTS, named)
+        return Resumed(saved.folder, named, _as_planned(saved))
+    saved = _open(cfg.resume)
+    folder = saved.folder
     hold(folder)
     if is_done(folder):
         raise UserError(
@@ -80,7 +82,7 @@ def find_resumed(cfg: DictConfig) -> Resumed | None:
             expected="one that was interrupted",
             fix=f"{command_line('eval', setting('run', str(folder)))}, or train anew with more epochs",
         )
-    checkpoint = _checkpoint_of(folder, saved)
+    checkpoint = _checkpoint_of(folder, saved.config)
     if checkpoint is None:
         raise UserError(
             f"resume={cfg.resume}",
@@ -88,16 +90,15 @@ def find_resumed(cfg: DictConfig) -> Resumed | None:
             expected="a run that got through an epoch or was interrupted cleanly",
             fix="start it again under another run_id",
         )
-    return Resumed(folder, checkpoint, _as_planned(saved, folder))
+    return Resumed(folder, checkpoint, _as_planned(saved))
 
 
-def _open(name: str) -> tuple[Path, DictConfig]:
-    """A run and its configuration, whose paths follow a folder that was moved."""
-    folder, saved = open_run_dir(name)
-    folder = folder.absolute()
-    saved = OmegaConf.create(moved(OmegaConf.to_container(saved, resolve=False), saved.paths.run_dir, str(folder)))
-    saved.paths.logs_dir = str(folder.parent)
-    return folder, saved
+def _open(name: str) -> SavedRun:
+    """A run whose paths follow a folder that was moved."""
+    saved = open_run(name)
+    folder = saved.folder.absolute()
+    settings = moved(OmegaConf.to_container(saved.config, resolve=False), saved.config.paths.run_dir, str(folder))
+    return SavedRun(folder, frozen(changed(OmegaConf.create(settings), {"paths.logs_dir": str(folder.parent)})))
 
 
 def _of_run_id(cfg: DictConfig) -> Resumed | None:
@@ -113,9 +114,9 @@ def _of_run_id(cfg: DictConfig) -> Resumed | None:
         if folder.is_dir() and is_main_process():
             _set_aside(folder)
         return None
-    folder, saved = _open(str(folder))
-    _check_same_settings(cfg, saved, folder)
-    return Resumed(folder, checkpoint, _as_planned(saved, folder), is_done=is_done(folder))
+    saved = _open(str(folder))
+    _check_same_settings(cfg, saved)
+    return Resumed(saved.folder, checkpoint, _as_planned(saved), is_done=is_done(saved.folder))
 
 
 def _checkpoint_of(folder: Path, cfg: DictConfig) -> Path | None:
@@ -145,10 +146,10 @@ def _check_nothing_beside(cfg: DictConfig) -> None:
         )
 
 
-def _check_same_settings(cfg: DictConfig, saved: DictConfig, folder: Path) -> None:
+def _check_same_settings(cfg: DictConfig, saved: SavedRun) -> None:
     """Refuse to go on under the same name with other settings."""
-    cfg = in_folder(pinned(cfg), folder.absolute())
-    wanted, before = (_flat(OmegaConf.to_container(one, resolve=True)) for one in (cfg, saved))  # type: ignore[arg-type]
+    both = in_folder(pinned(cfg), saved.folder), saved.config
+    wanted, before = (_flat(OmegaConf.to_container(one, resolve=True)) for one in both)  # type: ignore[arg-type]
     ignored = {"resume", "run_id", "paths.run_dir", "paths.logs_dir", "trainer.micro_batch_size", *_PLACES}
     for key in sorted(wanted.keys() | before.keys()):
         is_planned = key.startswith("trainer.") and wanted.get(key) == "auto"  # what was chosen then is kept
@@ -157,7 +158,7 @@ def _check_same_settings(cfg: DictConfig, saved: DictConfig, folder: Path) -> No
                 key,
                 found=f"{wanted.get(key)}, but {before.get(key)} in the run {cfg.run_id}",
                 expected="the settings that the run began with",
-                fix=f"set {typed(key, before.get(key))}, or set {typed('run_id', free_path(folder).name)}",
+                fix=f"set {typed(key, before.get(key))}, or set {typed('run_id', free_path(saved.folder).name)}",
             )
 
 
@@ -172,31 +173,33 @@ def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _as_planned(saved: DictConfig, folder: Path) -> DictConfig:
+def _as_planned(saved: SavedRun) -> DictConfig:
     """Choices of the plan are made once: a checkpoint counts micro-batches, and another plan would skip other rows.
 
     On another number of devices a window is dealt out in as many turns as before, so that these
     counts stay right.
     """
-    plan = record.read_json(folder / record.ENVIRONMENT)["plan"]
+    plan = saved.plan
     places = dict(override.split("=", 1) for override in typed_overrides() if override.startswith(_PLACES))
-    for name, value in saved.trainer.items():
+    chosen: dict[str, Any] = {}
+    for name, value in saved.config.trainer.items():
         if f"trainer.{name}" in places:
-            saved.trainer[name] = _place(f"trainer.{name}", places[f"trainer.{name}"], plan[name])
+            chosen[f"trainer.{name}"] = _place(f"trainer.{name}", places[f"trainer.{name}"], plan[name])
         elif value == "auto":
-            saved.trainer[name] = plan[name]
-    if saved.trainer.devices != "auto" and saved.trainer.devices != plan["devices"]:
-        processes = saved.trainer.devices * plan.get("num_nodes", 1)
+            chosen[f"trainer.{name}"] = plan[name]
+    cfg = changed(saved.config, chosen)
+    if cfg.trainer.devices != "auto" and cfg.trainer.devices != plan["devices"]:
+        processes = cfg.trainer.devices * plan.get("num_nodes", 1)
         rows, rest = divmod(plan["window_size"], processes * plan["accumulation"])
         if rest:
             raise UserError(
                 "trainer.devices",
-                found=f"{saved.trainer.devices}, among which {plan['window_size']} rows a step do not divide",
+                found=f"{cfg.trainer.devices}, among which {plan['window_size']} rows a step do not divide",
                 expected=f"a number of devices that divides {plan['window_size'] // plan['accumulation']}",
                 fix=f"set trainer.devices={plan['devices']}, as before",
             )
-        saved.trainer.micro_batch_size = rows
-    return saved
+        return changed(cfg, {"trainer.micro_batch_size": rows})
+    return cfg
 
 
 def _place(key: str, text: str, planned: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Weights of a checkpoint into a model: to score it, or to train on from there."""
+"""What a run keeps to load its model from; weights of a checkpoint into a model, to score it or to train on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,23 @@ import yaml
 from torch import Tensor, nn
 
 from lit_humor.config.command import CONFIG_DIR
+from lit_humor.config.saved import class_names_of
 from lit_humor.core.errors import UserError, one_line
 from lit_humor.core.settings import typed
+from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine.checkpoints import read_checkpoint, sum_of
 from lit_humor.learning.learner import Learner
-from lit_humor.models.pretrained import load_config
 from lit_humor.runs import record
+
+
+def save_backbone(run_dir: Path, learner: Learner, datamodule: HumorDataModule) -> None:
+    """Keep configuration and tokenizer of the encoder, and the names of the classes: the run loads without the hub."""
+    record.write_json(run_dir / record.LABELS, {"class_names": list(datamodule.class_names)})
+    config = learner.model.config
+    config.id2label = dict(enumerate(datamodule.class_names))  # type: ignore[union-attr]
+    config.label2id = {name: index for index, name in enumerate(datamodule.class_names)}  # type: ignore[union-attr]
+    config.save_pretrained(run_dir / record.BACKBONE)  # type: ignore[union-attr,operator]
+    datamodule.tokenizer.save_pretrained(run_dir / record.BACKBONE)
 
 
 def load_weights(learner: Learner, checkpoint: Path) -> None:
@@ -105,13 +116,6 @@ def _match_classes(learner: Learner, state: dict[str, Tensor], theirs: list[str]
         return ""
     state |= {name: value.detach().clone() for name, value in own.items() if name in state}
     return layers[-1]
-
-
-def class_names_of(folder: Path) -> tuple[str, ...]:
-    """Class names of a run, in class order; none where there is no run."""
-    if not (folder / record.BACKBONE).is_dir():
-        return ()
-    return tuple(name for _, name in sorted((load_config(str(folder / record.BACKBONE)).id2label or {}).items()))
 
 
 def _fix(folder: Path) -> str:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from lit_humor.callbacks.predictions import PredictionWriter
 from lit_humor.callbacks.progress import EpochProgress
 from lit_humor.config.command import typed_overrides
-from lit_humor.config.saved import no_run, open_run_dir
+from lit_humor.config.saved import SavedRun, no_run, open_run
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.data.reading.columns import Columns, no_pairs
@@ -44,7 +44,8 @@ def evaluate(cfg: DictConfig) -> None:
         return
     if cfg.passes < 1:
         raise UserError("passes", found=str(cfg.passes), expected="at least 1", fix="set passes=1")
-    run = load_run(_run_folder(cfg), cfg.ckpt, _other_data(cfg))
+    saved = open_run(_run_folder(cfg))
+    run = load_run(saved, cfg.ckpt, _other_data(cfg, saved))
     split = _choose_split(run, cfg.split)
     origin = run.datamodule.splits[split].origin
     name = f"{'own' if cfg.data is None else _file_name(origin)}-{split}{f'-{cfg.passes}-passes' * (cfg.passes > 1)}"
@@ -78,7 +79,7 @@ def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], fol
 
 def _take_together(cfg: DictConfig) -> None:
     """Score what several models predicted, each of other rows, as the predictions of one."""
-    folders = [open_run_dir(one)[0] for one in cfg.runs]
+    folders = [open_run(one).folder for one in cfg.runs]
     split = cfg.split or (TEST if record.predictions_path(folders[0], TEST).is_file() else VAL)
     missing = [one for one in folders if not record.predictions_path(one, split).is_file()]
     if missing or not cfg.output:
@@ -108,11 +109,11 @@ def _take_together(cfg: DictConfig) -> None:
     _write(folder, split, results, " + ".join(one.name for one in folders), "best")
 
 
-def _other_data(cfg: DictConfig) -> DictConfig | None:
+def _other_data(cfg: DictConfig, saved: SavedRun) -> DictConfig | None:
     """The data named on the command line, with columns and batches as in the run unless they are set beside it."""
     if cfg.data is None:
         return None
-    _, trained = open_run_dir(_run_folder(cfg))
+    trained = saved.config
     typed = {override.lstrip("+").partition("=")[0] for override in typed_overrides()}
     data = cfg.data.copy()
     pair = OmegaConf.select(trained, "data.text_pair_column")

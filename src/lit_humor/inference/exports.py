@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from lit_humor.config.saved import no_run, open_run_dir
+from lit_humor.config.saved import SavedRun, no_run, open_run
 from lit_humor.config.validate import unknown_value
 from lit_humor.core.batch import VAL
 from lit_humor.core.errors import UserError
@@ -41,7 +41,8 @@ def export(cfg: DictConfig) -> None:
         raise no_run(cfg.paths.logs_dir)
     if cfg.push:
         check_repository(cfg.push)
-    run_dir, _ = open_run_dir(cfg.run)
+    saved = open_run(cfg.run)
+    run_dir = saved.folder
     target = Path(cfg.output or run_dir / "export" / cfg.to)
     if target.exists():
         raise UserError(
@@ -55,13 +56,13 @@ def export(cfg: DictConfig) -> None:
         if not needed.is_file():
             fix = f"python src/lit_humor/train.py resume={run_dir}"
             raise UserError(f"run={cfg.run}", found=f"no {needed.name} in it", expected="a run that is done", fix=fix)
-    scorer = replace(load_scorer(cfg.run), dtype=torch.float32)  # as other programs will compute
+    scorer = replace(load_scorer(saved), dtype=torch.float32)  # as other programs will compute
     rows = read_predictions(val)
     unfinished = target.with_name(f".{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         checked = _MAKERS[cfg.to](scorer, rows, unfinished)
-        record.write_text(unfinished / "README.md", _card(cfg.to, scorer, checked))
+        record.write_text(unfinished / "README.md", _card(cfg.to, saved, scorer, checked))
         record.write_json(unfinished / PARITY, checked)
         unfinished.rename(target)
     finally:
@@ -157,9 +158,9 @@ def _parity(expected: np.ndarray, found: np.ndarray) -> dict[str, Any]:
     return compared
 
 
-def _card(to: str, scorer: Scorer, parity: Mapping[str, Any]) -> str:
-    run_dir, cfg = open_run_dir(str(scorer.folder))
-    backbone, environment = cfg.model.pretrained, record.read_json(run_dir / record.ENVIRONMENT)
+def _card(to: str, saved: SavedRun, scorer: Scorer, parity: Mapping[str, Any]) -> str:
+    run_dir = saved.folder
+    backbone, environment = saved.config.model.pretrained, record.read_json(run_dir / record.ENVIRONMENT)
     return model_card(
         {
             "name": run_dir.name,
@@ -172,7 +173,7 @@ def _card(to: str, scorer: Scorer, parity: Mapping[str, Any]) -> str:
             "backbone": backbone if isinstance(backbone, str) else backbone["_target_"].rpartition(".")[2],
             "max_length": scorer.max_length,
             "temperature": scorer.temperature,
-            "calibrated": bool(record.read_calibration(run_dir)),
+            "calibrated": bool(saved.calibration),
             "parity": parity,
             "opset": onnx.OPSET,
             "inputs": onnx.input_names(scorer.with_token_types),

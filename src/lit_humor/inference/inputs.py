@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 
 from omegaconf import DictConfig
 
-from lit_humor.config.saved import open_run_dir
+from lit_humor.config.saved import SavedRun
 from lit_humor.core.errors import UserError
 from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column, no_pairs, unless_null
 from lit_humor.data.reading.separated import Quoting
@@ -18,7 +18,7 @@ from lit_humor.inference.parts import check_target
 PREDICTION = "prediction"
 
 
-def check_file(cfg: DictConfig) -> str:
+def check_file(cfg: DictConfig, saved: SavedRun) -> str:
     """Check ``cfg.input`` to its end, before a model is loaded and any row is scored.
 
     Returns:
@@ -27,10 +27,10 @@ def check_file(cfg: DictConfig) -> str:
     Raises:
         UserError: The run, the file, its columns or the output are not as they should be.
     """
-    source, quoting = Path(cfg.input), quoting_of(cfg)
+    source, quoting = Path(cfg.input), quoting_of(cfg, saved)
     check_target(target_of(cfg))
     note = check_input(source, quoting)
-    columns_of(cfg, first_row(source, "standard" if quoting == "auto" else quoting), str(source))
+    columns_of(cfg, saved, first_row(source, "standard" if quoting == "auto" else quoting), str(source))
     return note
 
 
@@ -55,20 +55,21 @@ def target_of(cfg: DictConfig) -> Path:
     return Path(cfg.output or Path(cfg.input).with_suffix(".predictions.csv"))
 
 
-def quoting_of(cfg: DictConfig) -> Quoting:
+def quoting_of(cfg: DictConfig, saved: SavedRun) -> Quoting:
     """What quotes in the input mean: as set, or as in the run."""
-    chosen = cfg.quoting or _trained(cfg).get("quoting", "auto")
+    chosen = cfg.quoting or saved.config.data.get("quoting", "auto")
     if chosen not in get_args(Quoting):
         known = ", ".join(get_args(Quoting))
         raise UserError("quoting", found=str(chosen), expected=f"one of {known}", fix="set quoting=none")
     return cast(Quoting, chosen)
 
 
-def columns_of(cfg: DictConfig, first: Mapping[str, Any], origin: str) -> dict[str, str | None]:
+def columns_of(cfg: DictConfig, saved: SavedRun, first: Mapping[str, Any], origin: str) -> dict[str, str | None]:
     """Columns of the text and, where the run was trained on pairs, of the second text.
 
     Args:
         cfg: The configuration of the command.
+        saved: The run.
         first: The first row of the input.
         origin: The input, for messages.
 
@@ -76,7 +77,7 @@ def columns_of(cfg: DictConfig, first: Mapping[str, Any], origin: str) -> dict[s
         UserError: There is no such column, the run knows no second texts, or a column has the name of one to be added.
     """
     names: Mapping[str, Any] = {name: [value] for name, value in first.items()}
-    trained = _trained(cfg)
+    trained = saved.config.data
     there = trained.get("text_column") in first
     wanted = unless_null(cfg.text_column, first) or (trained.get("text_column") if there else None)
     text = find_column(names, wanted, TEXT_COLUMNS, "text_column", origin)
@@ -89,8 +90,3 @@ def columns_of(cfg: DictConfig, first: Mapping[str, Any], origin: str) -> dict[s
         found = f"a column '{PREDICTION}' in {origin}"
         raise UserError("input", found=found, expected="none of that name, which is added", fix="rename it")
     return {"text": text, "pair": pair}
-
-
-def _trained(cfg: DictConfig) -> Mapping[str, Any]:
-    """The data settings of the run."""
-    return open_run_dir(cfg.run)[1].data

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from lit_humor.config.saved import open_run_dir
+from lit_humor.config.frozen import changed
+from lit_humor.config.saved import SavedRun, open_run
 from lit_humor.core.errors import UserError
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine import factory
-from lit_humor.engine.configuration import changed, settled
+from lit_humor.engine.configuration import settled
 from lit_humor.engine.hardware import ANYWHERE
-from lit_humor.engine.weights import class_names_of, load_weights
+from lit_humor.engine.weights import load_weights
 from lit_humor.learning.learner import Learner
-from lit_humor.runs import record
+from lit_humor.models.pretrained import check_max_length
 
 
 @dataclass(frozen=True)
@@ -35,51 +36,48 @@ class TrainedRun:
     folder: Path
 
 
-def load_run(folder: str, checkpoint: str | None = None, data: DictConfig | None = None) -> TrainedRun:
+def load_run(run: str | SavedRun, checkpoint: str | None = None, data: DictConfig | None = None) -> TrainedRun:
     """Load a finished run; needs neither Hydra's command line nor the hub.
 
     Args:
-        folder: The run folder.
+        run: The run, or its folder or name.
         checkpoint: Checkpoint file; None takes the best of the run.
         data: A ``data`` node to score; None takes the run's own data.
 
     Raises:
         UserError: There is no such run or checkpoint, or the checkpoint is another model's.
     """
-    path, saved = open_run_dir(folder)
-    cfg = settled(saved if data is None else changed(saved, {"data": data}))
-    backbone = str(path / record.BACKBONE)
-    factory.check_max_length(cfg.data.max_length, backbone)
-    datamodule = factory.build_datamodule(cfg.data, backbone, cfg.seed, plan=None)
+    saved = open_run(run)
+    cfg = settled(saved.config if data is None else changed(saved.config, {"data": data}))
+    check_max_length(cfg.data.max_length, saved.backbone)
+    datamodule = factory.build_datamodule(cfg.data, saved.backbone, cfg.seed, plan=None)
     datamodule.load()
-    _check_classes(datamodule, class_names_of(path))
-    learner, precision = load_learner(path, cfg, checkpoint, datamodule)
-    return TrainedRun(learner, datamodule, precision, path)
+    _check_classes(datamodule, saved.class_names)
+    return TrainedRun(load_learner(saved, checkpoint, datamodule), datamodule, saved.plan["precision"], saved.folder)
 
 
-def load_learner(
-    path: Path, cfg: DictConfig, checkpoint: str | None = None, datamodule: HumorDataModule | None = None
-) -> tuple[Learner, str]:
-    """Load the weights of a run, and the precision it was trained in; without data it can score, but measures nothing.
+def load_learner(saved: SavedRun, checkpoint: str | None = None, datamodule: HumorDataModule | None = None) -> Learner:
+    """Load the weights of a run; without data the learner can score, but measures nothing.
 
     Args:
-        path: The run folder.
-        cfg: The run's configuration.
+        saved: The run.
         checkpoint: Checkpoint file; None takes the best of the run.
         datamodule: Tells the slices that metrics are counted by.
+
+    Raises:
+        UserError: There is no such checkpoint, or it is another model's.
     """
-    plan = record.read_json(path / record.ENVIRONMENT)["plan"]
-    attention = plan["attention"] if plan["attention"] in ANYWHERE else "sdpa"
+    attention = saved.plan["attention"]
     learner = factory.build_learner(
-        settled(cfg),
-        str(path / record.BACKBONE),
+        settled(saved.config),
+        saved.backbone,
         datamodule,
-        class_names=class_names_of(path),
+        class_names=saved.class_names,
         plan=None,
-        attention=attention,
+        attention=attention if attention in ANYWHERE else "sdpa",
     )
-    load_weights(learner, Path(checkpoint) if checkpoint else path / record.CHECKPOINTS / record.BEST)
-    return learner.eval(), plan["precision"]
+    load_weights(learner, Path(checkpoint) if checkpoint else saved.best)
+    return learner.eval()
 
 
 def _check_classes(datamodule: HumorDataModule, class_names: tuple[str, ...]) -> None:

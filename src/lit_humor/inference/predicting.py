@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from lit_humor.config.command import INTERRUPTED
-from lit_humor.config.saved import no_run, open_run_dir
+from lit_humor.config.saved import SavedRun, no_run
 from lit_humor.core.errors import UserError
 from lit_humor.data.examples import check_texts
 from lit_humor.data.reading.separated import Quoting
@@ -26,7 +26,6 @@ from lit_humor.data.reading.streams import UNDECODABLE, Chunk, Rejected, is_unde
 from lit_humor.engine.checkpoints import sum_of
 from lit_humor.engine.machine import peak_memory_bytes
 from lit_humor.engine.quiet import quiet_libraries
-from lit_humor.engine.weights import class_names_of
 from lit_humor.inference.explaining import colored, explain, strongest
 from lit_humor.inference.inputs import PREDICTION, columns_of, first_row, quoting_of, target_of
 from lit_humor.inference.parts import Parts
@@ -37,15 +36,15 @@ _CHUNK_ROWS = 1024  # of a part: an interruption costs the one that is being mad
 _LINES = 256  # of standard input scored at once
 
 
-def predict(cfg: DictConfig, texts: Sequence[str]) -> None:
-    """Score ``texts``, ``cfg.input`` or standard input with ``cfg.run``."""
+def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str]) -> None:
+    """Score ``texts``, ``cfg.input`` or standard input with a run."""
     quiet_libraries()
-    if not cfg.run:
+    if saved is None:
         raise no_run(cfg.paths.logs_dir)
     if not texts and not cfg.input and sys.stdin.isatty():
         expected = 'text="...", input=<file>, or lines on standard input'
         raise UserError("text, input", found="neither", expected=expected, fix='add text="..."')
-    threshold = _threshold(cfg)
+    threshold = _threshold(cfg, saved)
     if cfg.input and texts:
         raise UserError("text, input", found="both", expected="one of them", fix="leave input away")
     if any(not text.strip() for text in texts):
@@ -53,9 +52,9 @@ def predict(cfg: DictConfig, texts: Sequence[str]) -> None:
     if cfg.input and cfg.explain:
         raise UserError("explain", found="a file", expected="text=... or lines on standard input", fix="leave it out")
     if cfg.input:
-        _predict_file(cfg, Path(cfg.input), target_of(cfg), threshold)
+        _predict_file(cfg, saved, Path(cfg.input), target_of(cfg), threshold)
         return
-    scorer = load_scorer(cfg.run, cfg.ckpt)
+    scorer = load_scorer(saved, cfg.ckpt)
     lines = iter(texts) if texts else _lines_of_input()
     num_lines = 0
     while some := list(islice(lines, _LINES)):
@@ -100,14 +99,13 @@ def _choose(scores: np.ndarray, threshold: float | None) -> np.ndarray:
     return scores.argmax(axis=1) if threshold is None else (scores[:, 1] >= threshold).astype(int)
 
 
-def _threshold(cfg: DictConfig) -> float | None:
+def _threshold(cfg: DictConfig, saved: SavedRun) -> float | None:
     if cfg.threshold is None:
         return None
-    folder, _ = open_run_dir(cfg.run)
-    tuned = record.read_calibration(folder).get("threshold")
+    tuned = saved.calibration.get("threshold")
     if cfg.threshold == "tuned" and tuned is not None:
         return tuned
-    is_binary = len(class_names_of(folder)) == 2
+    is_binary = len(saved.class_names) == 2
     if is_binary and isinstance(cfg.threshold, (int, float)) and 0 < cfg.threshold < 1:
         return float(cfg.threshold)
     raise UserError(
@@ -118,13 +116,12 @@ def _threshold(cfg: DictConfig) -> float | None:
     )
 
 
-def _predict_file(cfg: DictConfig, source: Path, target: Path, threshold: float | None) -> None:
+def _predict_file(cfg: DictConfig, saved: SavedRun, source: Path, target: Path, threshold: float | None) -> None:
     """Score a file chunk by chunk; what is done stays done. ``inputs.check_file`` has looked through it."""
-    folder, _ = open_run_dir(cfg.run)
-    quoting: Quoting = "none" if quoting_of(cfg) == "none" else "standard"
-    columns = columns_of(cfg, first_row(source, quoting), str(source))
-    scorer = load_scorer(cfg.run, cfg.ckpt)
-    checkpoint = Path(cfg.ckpt or folder / record.CHECKPOINTS / record.BEST)
+    quoting: Quoting = "none" if quoting_of(cfg, saved) == "none" else "standard"
+    columns = columns_of(cfg, saved, first_row(source, quoting), str(source))
+    scorer = load_scorer(saved, cfg.ckpt)
+    checkpoint = Path(cfg.ckpt or saved.best)
     sums = [sum_of(checkpoint), sum_of(source)]  # what a copy keeps; names and file times may be others
     origin = {"sums": sums, "columns": columns, "threshold": threshold, "quoting": quoting}
     origin |= {"temperature": scorer.temperature, "part_rows": _CHUNK_ROWS}

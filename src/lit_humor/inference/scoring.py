@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from lit_humor.config.saved import open_run_dir
+from lit_humor.config.saved import SavedRun, open_run
 from lit_humor.data.batches.batching import Collator, SplitTensors, WindowSampler
 from lit_humor.data.batches.tokens import PreTrainedTokenizerBase, encode, load_tokenizer
 from lit_humor.engine.machine import look_at_machine
-from lit_humor.engine.weights import class_names_of
 from lit_humor.inference.loading import load_learner
 from lit_humor.learning.learner import Learner
 from lit_humor.metrics.calibration import apply_temperature
 from lit_humor.models.pretrained import load_config
-from lit_humor.runs import record
 
 
 @dataclass(frozen=True)
@@ -93,31 +91,30 @@ class Scorer:
         return torch.autocast(self.device.type, dtype=self.dtype)
 
 
-def load_scorer(run: str, checkpoint: str | None = None) -> Scorer:
+def load_scorer(run: str | SavedRun, checkpoint: str | None = None) -> Scorer:
     """Load a run to score texts with; needs neither its data nor the hub.
 
     Args:
-        run: The run folder, or its name.
+        run: The run, or its folder or name.
         checkpoint: Checkpoint file; None takes the best of the run.
 
     Raises:
         UserError: There is no such run or checkpoint.
     """
-    folder, cfg = open_run_dir(run)
-    learner, precision = load_learner(folder, cfg, checkpoint)
-    backbone = str(folder / record.BACKBONE)
+    saved = open_run(run)
+    learner = load_learner(saved, checkpoint)
     machine = look_at_machine()
     device = torch.device("cuda" if machine.gpu_names else "cpu")
     native = machine.gpu_bf16 if machine.gpu_names else machine.cpu_bf16 is not None
     return Scorer(
         learner=learner.to(device),
-        tokenizer=load_tokenizer(backbone),
-        class_names=class_names_of(folder),
-        max_length=cfg.data.max_length,
-        batch_size=cfg.data.eval_batch_size,
-        with_token_types=getattr(load_config(backbone), "type_vocab_size", 0) > 1,
+        tokenizer=load_tokenizer(saved.backbone),
+        class_names=saved.class_names,
+        max_length=saved.config.data.max_length,
+        batch_size=saved.config.data.eval_batch_size,
+        with_token_types=getattr(load_config(saved.backbone), "type_vocab_size", 0) > 1,
         device=device,
-        dtype=torch.bfloat16 if precision == "bf16-mixed" and native else torch.float32,
-        temperature=record.read_calibration(folder).get("temperature", 1.0),
-        folder=folder,
+        dtype=torch.bfloat16 if saved.plan["precision"] == "bf16-mixed" and native else torch.float32,
+        temperature=saved.calibration.get("temperature", 1.0),
+        folder=saved.folder,
     )

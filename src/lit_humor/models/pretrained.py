@@ -72,6 +72,22 @@ def max_positions(config: PretrainedConfig) -> int:
     return config.max_position_embeddings - first_position(config)
 
 
+def check_max_length(max_length: int, pretrained: str) -> None:
+    """Refuse rows of more tokens than an encoder has positions for.
+
+    Raises:
+        UserError: ``max_length`` is too large.
+    """
+    config = load_config(pretrained)
+    if max_length > max_positions(config):
+        raise UserError(
+            "data.max_length",
+            found=str(max_length),
+            expected=f"at most {max_positions(config)}, the positions of {config.model_type}",
+            fix=f"set data.max_length={max_positions(config)}",
+        )
+
+
 def first_position(config: PretrainedConfig) -> int:
     """Position of the first token; RoBERTa and its kin lose two to the padding index."""
     is_like_roberta = "roberta" in config.model_type or config.model_type in _LIKE_ROBERTA

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from lit_humor.config.saved import open_run_dir
+from lit_humor.config.saved import open_run
 from lit_humor.core.errors import UserError
 from lit_humor.reporting.comparison import write_comparison
 from lit_humor.reporting.run_page import PICTURES, write_report
@@ -20,7 +20,7 @@ def report(cfg: DictConfig) -> None:
         fix = f"leave output away, then cp {cfg.run}/report.html {cfg.output}"
         raise UserError("output", found=str(cfg.output), expected="none for one run", fix=fix)
     if cfg.run and not cfg.runs:
-        folder, _ = open_run_dir(cfg.run)
+        folder = open_run(cfg.run).folder
         screen.show(f"Report: {write_report(folder)}", f"Pictures: {folder / PICTURES}")
         return
     if cfg.run or len(cfg.runs or ()) != 2:
@@ -30,7 +30,7 @@ def report(cfg: DictConfig) -> None:
             expected="one run, or two to compare",
             fix=_runs_to_name(cfg),
         )
-    first, second = (open_run_dir(run)[0] for run in cfg.runs)
+    first, second = (open_run(run).folder for run in cfg.runs)
     page = Path(cfg.output or first / f"versus-{second.name}.html")
     found = write_comparison(first, second, page)
     screen.show(

@@ -18,6 +18,7 @@ CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
 RESULT, DATA_REPORT, METRICS = "result.json", "data_report.json", "metrics.csv"
 CHECKPOINTS, PREDICTIONS, CONFUSION, BACKBONE = "checkpoints", "predictions", "confusion", "backbone"
 CALIBRATION = "calibration.json"
+LABELS = "labels.json"  # names of the classes, in class order
 PROBABILITY = "p_"  # columns of predictions: this and the name of a class
 QUEUE = "queue.json"  # in the folder of a set of runs: how each of them stands
 STATES = "states.json"  # there, too: how the jobs of a queue on another machine ended
