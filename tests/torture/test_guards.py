@@ -99,6 +99,41 @@ def test_out_of_memory_goes_on_in_smaller_passes(
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
+def test_a_resumed_training_knows_what_memory_allows(tiny_model: str, tmp_path: Path) -> None:
+    """Out of memory in the first epoch, and never again after a resume."""
+    datamodule = make_datamodule(tiny_model, tmp_path, window_size=16, micro_batch_size=8)
+    hungry, sizes = _Hungry(), list[int]()
+    hungry.most = 100
+    options = TRAINER | {"enable_checkpointing": True, "default_root_dir": tmp_path}
+    first = pl.Trainer(**options, max_epochs=1, accumulate_grad_batches=2, plugins=[SafeCheckpointIO()])
+    learner = make_learner(datamodule, hungry)
+    first.fit(learner, datamodule)
+    learned = learner.max_tokens
+    first.save_checkpoint(tmp_path / "last.ckpt")
+
+    class Noting(_Hungry):
+        def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            sizes.append(batch["input_ids"].numel() if self.training else 0)
+            return super().forward(batch)
+
+    again = Noting()
+    again.most = 100
+    learner = make_learner(make_datamodule(tiny_model, tmp_path, window_size=16, micro_batch_size=8), again)
+    assert learner.max_tokens is None
+    trainer = pl.Trainer(**options, max_epochs=2, accumulate_grad_batches=2, plugins=[SafeCheckpointIO()])
+    trainer.fit(learner, datamodule, ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
+    assert learner.max_tokens == learned <= 100
+    assert 0 < max(sizes) <= learned
+
+
+def test_a_checkpoint_without_a_bound_leaves_the_plan_as_it_is(tiny_model: str, tmp_path: Path) -> None:
+    learner = make_learner(make_datamodule(tiny_model, tmp_path), max_tokens=64)
+    learner._trainer = pl.Trainer(**TRAINER)
+    for told, expected in (({}, 64), ({"max_tokens": None}, 64), ({"max_tokens": 128}, 64), ({"max_tokens": 32}, 32)):
+        learner.on_load_checkpoint(dict(told))
+        assert learner.max_tokens == expected
+
+
 def test_evaluation_goes_on_in_smaller_passes(tiny_model: str, tmp_path: Path) -> None:
     _, expected = _train(tiny_model, tmp_path, 10**9, "evaluation", None)
     _, learner = _train(tiny_model, tmp_path, 100, "evaluation", None)

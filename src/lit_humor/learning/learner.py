@@ -138,13 +138,16 @@ class Learner(SteppingModule):
         self.log("train/loss", loss)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the sums of the losses of an epoch that is not over, those of each process."""
+        """Keep the sums of the losses of an epoch that is not over, those of each process, and what memory allows."""
+        checkpoint["max_tokens"], checkpoint["eval_max_tokens"] = self.max_tokens, self.eval_max_tokens
         checkpoint["train_totals"] = (
             self.trainer.strategy.all_gather(self.train_totals.to(self.device)).cpu().reshape(-1, 2)
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with these sums, each process with its own: in another order they add up to other last digits."""
+        self.max_tokens = _smaller(self.max_tokens, checkpoint.get("max_tokens"))
+        self.eval_max_tokens = _smaller(self.eval_max_tokens, checkpoint.get("eval_max_tokens"))
         totals = checkpoint.get("train_totals", torch.zeros(1, 2))
         if len(totals) == self.trainer.world_size:
             self.train_totals = totals[self.trainer.global_rank]
@@ -184,6 +187,11 @@ class Learner(SteppingModule):
                 fix="set trainer.max_epochs=4",
             )
         return max(1, round(total * min(self.schedule_epochs or max_epochs, max_epochs) / max_epochs))
+
+
+def _smaller(one: int | None, other: int | None) -> int | None:
+    """The smaller of two bounds, of which None bounds nothing."""
+    return min((bound for bound in (one, other) if bound is not None), default=None)
 
 
 def _mean_loss() -> MeanMetric:
