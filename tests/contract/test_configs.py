@@ -77,6 +77,7 @@ CHOICES = [
         "data",
         "model",
         "objective",
+        "task",
         "optim",
         "trainer",
         "callbacks",

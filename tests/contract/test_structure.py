@@ -20,6 +20,7 @@ ARROWS = {
     **{name: {"core"} for name in SIBLINGS},
     "data": {"core", "runs"},  # files that appear whole
     "runs": {"core"},
+    "tasks": {"core", "data", "metrics"},
     "pages": {"core"},
     "config": {"core", "data", "runs"},
     "reporting": {"config", "core", "metrics", "pages", "runs"},
@@ -27,8 +28,8 @@ ARROWS = {
     "sweeps": {"config", "core", "launch", "pages", "reporting", "runs"},
     "exporters": {"core", "models", "pages", "runs"},
     "callbacks": {"core", "data", "reporting", "runs"},
-    "learning": {"core", "metrics", "models", "objectives", "optim", "runs"},
-    "engine": {"callbacks", "config", "core", "learning", "reporting", "runs", *SIBLINGS},
+    "learning": {"core", "metrics", "models", "objectives", "optim", "runs", "tasks"},
+    "engine": {"callbacks", "config", "core", "learning", "reporting", "runs", "tasks", *SIBLINGS},
     "inference": {
         "callbacks",
         "config",
@@ -39,6 +40,7 @@ ARROWS = {
         "pages",
         "reporting",
         "runs",
+        "tasks",
         *SIBLINGS,
     },
     "auditing": {"config", "core", "data", "engine", "metrics", "pages", "runs"},
@@ -49,12 +51,22 @@ LIBRARIES = {
     "hydra": {"config", "engine/factory.py", "sweeps/launching.py", *(path.name for path in COMMANDS)},
     "lightning": {"data/batches/datamodule.py", "callbacks", "learning", "engine", "inference"},
     "transformers": {"data/batches", "models", "benchmarking/peer_trainers.py", "exporters"},
-    "torch": {"core/batch.py", *SIBLINGS, "callbacks", "learning", "engine", "inference", "benchmarking", "exporters"},
+    "torch": {
+        "core/batch.py",
+        "tasks",
+        *SIBLINGS,
+        "callbacks",
+        "learning",
+        "engine",
+        "inference",
+        "benchmarking",
+        "exporters",
+    },
     "matplotlib": {"reporting/figures.py", "callbacks/confusion.py", "benchmarking/plots.py"},
     "jinja2": {"pages"},
     "fastapi": {"inference/serving.py"},
 }
-WITHOUT_TORCH = ("config", "launch", "pages", "reporting", "runs", "sweeps")  # commands on these start at once
+WITHOUT_TORCH = ("config", "launch", "pages", "reporting", "runs", "sweeps", "tasks")  # commands on these start at once
 HEAVY = {"lightning", "torch", "torchmetrics", "transformers"}
 
 

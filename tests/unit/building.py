@@ -14,10 +14,10 @@ from lit_humor.data.batches.tokens import load_tokenizer
 from lit_humor.data.examples import Examples, Place
 from lit_humor.data.settings import DataSettings
 from lit_humor.learning.learner import Learner
-from lit_humor.metrics.classification import ClassificationMetrics
 from lit_humor.objectives.cross_entropy import CrossEntropy
 from lit_humor.optim.groups import LayerwiseAdamW
 from lit_humor.optim.schedules import WarmupDecay
+from lit_humor.tasks.classification import Classification
 
 NAMES = ("not humor", "humor")
 TRAINER = {
@@ -109,9 +109,10 @@ def make_learner(datamodule: HumorDataModule, model: nn.Module | None = None, **
     return Learner(
         model or BagOfTokens(dropout=options.pop("dropout", 0.0)),  # type: ignore[arg-type]
         objective,
-        {stage: ClassificationMetrics(NAMES, datamodule.slice_values) for stage in ("val", "test")},
+        {"classification": Classification(NAMES)},
         optimizer=optimizer,
         window_size=datamodule.window_size,
+        slice_values=datamodule.slice_values,
         **options,  # type: ignore[arg-type]
     )
 

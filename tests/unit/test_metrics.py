@@ -11,8 +11,9 @@ import torch
 from sklearn import metrics as sk
 
 from lit_humor.callbacks.predictions import PredictionWriter
-from lit_humor.metrics.classification import DEFINITIONS, ClassificationMetrics, measure
+from lit_humor.metrics.classification import ClassificationMetrics, measure
 from lit_humor.runs import record
+from lit_humor.tasks.classification import Classification
 from tests.unit.building import TRAINER, make_datamodule, make_examples, make_learner
 
 SLICES = {"language": ["en", "es"], "genre": ["story"]}
@@ -24,6 +25,13 @@ def _random(num_rows: int, num_classes: int) -> tuple[torch.Tensor, torch.Tensor
     labels = torch.randint(num_classes, (num_rows,), generator=generator)
     slices = torch.stack([torch.randint(-1, 2, (num_rows,), generator=generator), torch.full((num_rows,), 0)], dim=1)
     return probabilities, labels, slices
+
+
+def _update(metrics: ClassificationMetrics, *tensors: torch.Tensor) -> None:
+    """Add rows: probabilities, labels, slices, and which of them count."""
+    probabilities, labels, slices, *counts = tensors
+    everything = torch.ones(len(labels), dtype=torch.bool)
+    metrics.update({"probabilities": probabilities}, {"labels": labels, "slices": slices}, *(counts or [everything]))
 
 
 def _expected(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
@@ -58,7 +66,7 @@ def test_equal_scikit_learns(num_classes: int) -> None:
     everything = torch.ones(203, dtype=torch.bool)
     for start in range(0, 203, 32):
         part = slice(start, start + 32)
-        metrics.update(probabilities[part], labels[part], everything[part], slices[part])
+        _update(metrics, probabilities[part], labels[part], slices[part], everything[part])
     found = metrics.compute()
     for name, value in _expected(labels.numpy(), probabilities.numpy()).items():
         assert found[name] == pytest.approx(value, abs=1e-5), name
@@ -80,7 +88,7 @@ def test_one_predicted_class_has_no_correlation() -> None:
     metrics = ClassificationMetrics(["no", "yes"], {})
     probabilities = torch.tensor([[0.9, 0.1]]).repeat(10, 1)
     labels = torch.tensor([0] * 6 + [1] * 4)
-    metrics.update(probabilities, labels, torch.ones(10, dtype=torch.bool), torch.zeros(10, 0, dtype=torch.long))
+    _update(metrics, probabilities, labels, torch.zeros(10, 0, dtype=torch.long))
     found = metrics.compute()
     assert found["mcc"] == 0
     assert found["f1"] == 0
@@ -90,7 +98,7 @@ def test_a_class_without_rows_has_no_auroc_and_does_not_drag_slices_down() -> No
     metrics = ClassificationMetrics(["fact", "pun", "irony"], {"language": ["en"]})
     probabilities = torch.eye(3)[[0, 1, 1]]
     slices = torch.zeros(3, 1, dtype=torch.long)
-    metrics.update(probabilities, torch.tensor([0, 1, 1]), torch.ones(3, dtype=torch.bool), slices)
+    _update(metrics, probabilities, torch.tensor([0, 1, 1]), slices)
     found = metrics.compute()
     assert found["auroc"] is None
     assert found["slices"]["language"]["en"]["f1"] == found["f1_macro"] == 1
@@ -100,17 +108,17 @@ def test_fillers_do_not_count() -> None:
     metrics = ClassificationMetrics(["no", "yes"], {})
     probabilities, labels, slices = _random(9, 2)
     counts = torch.tensor([True] * 7 + [False] * 2)
-    metrics.update(probabilities, labels, counts, slices[:, :0])
+    _update(metrics, probabilities, labels, slices[:, :0], counts)
     assert metrics.compute()["rows"] == 7
 
 
 def test_every_scalar_is_defined() -> None:
     metrics = ClassificationMetrics(["no", "yes"], {})
     probabilities, labels, slices = _random(9, 2)
-    metrics.update(probabilities, labels, torch.ones(9, dtype=torch.bool), slices[:, :0])
+    _update(metrics, probabilities, labels, slices[:, :0])
     scalars = {name for name, value in metrics.compute().items() if isinstance(value, float)}
     assert len(scalars) == 7
-    assert scalars <= DEFINITIONS.keys()
+    assert scalars <= Classification.definitions.keys()
 
 
 MEASURED = {  # labels, classes

@@ -14,13 +14,13 @@ from scipy.stats import binom
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from lit_humor.core.errors import UserError
-from lit_humor.metrics.classification import DEFINITIONS
 from lit_humor.pages.page import Grid
 from lit_humor.reporting.comparison import mcnemar, write_comparison
 from lit_humor.reporting.evidence import read_predictions, read_run
 from lit_humor.reporting.rows import twin_pairs
 from lit_humor.reporting.run_page import calibrate, write_report
 from lit_humor.runs import record
+from lit_humor.tasks.classification import Classification
 
 NAMES = ("not humor", "humor")
 EVIL = "<script>alert('ha')</script> & co"
@@ -34,7 +34,7 @@ def make_run(folder: Path, seed: int = 0, rows_seed: int = 0) -> Path:
     result = {
         "results": results,
         "baseline": {"results": baseline},
-        "definitions": DEFINITIONS,
+        "definitions": Classification.definitions,
         "best": best,
         "steps": 8,
     }

@@ -9,8 +9,8 @@ import torch
 from lit_humor.core.errors import UserError, one_line
 from lit_humor.engine.weights import load_initial_weights, load_weights
 from lit_humor.learning.learner import Learner
-from lit_humor.metrics.classification import ClassificationMetrics
 from lit_humor.objectives.cross_entropy import CrossEntropy
+from lit_humor.tasks.classification import Classification
 from tests.unit.building import BagOfTokens
 
 TINY = "{_target_: lit_humor.models.embedded.random_xlm_roberta, cache_dir: /elsewhere, vocab_size: 600, "
@@ -20,7 +20,7 @@ TINY += "hidden_size: 16, num_layers: 2, num_heads: 2, initializer_range: 0.1}"
 def _learner(names: list[str], model: torch.nn.Module | None = None, counts: list[int] | None = None) -> Learner:
     objective = CrossEntropy(len(names), class_weights="balanced")
     objective.prepare(torch.tensor(counts or range(1, len(names) + 1)).numpy())
-    return Learner(model or BagOfTokens(50, len(names)), objective, {"val": ClassificationMetrics(names, {})})
+    return Learner(model or BagOfTokens(50, len(names)), objective, {"classification": Classification(names)})
 
 
 def _run(folder: Path, learner: Learner, pretrained: str = TINY) -> Path:
@@ -28,7 +28,7 @@ def _run(folder: Path, learner: Learner, pretrained: str = TINY) -> Path:
     for name in ("checkpoints", "backbone"):
         (folder / name).mkdir(parents=True)
     torch.save({"state_dict": learner.state_dict()}, folder / "checkpoints" / "best.ckpt")
-    names = dict(enumerate(learner.metrics["val"].class_names))
+    names = dict(enumerate(learner.class_names))
     (folder / "backbone" / "config.json").write_text(json.dumps({"model_type": "xlm-roberta", "id2label": names}))
     (folder / "config.yaml").write_text(f"model: {{pretrained: {pretrained}}}\n")
     return folder

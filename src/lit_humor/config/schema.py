@@ -71,6 +71,9 @@ class TrainConfig:
     recover: bool = False
     baseline: bool = True
     report: bool = True
+    monitor: str = MISSING
+    mode: str = MISSING
+    tasks: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = MISSING
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: dict[str, Any] = MISSING

@@ -11,20 +11,21 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.config.frozen import changed, frozen
 from lit_humor.config.schema import TrainerConfig
-from lit_humor.config.validate import check_config
+from lit_humor.config.validate import check_config, find_target
 from lit_humor.core.bounds import out_of_bounds
 from lit_humor.core.errors import UserError, UserErrors
 from lit_humor.data.settings import DataSettings
-from lit_humor.metrics.classification import SCALARS
+from lit_humor.tasks.classification import Classification
+from lit_humor.tasks.monitors import unknown_monitors
+from lit_humor.tasks.task import NETWORK_ARGUMENTS, OBJECTIVE_ARGUMENTS, TASK_ARGUMENTS
 
 # What Python adds to a node when it builds it; the configuration need not, and may not, set these.
 SUPPLIED = {
-    "model.network": ("pretrained", "num_classes", "attention", "with_weights"),
-    "objective": ("num_classes",),
+    "model.network": ("pretrained", *NETWORK_ARGUMENTS, "attention", "with_weights"),
+    "objective": OBJECTIVE_ARGUMENTS,
 }
 _FLAT = {"data": DataSettings}
 _BOUNDED = {"trainer": TrainerConfig, "data": DataSettings}
-MONITORS = ("train/loss", *(f"val/{name}" for name in SCALARS))
 _PATHS = (
     *("data.train_path", "data.val_path", "data.test_path", "data.name", "data.difficulty_path"),
     *("model.pretrained", "init_from"),
@@ -47,7 +48,8 @@ def validate(cfg: DictConfig) -> None:
     Raises:
         UserError: A key, type or value is wrong; all of them at once.
     """
-    check_config(cfg, SUPPLIED, _FLAT)
+    supplied = SUPPLIED | {f"tasks.{name}": TASK_ARGUMENTS for name in OmegaConf.select(cfg, "tasks") or ()}
+    check_config(cfg, supplied, _FLAT)
     problems = [*_not_nodes(cfg)] or [*_out_of_bounds(cfg), *_unknown_monitors(cfg)]
     if problems:
         raise problems[0] if len(problems) == 1 else UserErrors(problems)
@@ -68,7 +70,7 @@ def in_folder(cfg: DictConfig, folder: Path) -> DictConfig:
 
 
 def _not_nodes(cfg: DictConfig) -> Iterator[UserError]:
-    for group in ("callbacks", "logger"):
+    for group in ("callbacks", "logger", "tasks"):
         for name, node in (OmegaConf.select(cfg, group) or {}).items():
             if not (node is None or isinstance(node, DictConfig)):
                 where, fix = f"{group}.{name}", f"set {group}.{name}=null to switch it off"
@@ -84,8 +86,11 @@ def _out_of_bounds(cfg: DictConfig) -> Iterator[UserError]:
 
 
 def _unknown_monitors(cfg: DictConfig) -> Iterator[UserError]:
-    for name, node in (OmegaConf.select(cfg, "callbacks") or {}).items():
-        if node is not None and node.get("monitor") not in (None, *MONITORS):
-            where = f"callbacks.{name}.monitor"
-            expected = f"one of {', '.join(MONITORS)}"
-            yield UserError(where, found=node.monitor, expected=expected, fix=f"set {where}=val/f1")
+    nodes = OmegaConf.select(cfg, "tasks")
+    tasks = [find_target(f"tasks.{name}", node["_target_"]) for name, node in (nodes or {}).items() if node]
+    if nodes is None:  # a run that is too old to say
+        tasks = [Classification]
+    if not tasks:
+        yield UserError("tasks", found="none", expected="at least one", fix="set task=classification")
+    else:
+        yield from unknown_monitors(tasks, *(OmegaConf.select(cfg, key) for key in ("monitor", "mode", "callbacks")))

@@ -20,9 +20,19 @@ from lit_humor.engine.checkpoints import SafeCheckpointIO
 from lit_humor.engine.hardware import FULL, Plan
 from lit_humor.engine.loggers import open_loggers
 from lit_humor.learning.learner import Learner
-from lit_humor.metrics.classification import ClassificationMetrics
 from lit_humor.models.pretrained import check_max_length, load_config
 from lit_humor.runs import screen
+from lit_humor.tasks.classification import Classification
+from lit_humor.tasks.task import Task, join_results
+
+
+def build_tasks(cfg: DictConfig, class_names: tuple[str, ...] = ()) -> dict[str, Task]:
+    """Build what the run learns, by name; ``null`` switches one off. A run that is too old to say classifies."""
+    nodes = OmegaConf.select(cfg, "tasks")
+    if nodes is None:
+        return {Classification.kind: Classification(class_names)}
+    made = {str(name): instantiate(node, _partial_=True, _convert_="all") for name, node in nodes.items() if node}
+    return {name: make(class_names=class_names) for name, make in made.items()}
 
 
 def resolve_pretrained(cfg: DictConfig) -> str:
@@ -67,29 +77,30 @@ def build_learner(
     Without a plan the weights stay random and the class weights 1, for a checkpoint that follows, and ``attention``
     names the backend.
     """
-    num_classes = len(class_names)
+    tasks = build_tasks(cfg, class_names)
     pl.seed_everything(derive_seed(cfg.seed, "init") % 2**32, verbose=False)
     network = instantiate(
         cfg.model.network,
         pretrained=pretrained,
-        num_classes=num_classes,
         attention=plan.attention if plan else attention,
         with_weights=plan is not None,
+        **join_results(task.network_arguments for task in tasks.values()),
     )
-    objective = instantiate(cfg.objective, num_classes=num_classes, _convert_="all")
+    arguments = join_results(task.objective_arguments for task in tasks.values())
+    objective = instantiate(cfg.objective, **arguments, _convert_="all")
     if plan is not None and datamodule is not None:
         objective.prepare(datamodule.class_counts)
         if hasattr(network, "prepare"):
             network.prepare(datamodule.used_tokens)
-    slice_values = datamodule.slice_values if datamodule else {}
     learner = Learner(
         network,
         objective,
-        {stage: ClassificationMetrics(class_names, slice_values) for stage in ("val", "test")},
+        tasks,
         optimizer=instantiate(cfg.optim, _convert_="all"),
         window_size=plan.window_size if plan else 1,
         schedule_epochs=cfg.trainer.schedule_epochs,
         max_tokens=plan.max_tokens if plan else None,
+        slice_values=datamodule.slice_values if datamodule else {},
     )
     if plan is not None and plan.compile:
         network.compile_encoder(whole=plan.compile == FULL)

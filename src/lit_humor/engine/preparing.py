@@ -43,7 +43,7 @@ def prepare(cfg: DictConfig, resumed: Resumed | None) -> Run:
     plan = _plan(cfg, pretrained, resumed)
     check_room(cfg.paths.logs_dir, _CHECKPOINTS_AT_ONCE * checkpoint_bytes(pretrained))
     datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
-    report = _report(datamodule, resumed)
+    report = _report(cfg, datamodule, resumed)
     learner, initial = _learner(cfg, pretrained, datamodule, plan, is_new=resumed is None)
 
     folder = resumed.folder if resumed else Path(agree_on(_RUN_DIR_VARIABLE, plan.num_nodes, lambda: _make_folder(cfg)))
@@ -70,9 +70,9 @@ def _plan(cfg: DictConfig, pretrained: str, resumed: Resumed | None) -> Plan:
     return plan
 
 
-def _report(datamodule: HumorDataModule, resumed: Resumed | None) -> dict[str, Any]:
+def _report(cfg: DictConfig, datamodule: HumorDataModule, resumed: Resumed | None) -> dict[str, Any]:
     """Load the data, refuse them if they cannot be trained on, and count what is in them."""
-    datamodule.check_fit_for_training()
+    datamodule.check_fit_for_training(*(task.check for task in factory.build_tasks(cfg).values()))
     report = datamodule.report()
     if resumed:
         check_same_data(resumed.folder, report)

@@ -10,15 +10,14 @@ from lit_humor.config.saved import written_config
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import command_line, setting
-from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine import tables
 from lit_humor.engine.ending import set_state
 from lit_humor.engine.loggers import log_final_scores
 from lit_humor.engine.run import Run
-from lit_humor.metrics.classification import DEFINITIONS, measure
 from lit_humor.reporting.run_page import write_report
 from lit_humor.runs import record, screen
+from lit_humor.tasks.task import Baseline, Task, definitions_of, join_results
 
 
 def scored_splits(datamodule: HumorDataModule) -> list[str]:
@@ -35,36 +34,36 @@ def write_results(run: Run, results: Mapping[str, Any], best: Mapping[str, int],
         best: Epoch and step of the best checkpoint; empty where there is none.
         cost: Seconds and bytes that the training took.
     """
-    _write_result(run, results, {}, best, cost)  # before the baseline, which may take long or fail
-    baseline = _baseline(run.datamodule) if run.config.baseline else {}
+    _write_result(run, results, None, best, cost)  # before the baseline, which may take long or fail
+    baseline = _baseline(run.learner.tasks, run.datamodule) if run.config.baseline else None
     _write_result(run, results, baseline, best, cost)
     log_final_scores(run.trainer, written_config(run.config), results)
     set_state(run.folder, record.DONE)
     for split, measured in results.items():
-        screen.show(*tables.result_tables(split, measured, baseline.get(split)))
+        beside = baseline.results[split] if baseline else None
+        screen.show(*tables.result_tables(run.learner.tasks, split, measured, beside))
     if run.config.report:
         _write_report(run.folder)
     _show_end(run, cost["fit_seconds"])
 
 
-def _baseline(datamodule: HumorDataModule) -> dict[str, Any]:
-    """Metrics of the TF-IDF baseline on every scored split; none where the texts have no words to count."""
-    splits = scored_splits(datamodule)
+def _baseline(tasks: Mapping[str, Task], datamodule: HumorDataModule) -> Baseline | None:
+    """What simple models score on every split; None where no task has one, or where they can not be fitted."""
+    evaluated = {split: datamodule.splits[split] for split in scored_splits(datamodule)}
     try:
-        answers = tfidf_probabilities(datamodule.splits[TRAIN], *(datamodule.splits[split] for split in splits))
+        fitted = [task.baseline(datamodule.splits[TRAIN], evaluated) for task in tasks.values()]
     except ValueError as error:
         screen.show(f"No TF-IDF baseline: {error}")
-        return {}
-    return {
-        split: measure(datamodule.class_names, datamodule.splits[split].labels, probabilities)
-        for split, probabilities in zip(splits, answers, strict=True)
-    }
+        return None
+    there = [one for one in fitted if one is not None]
+    results = {split: join_results(one.results[split] for one in there) for split in evaluated}
+    return Baseline("; ".join(one.description for one in there), results) if there else None
 
 
 def _write_result(
     run: Run,
     results: Mapping[str, Any],
-    baseline: Mapping[str, Any],
+    baseline: Baseline | None,
     best: Mapping[str, int],
     cost: Mapping[str, float],
 ) -> None:
@@ -74,8 +73,8 @@ def _write_result(
         run.folder / record.RESULT,
         {
             "results": results,
-            "baseline": {"description": DESCRIPTION, "results": baseline} if baseline else None,
-            "definitions": DEFINITIONS,
+            "baseline": baseline._asdict() if baseline else None,
+            "definitions": definitions_of(run.learner.tasks),
             "best": {
                 "monitor": getattr(checkpoint, "monitor", None),
                 "score": None if score is None else float(score),

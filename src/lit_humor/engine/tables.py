@@ -9,6 +9,7 @@ from rich.console import RenderableType
 
 from lit_humor.engine.hardware import Plan
 from lit_humor.runs.screen import Titled, table
+from lit_humor.tasks.task import Task
 
 
 def plan_table(plan: Plan) -> Titled:
@@ -80,19 +81,8 @@ def group_table(groups: Sequence[Mapping[str, Any]], learning_rate: float, lr_sc
     return table("Parameter groups", columns, rows)
 
 
-def result_tables(split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> list[RenderableType]:
-    """Scalars beside the baseline, classes, confusion matrix and slices of one split."""
-    scalars = [name for name, value in results.items() if isinstance(value, float)]
-    columns = ["metric", "model"] + (["TF-IDF baseline"] if baseline else [])
-    named = {"f1": f"f1 of {list(results['classes'])[-1]}"}
-    rows = [[named.get(name, name), results[name], *([baseline.get(name, "")] if baseline else [])] for name in scalars]
-    shown: list[RenderableType] = [table(f"{split}: {results['rows']} rows", columns, rows)]
-    classes = [(n, c["precision"], c["recall"], c["f1"], c["rows"]) for n, c in results["classes"].items()]
-    shown.append(table(f"{split}: classes", ("class", "precision", "recall", "f1", "rows"), classes))
-    names = list(results["classes"])
-    matrix = [(name, *counts) for name, counts in zip(names, results["confusion"], strict=True)]
-    shown.append(table(f"{split}: confusion matrix", ("true \\ predicted", *names), matrix))
-    for name, values in results["slices"].items():
-        rows = [[value, found["rows"], found["accuracy"], found["f1"]] for value, found in values.items()]
-        shown.append(table(f"{split}: by {name}", (name, "rows", "accuracy", "f1"), rows))
-    return shown
+def result_tables(
+    tasks: Mapping[str, Task], split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None
+) -> list[RenderableType]:
+    """What every task shows of one split."""
+    return [table(*shown) for task in tasks.values() for shown in task.tables(split, results, baseline)]

@@ -98,7 +98,7 @@ def _difference(learner: Learner, state: Mapping[str, Tensor]) -> str:
 
 def _match_classes(learner: Learner, state: dict[str, Tensor], theirs: list[str]) -> str:
     """Put the rows of the last layer into the order of our classes; return its name where they are of other classes."""
-    ours: list[str] = learner.metrics["val"].class_names
+    ours = list(learner.class_names)
     layers = [
         name
         for name, module in learner.named_modules()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from lit_humor.engine import tables
 from lit_humor.engine.quiet import quiet_libraries
 from lit_humor.engine.training import score
 from lit_humor.inference.loading import TrainedRun, load_run
-from lit_humor.metrics.classification import DEFINITIONS, measure
 from lit_humor.reporting.evidence import read_predictions
 from lit_humor.runs import record, screen
+from lit_humor.tasks.classification import Classification
+from lit_humor.tasks.task import Task, definitions_of
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -62,13 +63,18 @@ def evaluate(cfg: DictConfig) -> None:
     for _ in range(cfg.passes - 1):
         _put_answers_in_front(run, split, texts, folder)
         results = score(trainer, run.learner, run.datamodule, split)
-    _write(folder, split, results, origin, cfg.ckpt or "best")
+    _write(run.learner.tasks, folder, split, results, origin, cfg.ckpt or "best")
 
 
-def _write(folder: Path, split: str, results: dict[str, Any], origin: str, checkpoint: str) -> None:
-    content = {"results": {split: results}, "origin": origin, "definitions": DEFINITIONS, "checkpoint": checkpoint}
-    record.write_json(folder / record.RESULT, content)
-    screen.show(*tables.result_tables(f"{split} ({origin})", results, None), f"Result and predictions: {folder}")
+def _write(
+    tasks: Mapping[str, Task], folder: Path, split: str, results: dict[str, Any], origin: str, checkpoint: str
+) -> None:
+    content = {"results": {split: results}, "origin": origin}
+    record.write_json(
+        folder / record.RESULT, content | {"definitions": definitions_of(tasks), "checkpoint": checkpoint}
+    )
+    shown = tables.result_tables(tasks, f"{split} ({origin})", results, None)
+    screen.show(*shown, f"Result and predictions: {folder}")
 
 
 def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], folder: Path) -> None:
@@ -105,8 +111,9 @@ def _take_together(cfg: DictConfig) -> None:
     with record.replacing(record.predictions_path(folder, split)) as unfinished:
         pq.write_table(table, unfinished)
     found = read_predictions(record.predictions_path(folder, split))
-    results = measure(found.class_names, found.labels, found.probabilities)
-    _write(folder, split, results, " + ".join(one.name for one in folders), "best")
+    task = Classification(found.class_names)
+    results = task.measure(found.labels, found.probabilities)
+    _write({task.kind: task}, folder, split, results, " + ".join(one.name for one in folders), "best")
 
 
 def _other_data(cfg: DictConfig, saved: SavedRun) -> DictConfig | None:

@@ -1,9 +1,9 @@
-"""The one LightningModule: joins a model, an objective, an optimizer and metrics."""
+"""The one LightningModule: joins a model, an objective, an optimizer and the tasks that measure it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,10 +14,11 @@ from lit_humor.core.batch import Batch, passes
 from lit_humor.core.errors import UserError
 from lit_humor.learning.memory import halve_passes
 from lit_humor.learning.step import SteppingModule
-from lit_humor.metrics.classification import ClassificationMetrics
+from lit_humor.metrics.task_metrics import TaskMetrics
 from lit_humor.models.sharding import shard
 from lit_humor.objectives.objective import Objective, Outcome
 from lit_humor.optim.groups import LayerwiseAdamW
+from lit_humor.tasks.task import Task, join_results
 
 
 class Learner(SteppingModule):
@@ -26,30 +27,37 @@ class Learner(SteppingModule):
     Args:
         model: Tensors in, named tensors out; has ``parameter_depths()``.
         objective: (model, batch) -> losses and outputs.
-        metrics: Metrics of validation and of test; ``metrics[stage]``.
+        tasks: What is learned, by name: each measures validation and test in its own numbers.
         optimizer: Makes the parameter groups, the optimizer and its schedule; None for evaluation only.
         window_size: Rows of an optimizer step over all processes and micro-batches.
         schedule_epochs: Epochs until the rate is back at zero; the trainer's epochs where these are fewer.
         max_tokens: Tokens of a training pass at most, padding included; None passes every micro-batch whole.
+        slice_values: Names of slice columns with their values, which metrics are counted by.
     """
 
-    metrics: Mapping[str, ClassificationMetrics]
+    metrics: Mapping[str, Mapping[str, TaskMetrics]]  # by stage and task
     mean_losses: Mapping[str, MeanMetric]
 
     def __init__(
         self,
         model: nn.Module,
         objective: Objective,
-        metrics: dict[str, ClassificationMetrics],
+        tasks: Mapping[str, Task],
         optimizer: LayerwiseAdamW | None = None,
         window_size: int = 1,
         schedule_epochs: int | None = None,
         max_tokens: int | None = None,
+        slice_values: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__(window_size, max_tokens)
-        self.model, self.objective = model, objective
-        self.metrics = nn.ModuleDict(metrics)  # type: ignore[assignment]
-        self.mean_losses = nn.ModuleDict({stage: _mean_loss() for stage in metrics})  # type: ignore[assignment]
+        self.model, self.objective, self.tasks = model, objective, dict(tasks)
+        self.metrics = nn.ModuleDict(  # type: ignore[assignment]
+            {
+                stage: nn.ModuleDict({name: task.metrics(slice_values or {}) for name, task in tasks.items()})
+                for stage in ("val", "test")
+            }
+        )
+        self.mean_losses = nn.ModuleDict({stage: _mean_loss() for stage in self.metrics})  # type: ignore[assignment]
         self.optimizer, self.schedule_epochs = optimizer, schedule_epochs
         self.num_warmup_steps = 0
         self.eval_max_tokens: int | None = None  # of a pass without gradients, once memory ran out
@@ -72,6 +80,11 @@ class Learner(SteppingModule):
     def on_test_epoch_end(self) -> None:
         """Compute and log the metrics of the evaluated split, under its own name."""
         self._finish("test", split=getattr(self.trainer.datamodule, "test_split", "test"))  # type: ignore[attr-defined]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names in class order; none where no task has classes."""
+        return next((task.class_names for task in self.tasks.values() if task.class_names), ())
 
     @property
     def peak_rate(self) -> float:
@@ -106,16 +119,18 @@ class Learner(SteppingModule):
     def _evaluate(self, stage: str, batch: Batch) -> Outcome:
         outcome = self.outcome(batch)
         counts = batch["row_weights"] > 0
-        self.metrics[stage].update(outcome.outputs["probabilities"], batch["labels"], counts, batch["slices"])
+        for metrics in self.metrics[stage].values():
+            metrics.update(outcome.outputs, batch, counts)  # type: ignore[arg-type]
         if counts.any():
             self.mean_losses[stage].update(outcome.total[counts])
         return outcome
 
     def _finish(self, stage: str, split: str | None = None) -> None:
-        results = self.metrics[stage].compute()
+        results = join_results(metrics.compute() for metrics in self.metrics[stage].values())
         results["loss"] = self.mean_losses[stage].compute().item()
         self.results[stage] = results
-        self.metrics[stage].reset()
+        for metrics in self.metrics[stage].values():
+            metrics.reset()
         self.mean_losses[stage].reset()
         # compute() has already gathered the rows of all processes: every rank logs the same numbers.
         self.log_dict(

@@ -20,25 +20,10 @@ from torchmetrics.classification import (
 )
 
 from lit_humor.metrics.confusion import scores_of
-
-DEFINITIONS = {
-    "f1": "F1 of the last class (humor) with two classes, macro F1 with more; chosen by the highest probability",
-    "accuracy": "share of rows whose most probable class is their label",
-    "f1_macro": "mean of the classes' F1, each class counting the same",
-    "f1_weighted": "mean of the classes' F1, weighted by their rows",
-    "mcc": "Matthews correlation coefficient (Gorodkin's R_K with more than two classes)",
-    "auroc": "area under the ROC curve, macro mean over one-versus-rest; exact; null where a class has no rows",
-    "calibration_error": "expected calibration error of the highest probability, 15 bins of equal width",
-    "loss": "mean of the training objective per row, with its weights and smoothing",
-    "precision/recall/f1 per class": "of that class against the rest; 0 where it was never predicted",
-    "slices": "rows, accuracy and f1 (as above) of rows of one language, genre or part",
-}
+from lit_humor.metrics.task_metrics import TaskMetrics
 
 
-SCALARS = tuple(name for name in DEFINITIONS if " " not in name and name != "slices")
-
-
-class ClassificationMetrics(nn.Module):
+class ClassificationMetrics(TaskMetrics):
     """All metrics of one stage, updated batch by batch.
 
     Args:
@@ -76,16 +61,16 @@ class ClassificationMetrics(nn.Module):
             for values in self.slice_values.values()  # type: ignore[assignment]
         )
 
-    def update(self, probabilities: Tensor, labels: Tensor, counts: Tensor, slices: Tensor) -> None:
+    def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor], counts: Tensor) -> None:
         """Add a batch.
 
         Args:
-            probabilities: [B, C] float32.
-            labels: [B] int64.
+            outputs: ``probabilities`` [B, C] float32.
+            batch: ``labels`` [B] int64; ``slices`` [B, S] int64 codes, -1 where unknown.
             counts: [B] bool, False for filler rows, which are left out.
-            slices: [B, S] int64 codes, -1 where unknown.
         """
-        probabilities, labels, slices = probabilities[counts], labels[counts], slices[counts]
+        probabilities = outputs["probabilities"][counts]
+        labels, slices = batch["labels"][counts], batch["slices"][counts]
         if len(labels) == 0:
             return
         self.collection.update(probabilities, labels)
@@ -97,7 +82,7 @@ class ClassificationMetrics(nn.Module):
         """Every metric as plain numbers, over the rows of all processes.
 
         Returns:
-            The scalars named in ``DEFINITIONS``; ``classes``: precision, recall, F1 and rows of each;
+            The scalars that the task defines; ``classes``: precision, recall, F1 and rows of each;
             ``confusion``: counts, a row for each true class; ``slices``: results by column and value.
         """
         self._add_no_rows()
@@ -154,7 +139,8 @@ def measure(class_names: Sequence[str], labels: np.ndarray, probabilities: np.nd
     """
     metrics = ClassificationMetrics(class_names, {}, synced=False)
     everything, no_slices = torch.ones(len(labels), dtype=torch.bool), torch.zeros(len(labels), 0, dtype=torch.long)
-    metrics.update(torch.from_numpy(probabilities).float(), torch.from_numpy(labels), everything, no_slices)
+    batch = {"labels": torch.from_numpy(labels), "slices": no_slices}
+    metrics.update({"probabilities": torch.from_numpy(probabilities).float()}, batch, everything)
     return metrics.compute()
 
 

@@ -160,7 +160,7 @@ OWN = (
     "paths.logs_dir=FOLDER/logs",
     "paths.cache_dir=FOLDER/cache",
 )
-BUILT = {"lit_humor.engine.factory.ClassificationMetrics": mock.Mock(side_effect=GoesOn)}  # the model is there
+BUILT = {"lit_humor.engine.factory.Learner": mock.Mock(side_effect=GoesOn)}  # the model is there
 SSH = {"lit_humor.launch.ssh.SshQueue._rsync": mock.Mock(side_effect=GoesOn)}
 
 CASES = {

@@ -92,14 +92,18 @@ class HumorDataModule(pl.LightningDataModule):
                     examples, self.tokenizer, self.settings.max_length, self.settings.cache_dir
                 )
 
-    def check_fit_for_training(self) -> None:
-        """Refuse splits that cannot train or steer a model; see ``fitness.check_fit``.
+    def check_fit_for_training(self, *checks: Callable[..., None]) -> None:
+        """Refuse splits that cannot train or steer a model.
+
+        Args:
+            checks: Those of the tasks that are to be learned; without any, that of classification.
 
         Raises:
             UserError: Too few training or validation rows, or no row of a class.
         """
         self.load()
-        check_fit(self.splits, self.drawn, self.settings, getattr(self.source, "val_key", "data.val_path"))
+        for check in checks or (check_fit,):
+            check(self.splits, self.drawn, self.settings, getattr(self.source, "val_key", "data.val_path"))
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -1,0 +1,153 @@
+"""Classification: every row belongs to one of C classes. Legend: B rows of a batch, N rows of a split, C classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from lit_humor.tasks.task import Baseline, ResultTable, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from lit_humor.data.dividing.splits import Drawn
+    from lit_humor.data.examples import Examples
+    from lit_humor.data.settings import DataSettings
+    from lit_humor.metrics.classification import ClassificationMetrics
+
+PROBABILITY = "p_"  # columns of predictions: this and the name of a class
+_NEAR = 0.97  # of the loss of the best constant answer
+
+
+class Classification(Task):
+    """The class of a row, by the highest probability: objectives give ``probabilities`` [B, C] for ``labels`` [B]."""
+
+    kind = "classification"
+    definitions: ClassVar[Mapping[str, str]] = {
+        "f1": "F1 of the last class (humor) with two classes, macro F1 with more; chosen by the highest probability",
+        "accuracy": "share of rows whose most probable class is their label",
+        "f1_macro": "mean of the classes' F1, each class counting the same",
+        "f1_weighted": "mean of the classes' F1, weighted by their rows",
+        "mcc": "Matthews correlation coefficient (Gorodkin's R_K with more than two classes)",
+        "auroc": "area under the ROC curve, macro mean over one-versus-rest; exact; null where a class has no rows",
+        "calibration_error": "expected calibration error of the highest probability, 15 bins of equal width",
+        "loss": "mean of the training objective per row, with its weights and smoothing",
+        "precision/recall/f1 per class": "of that class against the rest; 0 where it was never predicted",
+        "slices": "rows, accuracy and f1 (as above) of rows of one language, genre or part",
+    }
+    scalars = tuple(name for name in definitions if " " not in name and name != "slices")
+    curves: ClassVar[Mapping[str, str]] = {"accuracy": "acc", "f1": "f1"}
+    compared: ClassVar[Mapping[str, str]] = {
+        **{"f1": "max", "accuracy": "max", "f1_macro": "max", "mcc": "max", "auroc": "max"},
+        "calibration_error": "min",
+    }
+    constant_answer = "one class only"
+
+    @property
+    def network_arguments(self) -> dict[str, Any]:
+        """``num_classes``: the width of the head."""
+        return {"num_classes": len(self.class_names)}
+
+    @property
+    def objective_arguments(self) -> dict[str, Any]:
+        """``num_classes``: as many as the model gives logits."""
+        return {"num_classes": len(self.class_names)}
+
+    def check(self, splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettings, val_key: str) -> None:
+        """Training and validation need rows of every class; see ``data.dividing.fitness``."""
+        from lit_humor.data.dividing.fitness import check_fit
+
+        check_fit(splits, drawn, settings, val_key)
+
+    def metrics(self, slice_values: Mapping[str, Sequence[str]], *, synced: bool = True) -> ClassificationMetrics:
+        """F1, accuracy, correlation, AUROC, calibration, the confusion matrix, and the first two by slice."""
+        from lit_humor.metrics.classification import ClassificationMetrics
+
+        return ClassificationMetrics(self.class_names, slice_values, synced=synced)
+
+    def measure(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+        """Every number of a whole split without slices, on this process alone.
+
+        Args:
+            labels: [N] int64.
+            probabilities: [N, C].
+        """
+        from lit_humor.metrics.classification import measure
+
+        return measure(self.class_names, labels, probabilities)
+
+    def columns(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Any]:
+        """``label``, ``prediction``, and ``p_<class>`` for each class."""
+        probabilities, names = outputs["probabilities"], self.class_names
+        return {
+            "label": [names[index] for index in batch["labels"].tolist()],
+            "prediction": [names[index] for index in probabilities.argmax(dim=1).tolist()],
+            **{f"{PROBABILITY}{name}": probabilities[:, index].numpy() for index, name in enumerate(names)},
+        }
+
+    def tables(
+        self, split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None = None
+    ) -> list[ResultTable]:
+        """Scalars beside the baseline, classes, confusion matrix and slices."""
+        scalars = [name for name, value in results.items() if isinstance(value, float) and name in self.definitions]
+        columns = ["metric", "model"] + (["TF-IDF baseline"] if baseline else [])
+        names = list(results["classes"])
+        shown_as = {"f1": f"f1 of {names[-1]}"}
+        rows = [
+            [shown_as.get(name, name), results[name], *([baseline.get(name, "")] if baseline else [])]
+            for name in scalars
+        ]
+        classes = [(n, c["precision"], c["recall"], c["f1"], c["rows"]) for n, c in results["classes"].items()]
+        matrix = [(name, *counts) for name, counts in zip(names, results["confusion"], strict=True)]
+        return [
+            ResultTable(f"{split}: {results['rows']} rows", columns, rows),
+            ResultTable(f"{split}: classes", ("class", "precision", "recall", "f1", "rows"), classes),
+            ResultTable(f"{split}: confusion matrix", ("true \\ predicted", *names), matrix),
+            *slice_tables(split, results, ("accuracy", "f1")),
+        ]
+
+    def baseline(self, train: Examples, evaluated: Mapping[str, Examples]) -> Baseline:
+        """TF-IDF and logistic regression."""
+        from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
+
+        scored = tfidf_probabilities(train, *evaluated.values())
+        results = {
+            split: self.measure(examples.labels, probabilities)
+            for (split, examples), probabilities in zip(evaluated.items(), scored, strict=True)
+        }
+        return Baseline(DESCRIPTION, results)
+
+    def is_collapsed(self, results: Mapping[str, Any], objective: nn.Module) -> bool:
+        """Whether one class only is answered, and the loss is no less than that of the best constant answer."""
+        weights: Any = getattr(objective, "class_weights", None)
+        return is_collapsed(results, None if weights is None else weights.tolist())
+
+
+def slice_tables(split: str, results: Mapping[str, Any], names: Sequence[str]) -> list[ResultTable]:
+    """A table for each slice column: rows of each value, and some numbers of them."""
+    return [
+        ResultTable(
+            f"{split}: by {column}",
+            (column, "rows", *names),
+            [[value, found["rows"], *(found[name] for name in names)] for value, found in values.items()],
+        )
+        for column, values in results["slices"].items()
+    ]
+
+
+def is_collapsed(results: Mapping[str, Any], class_weights: list[float] | None = None) -> bool:
+    """Whether validation shows one class only and no less loss than the best constant answer.
+
+    Args:
+        results: ``confusion`` [C, C], a row for each true class, and ``loss``.
+        class_weights: [C] weights of the loss.
+    """
+    import numpy as np
+
+    confusion = np.asarray(results["confusion"], dtype=float)
+    shares = confusion.sum(axis=1) * np.asarray(class_weights or np.ones(len(confusion)))
+    total = shares.sum() / confusion.sum()  # mean weight of a row
+    shares = shares[shares > 0] / shares.sum()
+    constant = -total * float((shares * np.log(shares)).sum())
+    return bool((confusion.sum(axis=0) > 0).sum() == 1 and results["loss"] >= _NEAR * constant)
