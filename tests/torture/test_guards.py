@@ -7,10 +7,11 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from lit_humor.callbacks.guards import FiniteWeights, is_collapsed
+from lit_humor.callbacks.guards import FiniteWeights
 from lit_humor.core.errors import NonFiniteStepError, UserError
 from lit_humor.engine.checkpoints import SafeCheckpointIO
 from lit_humor.learning.learner import Learner
+from lit_humor.tasks.classification import is_collapsed
 from tests.e2e.typed import typed_alone
 from tests.torture.running import train
 from tests.unit.building import TRAINER, BagOfTokens, make_datamodule, make_learner

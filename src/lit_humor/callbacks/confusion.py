@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -26,8 +27,10 @@ class ConfusionWriter(pl.Callback):
         """Write the matrix of this epoch."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        results = pl_module.results["val"]  # type: ignore[index]
-        names, counts = list(results["classes"]), results["confusion"]  # type: ignore[index]
+        results: Any = pl_module.results["val"]  # type: ignore[index]
+        if "confusion" not in results:  # no task with classes
+            return
+        names, counts = list(results["classes"]), results["confusion"]
         path = self.folder / f"val_epoch{trainer.current_epoch}.json"
         record.write_json(path, {"classes": names, "counts": counts})
         try:

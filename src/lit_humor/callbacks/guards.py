@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 
 from lit_humor.core.errors import CollapsedError, NonFiniteStepError
 from lit_humor.runs import record
-
-_NEAR = 0.97  # of the loss of the best constant answer
 
 
 class FiniteWeights(pl.Callback):
@@ -31,7 +28,7 @@ class FiniteWeights(pl.Callback):
 
 
 class CollapseGuard(pl.Callback):
-    """Notices a model that answers one class only, with the loss of a constant answer, after the warm-up.
+    """Notices a model that answers the same whatever it reads, with the loss of a constant answer, after the warm-up.
 
     Large pretrained encoders do so now and then, and rarely recover.
     Source: Mosbach et al. 2021, On the Stability of Fine-tuning BERT.
@@ -51,11 +48,12 @@ class CollapseGuard(pl.Callback):
         if trainer.sanity_checking or trainer.global_step < warmup:
             return
         results: Any = pl_module.results["val"]  # type: ignore[index]
-        weights = getattr(pl_module.objective, "class_weights", None)
-        self.checks = self.checks + 1 if is_collapsed(results, None if weights is None else weights.tolist()) else 0
+        tasks: Any = pl_module.tasks
+        collapsed = [task for task in tasks.values() if task.is_collapsed(results, pl_module.objective)]
+        self.checks = self.checks + 1 if collapsed else 0
         if self.checks != self.patience:
             return
-        told = f"one class only in {self.checks} validations, at the loss of a constant answer"
+        told = f"{collapsed[0].constant_answer} in {self.checks} validations, at the loss of a constant answer"
         if self.recover:
             raise CollapsedError(told)
         if trainer.is_global_zero:
@@ -70,18 +68,3 @@ class CollapseGuard(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on counting."""
         self.checks = state_dict["checks"]
-
-
-def is_collapsed(results: dict[str, Any], class_weights: list[float] | None = None) -> bool:
-    """Whether validation shows one class only and no less loss than the best constant answer.
-
-    Args:
-        results: ``confusion`` [C, C], a row for each true class, and ``loss``.
-        class_weights: [C] weights of the loss.
-    """
-    confusion = np.asarray(results["confusion"], dtype=float)
-    shares = confusion.sum(axis=1) * np.asarray(class_weights or np.ones(len(confusion)))
-    total = shares.sum() / confusion.sum()  # mean weight of a row
-    shares = shares[shares > 0] / shares.sum()
-    constant = -total * float((shares * np.log(shares)).sum())
-    return bool((confusion.sum(axis=0) > 0).sum() == 1 and results["loss"] >= _NEAR * constant)

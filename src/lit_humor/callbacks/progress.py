@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from typing import Any
@@ -13,23 +14,24 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 _LOG = logging.getLogger("lit_humor.screen")
-_HEADER = " epoch    step  train/loss  val/loss  val/acc  val/f1    best  seconds"
 
 
 class EpochProgress(ProgressBar):
-    """Shows loss, learning rate, samples per second and validation F1, and one row an epoch.
+    """Shows loss, learning rate, samples per second and the monitored number, and one row an epoch.
 
     Args:
         every_seconds: Time between two updates of the bar.
+        monitor: The number to show in the bar, and the best of; None takes that of the best checkpoint.
+        mode: Whether it should be high (``max``) or low (``min``).
     """
 
-    def __init__(self, every_seconds: float = 0.25) -> None:
+    def __init__(self, every_seconds: float = 0.25, monitor: str | None = None, mode: str = "max") -> None:
         super().__init__()
-        self.every_seconds = every_seconds
+        self.every_seconds, self.monitor, self.mode = every_seconds, monitor, mode
         self.console = Console()
         self._progress: Progress | None = None
         self._enabled = True
-        self._best = float("-inf")
+        self._best = float("nan")
         self._drawn_at = self._epoch_started_at = 0.0
         self._rows = 0
 
@@ -49,8 +51,10 @@ class EpochProgress(ProgressBar):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the head of the table; an epoch that is resumed in the middle gets no other call at its start."""
-        self._best = float(getattr(trainer.checkpoint_callback, "best_model_score", None) or "-inf")
-        self.print(_HEADER, style="bold")
+        best = getattr(trainer.checkpoint_callback, "best_model_score", None)
+        self._best = float("nan") if best is None else float(best)
+        self.monitor = self.monitor or getattr(trainer.checkpoint_callback, "monitor", None)
+        self.print("".join(f"{name:>{width}}" for name, width, _ in self._cells(trainer, pl_module)), style="bold")
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -62,7 +66,7 @@ class EpochProgress(ProgressBar):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Move the bar, a few times a second."""
-        self._rows += len(batch["labels"]) * trainer.world_size
+        self._rows += len(batch["rows"]) * trainer.world_size
         now = time.monotonic()
         if self._progress is None or now - self._drawn_at < self.every_seconds:
             return
@@ -70,27 +74,22 @@ class EpochProgress(ProgressBar):
         rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)
         pace = self._rows / (now - self._epoch_started_at)
         loss = float(pl_module.last_loss)  # type: ignore[arg-type]
-        f1 = trainer.callback_metrics.get("val/f1")
-        told = f"loss {loss:.3f}  lr {rate:.1e}  {pace:.0f} samples/s" + (
-            f"  val/f1 {f1:.3f}" if f1 is not None else ""
-        )
+        score = trainer.callback_metrics.get(self.monitor or "")
+        told = f"loss {loss:.3f}  lr {rate:.1e}  {pace:.0f} samples/s"
+        told += "" if score is None else f"  {self.monitor} {score:.3f}"
         self._progress.update(self._progress.task_ids[0], completed=batch_idx + 1, told=told)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remember the best value."""
         if not trainer.sanity_checking:
-            self._best = max(self._best, float(trainer.callback_metrics.get("val/f1", float("nan"))))
+            score = float(trainer.callback_metrics.get(self.monitor or "", float("nan")))
+            is_better = score > self._best if self.mode == "max" else score < self._best
+            self._best = score if is_better or math.isnan(self._best) else self._best
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the row of the epoch."""
         self._stop()
-        seen = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        missing = float("nan")
-        self.print(
-            f"{trainer.current_epoch:>6} {trainer.global_step:>7} {seen.get('train/loss', missing):>11.4f} "
-            f"{seen.get('val/loss', missing):>9.4f} {seen.get('val/accuracy', missing):>8.4f} "
-            f"{seen.get('val/f1', missing):>7.4f} {self._best:>7.4f} {time.monotonic() - self._epoch_started_at:>8.1f}"
-        )
+        self.print("".join(f"{value:>{width}}" for _, width, value in self._cells(trainer, pl_module)))
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the bar of an evaluation."""
@@ -108,6 +107,21 @@ class EpochProgress(ProgressBar):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Remove the bar, so that the message stands alone."""
         self._stop()
+
+    def _cells(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> list[tuple[str, int, str]]:
+        """Heading, width and value of each column."""
+        seen = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        tasks: Any = pl_module.tasks
+        curves = {f"val/{name}": f"val/{heading}" for task in tasks.values() for name, heading in task.curves.items()}
+        names = {"train/loss": "train/loss", "val/loss": "val/loss", **curves}
+        numbers = [(heading, seen.get(name, float("nan"))) for name, heading in names.items()]
+        numbers.append(("best", self._best))
+        return [
+            ("epoch", 6, str(trainer.current_epoch)),
+            ("step", 8, str(trainer.global_step)),
+            *((heading, max(len(heading), 6) + 2, f"{value:.4f}") for heading, value in numbers),
+            ("seconds", 9, f"{time.monotonic() - self._epoch_started_at:.1f}"),
+        ]
 
     def _start(self, name: str, total: int) -> None:
         self._stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -54,9 +54,11 @@ def open_loggers(nodes: Mapping[str, Any], build: Callable[[Any], Logger]) -> di
     return loggers
 
 
-def log_final_scores(trainer: pl.Trainer, settings: dict[str, Any], results: Mapping[str, Any]) -> None:
+def log_final_scores(
+    trainer: pl.Trainer, settings: dict[str, Any], results: Mapping[str, Any], names: Iterable[str]
+) -> None:
     """The configuration beside the final scores, for loggers that compare runs by them."""
-    scores = {f"final/{split}/{name}": found[name] for split, found in results.items() for name in ("f1", "accuracy")}
+    scores = {f"final/{split}/{name}": found[name] for split, found in results.items() for name in names}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(settings, scores)

@@ -29,6 +29,7 @@ from lit_humor.engine.weights import load_initial_weights, save_backbone
 from lit_humor.learning.learner import Learner
 from lit_humor.models.pretrained import checkpoint_bytes
 from lit_humor.runs import record, screen
+from lit_humor.tasks.recorded import record_tasks
 
 _RUN_DIR_VARIABLE = "LIT_HUMOR_RUN_DIR"  # the folder that the first process made
 _CHECKPOINTS_AT_ONCE = 3  # best, last, and the one that is being written
@@ -54,6 +55,8 @@ def prepare(cfg: DictConfig, resumed: Resumed | None) -> Run:
         record.clear_unfinished(folder)
         record.write_json(folder / record.DATA_REPORT, report)
         save_backbone(folder, learner, datamodule)
+        told = record_tasks(learner.tasks, cfg.get("monitor"), cfg.get("mode"))
+        record.write_json(folder / record.TASKS, told.to_json())
         write_start(folder, cfg, plan.to_dict(), initial)
     if resumed:
         screen.show(f"Going on from step {place_of(resumed.checkpoint)[0]}, saved in {resumed.checkpoint.name}")

@@ -37,7 +37,8 @@ def write_results(run: Run, results: Mapping[str, Any], best: Mapping[str, int],
     _write_result(run, results, None, best, cost)  # before the baseline, which may take long or fail
     baseline = _baseline(run.learner.tasks, run.datamodule) if run.config.baseline else None
     _write_result(run, results, baseline, best, cost)
-    log_final_scores(run.trainer, written_config(run.config), results)
+    names = [name for task in run.learner.tasks.values() for name in task.curves]
+    log_final_scores(run.trainer, written_config(run.config), results, names)
     set_state(run.folder, record.DONE)
     for split, measured in results.items():
         beside = baseline.results[split] if baseline else None

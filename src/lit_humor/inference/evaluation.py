@@ -63,6 +63,7 @@ def evaluate(cfg: DictConfig) -> None:
     for _ in range(cfg.passes - 1):
         _put_answers_in_front(run, split, texts, folder)
         results = score(trainer, run.learner, run.datamodule, split)
+    record.write_json(folder / record.TASKS, record.read_tasks(run.folder).to_json())
     _write(run.learner.tasks, folder, split, results, origin, cfg.ckpt or "best")
 
 

@@ -18,6 +18,7 @@ from lit_humor.core.settings import command_line, setting
 from lit_humor.runs import record
 from lit_humor.runs.resources import gpu_use, process_use
 from lit_humor.runs.watch import CRASHED, STALE, STARTING, Watched, look
+from lit_humor.tasks.recorded import BEFORE_TASKS
 
 _COLORS = {
     record.RUNNING: "green", record.DONE: "blue", record.INTERRUPTED: "yellow", record.FAILED: "red",
@@ -37,19 +38,20 @@ def overview(runs: Sequence[Watched]) -> RenderableType:
     )
     longest = max((len(run.folder.name) for run in runs), default=0)
     grid.add_column("run", overflow="fold", min_width=min(longest, _LONGEST_NAME))
-    for name in ("state", "epoch", "left", "val/f1", "best"):
+    monitor = _monitor(runs)
+    for name in ("state", "epoch", "left", monitor, "best"):
         grid.add_column(name, justify="left" if name == "state" else "right")
     grid.add_column("by epoch", no_wrap=True, overflow="crop")
     for run in runs:
-        status, scores = run.status, run.series.get("val/f1", [])
+        status = run.status
         grid.add_row(
             run.folder.name,
             Text.assemble(_state(run), f" {_share(status):.0%}" if status and run.state != record.DONE else ""),
             f"{status.get('epoch', '')}/{status.get('max_epochs', '')}" if status else "",
             _duration(status.get("eta_seconds")) if run.is_alive else "",
-            f"{scores[-1]:.4f}" if scores else "",
+            _score(run, monitor),
             _number(status.get("best")),
-            sparkline(scores, 16),
+            sparkline(run.scores, 16),
         )
     return grid
 
@@ -61,18 +63,19 @@ def plan(folder: Path) -> RenderableType:
     done = sum(job["state"] == record.DONE for job in jobs)
     title = f"{folder.name}: {done} of {len(jobs)} done, {told['slots']} at a time"
     grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold", expand=True)
-    for name in ("run", "state", "slot", "epoch", "left", "val/f1", "took"):
+    looks = [look(Path(job["folder"])) for job in jobs[:_ROWS]]
+    monitor = _monitor([run for run in looks if run.series])
+    for name in ("run", "state", "slot", "epoch", "left", monitor, "took"):
         grid.add_column(name, justify="left" if name in ("run", "state") else "right")
-    for job in jobs[:_ROWS]:
-        run = look(Path(job["folder"]))
-        is_running, scores = job["state"] == record.RUNNING, run.series.get("val/f1", [])
+    for job, run in zip(jobs[:_ROWS], looks, strict=True):
+        is_running = job["state"] == record.RUNNING
         grid.add_row(
             run.folder.name,
             _state(run) if is_running else Text(job["state"], style=_COLORS.get(job["state"], "")),
             str(job["slot"] + 1) if is_running else "",
             f"{run.status.get('epoch', '')}/{run.status.get('max_epochs', '')}" if run.status else "",
             _duration(run.status.get("eta_seconds")) if run.is_alive else "",
-            f"{scores[-1]:.4f}" if scores else "",
+            _score(run, monitor),
             _duration(job["seconds"]) if job["seconds"] else "",
         )
     if len(jobs) > _ROWS:
@@ -101,7 +104,7 @@ def detail(run: Watched) -> RenderableType:
         facts.add_row("best", f"{_number(status.get('best')) or 'none yet'}{waiting}")
         facts.add_row("speed", f"{_number(status.get('rows_per_second'), 1)} samples/s")
         facts.add_row("learning rate", f"{status['learning_rate']:.2e}" if status.get("learning_rate") else "")
-    for name in ("train/loss", "val/loss", "val/f1"):
+    for name in dict.fromkeys(("train/loss", "val/loss", run.tasks.monitor)):
         if values := run.series.get(name):
             facts.add_row(name, f"{sparkline(values, _WIDEST)}  {values[-1]:.4f}")
     if run.is_alive and status:
@@ -125,6 +128,18 @@ def sparkline(values: Sequence[float], width: int) -> str:
         return ""
     low, span = min(shown), (max(shown) - min(shown)) or 1.0
     return "".join(_BLOCKS[round((value - low) / span * (len(_BLOCKS) - 1))] for value in shown)
+
+
+def _monitor(runs: Sequence[Watched]) -> str:
+    """The number that all runs follow; where they follow several, each cell names its own."""
+    names = list(dict.fromkeys(run.tasks.monitor for run in runs))
+    return names[0] if len(names) == 1 else "score" if names else BEFORE_TASKS.monitor
+
+
+def _score(run: Watched, monitor: str) -> str:
+    if not run.scores:
+        return ""
+    return f"{'' if run.tasks.monitor == monitor else run.tasks.monitor + ' '}{run.scores[-1]:.4f}"
 
 
 def _share(status: Mapping[str, Any]) -> float:

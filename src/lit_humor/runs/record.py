@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from lit_humor.core import settings
+from lit_humor.tasks.classification import PROBABILITY as PROBABILITY
+from lit_humor.tasks.recorded import RecordedTasks, recorded_tasks
 
 CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
 RESULT, DATA_REPORT, METRICS = "result.json", "data_report.json", "metrics.csv"
 CHECKPOINTS, PREDICTIONS, CONFUSION, BACKBONE = "checkpoints", "predictions", "confusion", "backbone"
 CALIBRATION = "calibration.json"
 LABELS = "labels.json"  # names of the classes, in class order
-PROBABILITY = "p_"  # columns of predictions: this and the name of a class
+TASKS = "tasks.json"  # what the run learns to answer, and which number of it is followed
 QUEUE = "queue.json"  # in the folder of a set of runs: how each of them stands
 STATES = "states.json"  # there, too: how the jobs of a queue on another machine ended
 STOP_REQUEST = "stop-request"  # a file that asks the run to save and leave
@@ -96,3 +98,11 @@ def read_calibration(folder: str | Path) -> dict[str, float]:
     """What ``report.py`` fitted on validation: ``temperature``, and ``threshold`` of two classes; empty before that."""
     path = Path(folder) / CALIBRATION
     return read_json(path) if path.is_file() else {}
+
+
+def read_tasks(folder: str | Path) -> RecordedTasks:
+    """What a run learns to answer; of an older run, what all runs did then."""
+    try:
+        return recorded_tasks(read_json(Path(folder) / TASKS))
+    except FileNotFoundError:
+        return recorded_tasks(None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_humor.runs import record
+from lit_humor.tasks.recorded import BEFORE_TASKS, RecordedTasks
 
 STARTING, STALE, CRASHED = "starting", "stale", "crashed"  # what a folder shows beside the states that a run writes
 _STALE_SECONDS = 60.0  # a heartbeat comes every few seconds, but for long validations and saves
@@ -29,6 +30,7 @@ class Watched:
         series: Values of each epoch by column of ``metrics.csv``.
         checkpoints: Size in bytes by file name.
         log: Last lines of ``log.txt``.
+        tasks: What it learns, and which number of it is followed.
     """
 
     folder: Path
@@ -38,6 +40,12 @@ class Watched:
     series: Mapping[str, list[float]] = field(default_factory=dict)
     checkpoints: Mapping[str, int] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
+    tasks: RecordedTasks = BEFORE_TASKS
+
+    @property
+    def scores(self) -> list[float]:
+        """The number that is followed, after each epoch."""
+        return self.series.get(self.tasks.monitor, [])
 
     @property
     def is_alive(self) -> bool:
@@ -86,6 +94,7 @@ def look(folder: Path, num_log_lines: int = 0) -> Watched:
         series=_series(folder),
         checkpoints={path.name: path.stat().st_size for path in sorted((folder / record.CHECKPOINTS).glob("*.ckpt"))},
         log=_tail(folder / "log.txt", num_log_lines) if num_log_lines else [],
+        tasks=record.read_tasks(folder),
     )
 
 

@@ -8,13 +8,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.core.batch import VAL
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.launch.queue import Job
 from lit_humor.runs import record
 from lit_humor.runs.watch import look
+from lit_humor.tasks.recorded import BEFORE_TASKS
 
-_GOAL = "val/f1"
 _NUMBER = "number"
+_DIRECTIONS = {"max": "maximize", "min": "minimize"}
 _RUN, _FAILED = "run", "failed"  # what is noted of a trial
 _RECIPE = "recipe"  # what is noted of a study
 _STARTUP_TRIALS = 4  # that no trial is stopped against, and that are drawn at random
@@ -28,7 +30,7 @@ class Search:
     Args:
         folder: Where ``study.log`` lies.
         space: By key of ``train.py`` what ``check_range`` made of its values.
-        default: Of ``train.py``, as every trial starts from it.
+        default: Of ``train.py``, as every trial starts from it; its ``monitor`` is what is to be high or low.
         count: How many trials in all, those of earlier calls included.
         make_job: Makes the job of a trial from its settings.
 
@@ -54,11 +56,13 @@ class Search:
         self.space, self.count, self.make_job = space, count, make_job
         folder.mkdir(parents=True, exist_ok=True)
         self._states = optuna.trial.TrialState
+        self.monitor = OmegaConf.select(default, "monitor") or BEFORE_TASKS.monitor
+        mode = OmegaConf.select(default, "mode") or BEFORE_TASKS.mode
         self.study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(folder / "study.log"))),
             study_name="search",
             load_if_exists=True,
-            direction="maximize",
+            direction=_DIRECTIONS[mode],
             sampler=optuna.samplers.TPESampler(n_startup_trials=_STARTUP_TRIALS, seed=0),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=1),
         )
@@ -116,7 +120,7 @@ class Search:
     def _has_ended(self, trial: Any, job: Job) -> bool:
         """Whether a job is over; the study knows then what came of it, and before that each epoch's score."""
         known = len(self.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
-        for epoch, value in list(enumerate(look(job.folder).series.get(_GOAL, [])))[known:]:
+        for epoch, value in list(enumerate(look(job.folder).series.get(self.monitor, [])))[known:]:
             trial.report(value, epoch)
             known += 1
         if job.state == record.RUNNING and known and not job.is_asked_to_stop and trial.should_prune():
@@ -125,13 +129,20 @@ class Search:
         if job.state in (record.WAITING, record.RUNNING):
             return False
         if job.state == record.DONE:
-            self.study.tell(trial, record.read_json(job.folder / record.RESULT)["results"]["val"]["f1"])
+            self.study.tell(trial, _final_score(job.folder))
         elif job.state == record.INTERRUPTED:
             self.study.tell(trial, state=self._states.PRUNED)
         else:
             trial.set_user_attr(_FAILED, True)
             self.study.tell(trial, state=self._states.FAIL)
         return True
+
+
+def _final_score(folder: Path) -> float:
+    """The number that a run followed, of its best checkpoint."""
+    result = record.read_json(folder / record.RESULT)
+    score = record.read_tasks(folder).score_in(result["results"], VAL)
+    return result["best"]["score"] if score is None else score
 
 
 def _num_going(jobs: Sequence[Job]) -> int:
@@ -199,7 +210,8 @@ def rows_of(search: Search, logs_dir: Path) -> list[dict[str, Any]]:
         run = trial.user_attrs[_RUN]
         result = logs_dir / run / record.RESULT
         results = record.read_json(result)["results"] if trial.state.name == "COMPLETE" else {}
-        scores = {f"{split} f1": found["f1"] for split, found in results.items()}
+        score = record.read_tasks(logs_dir / run).score
+        scores = {f"{split} {score}": found.get(score) for split, found in results.items()}
         state = {"COMPLETE": record.DONE, "PRUNED": "pruned"}.get(trial.state.name, record.FAILED)
         rows.append({"trial": trial.number, "state": state, **trial.params, **scores, "run": run})
     return rows

@@ -18,11 +18,9 @@ from lit_humor.core import markdown
 from lit_humor.pages.page import Grid, Section, render
 from lit_humor.runs import record
 from lit_humor.sweeps.plans import PlannedRun
+from lit_humor.tasks.recorded import BEFORE_TASKS, RecordedTasks
 
-METRICS = ("f1", "accuracy", "f1_macro", "mcc", "auroc", "calibration_error")
-_LOW_IS_GOOD = ("calibration_error",)
 _LEVEL = 0.95
-_GOAL = "val f1"  # of a search
 
 
 def write_summary(
@@ -41,43 +39,53 @@ def write_summary(
     Raises:
         MissingExtraError: The ``report`` extra is not installed.
     """
-    rows = [_row(run, path, each) for run, path in done]
-    tables = [_table(rows, each), *([_matrix(done, matrix)] if matrix else [])]
+    tasks = record.read_tasks(done[0][1])
+    rows = [_row(run, path, each, list(tasks.compared)) for run, path in done]
+    tables = [_table(rows, each, tasks.compared), *([_matrix(done, matrix, tasks.score)] if matrix else [])]
     _write(
         folder, title, rows, tables, [Section("Variants", list(tables)), Section("Runs", [_grid("Every run", rows)])]
     )
     return tables
 
 
-def write_trials(rows: Sequence[Mapping[str, Any]], has_recipe: bool, folder: Path, title: str) -> Grid:
+def write_trials(
+    rows: Sequence[Mapping[str, Any]],
+    has_recipe: bool,
+    folder: Path,
+    title: str,
+    tasks: RecordedTasks = BEFORE_TASKS,
+) -> Grid:
     """Write what a search tried, in the same three files, the best first; return the table.
 
     Args:
-        rows: ``trial``, ``state``, settings, ``val f1`` (of those that are done), and whatever else is to be shown.
+        rows: ``trial``, ``state``, settings, ``val <score>`` (of those that are done), and whatever else to show.
         has_recipe: Whether the first has the settings without a search.
         folder: Where to write.
         title: Of the page.
+        tasks: What the trials learn, and which number of it they follow.
 
     Raises:
         MissingExtraError: The ``report`` extra is not installed.
     """
-    ranked = sorted(rows, key=lambda row: -row.get(_GOAL, -math.inf))
-    table = _grid("Trials", ranked, _told_by_trials(rows if has_recipe else [], ranked[0]))
+    goal, sign = f"val {tasks.score}", 1 if tasks.mode == "max" else -1
+    ranked = sorted(rows, key=lambda row: -sign * row[goal] if row.get(goal) is not None else math.inf)
+    table = _grid("Trials", ranked, _told_by_trials(rows if has_recipe else [], ranked[0], tasks.score, sign))
     _write(folder, title, ranked, [table], [Section("Trials", [table])])
     return table
 
 
-def _told_by_trials(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> str:
+def _told_by_trials(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any], score: str, sign: int) -> str:
     """What to say of the best trial, beside the first, which has the settings without a search."""
-    first = next((row for row in rows if row["trial"] == 0 and _GOAL in row), None)
-    if _GOAL not in best or first is None:
+    goal, on_test = f"val {score}", f"test {score}"
+    first = next((row for row in rows if row["trial"] == 0 and goal in row), None)
+    if goal not in best or first is None:
         return "No trial to compare came to an end."
-    gain = best[_GOAL] - first[_GOAL]
-    if gain <= 0:
+    gain = best[goal] - first[goal]
+    if sign * gain <= 0:
         return "Trial 0 has the settings without a search; none did better on validation."
     told = f"beats it by {gain:+.4f} on the rows that chose it"
-    if "test f1" in best and "test f1" in first:
-        told += f", by {best['test f1'] - first['test f1']:+.4f} on test"
+    if on_test in best and on_test in first:
+        told += f", by {best[on_test] - first[on_test]:+.4f} on test"
     return f"Trial 0 has the settings without a search; the best, trial {best['trial']}, {told}."
 
 
@@ -136,35 +144,35 @@ def paired_difference(values: Mapping[int, float], base: Mapping[int, float]) ->
     return statistics.mean(differences), float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
-def _row(run: PlannedRun, folder: Path, each: str) -> dict[str, Any]:
+def _row(run: PlannedRun, folder: Path, each: str, names: Sequence[str]) -> dict[str, Any]:
     """What a run came to, on its test rows where it has some."""
     results = record.read_json(folder / record.RESULT)["results"]
     split = "test" if "test" in results else "val"
-    scores = {metric: results[split].get(metric) for metric in METRICS}
+    scores = {metric: results[split].get(metric) for metric in names}
     return {"run": folder.name, "variant": run.variant or "all", each: run.repeat, "split": split, **scores}
 
 
-def _table(rows: Sequence[Mapping[str, Any]], each: str) -> Grid:
-    variants = list(dict.fromkeys(row["variant"] for row in rows))
+def _table(rows: Sequence[Mapping[str, Any]], each: str, compared: Mapping[str, str]) -> Grid:
+    metrics, variants = list(compared), list(dict.fromkeys(row["variant"] for row in rows))
     found = {
         (variant, metric): {
             row[each]: row[metric] for row in rows if row["variant"] == variant and row[metric] is not None
         }
         for variant in variants
-        for metric in METRICS
+        for metric in metrics
     }
     means = {key: statistics.mean(values.values()) for key, values in found.items() if values}
     cells = []
     for variant in variants:
-        line = [variant, str(len(found[variant, METRICS[0]]))]
-        line += [_cell(found[variant, metric], _is_best(means, variant, metric)) for metric in METRICS]
-        low, high = interval(list(found[variant, METRICS[0]].values()))
+        line = [variant, str(len(found[variant, metrics[0]]))]
+        line += [_cell(found[variant, name], _is_best(means, variant, name, mode)) for name, mode in compared.items()]
+        low, high = interval(list(found[variant, metrics[0]].values()))
         line.append(f"{low:.3f} to {high:.3f}" if math.isfinite(low) else "")
-        difference, p = paired_difference(found[variant, METRICS[0]], found[variants[0], METRICS[0]])
+        difference, p = paired_difference(found[variant, metrics[0]], found[variants[0], metrics[0]])
         told = "" if math.isnan(p) else f" (p {p:.3f})"
         line.append("" if variant == variants[0] else f"{difference:+.3f}{told}")
         cells.append(line)
-    columns = ["variant", "runs", *METRICS, "f1, 95 %", f"f1 less {variants[0]}"]
+    columns = ["variant", "runs", *metrics, f"{metrics[0]}, 95 %", f"{metrics[0]} less {variants[0]}"]
     note = (
         f"On {rows[0]['split']} rows: mean ± standard deviation over each {each}; * the best mean. 95 %: of the mean, "
         f"by Student's t. p: paired t test over each {each} that both have; of many such tests some find chance."
@@ -172,24 +180,26 @@ def _table(rows: Sequence[Mapping[str, Any]], each: str) -> Grid:
     return Grid("Variants", columns, cells, note)
 
 
-def _matrix(done: Sequence[tuple[PlannedRun, Path]], column: str) -> Grid:
-    """F1 by what a model was trained on and what it was tested on."""
+def _matrix(done: Sequence[tuple[PlannedRun, Path]], column: str, score: str) -> Grid:
+    """The number that runs follow, by what a model was trained on and what it was tested on."""
     found: dict[str, dict[str, dict[int, float]]] = {}
     for run, folder in done:
         if run.command == "eval":
             (results,) = record.read_json(folder / record.RESULT)["results"].values()
             for value, scores in results["slices"].get(column, {}).items():
-                found.setdefault(run.after[0], {}).setdefault(value, {})[run.repeat] = scores["f1"]
+                found.setdefault(run.after[0], {}).setdefault(value, {})[run.repeat] = scores[score]
     values = list(dict.fromkeys(value for line in found.values() for value in line))
     cells = [[name, *(_cell(line.get(value, {}), False) for value in values)] for name, line in found.items()]
-    note = f"F1: what a model was trained on (lines) and the {column} that it was tested on (columns)."
+    note = (
+        f"{score.capitalize()}: what a model was trained on (lines) and the {column} that it was tested on (columns)."
+    )
     return Grid(f"Transfer by {column}", ["trained on", *values], cells, note)
 
 
-def _is_best(means: Mapping[tuple[str, str], float], variant: str, metric: str) -> bool:
+def _is_best(means: Mapping[tuple[str, str], float], variant: str, metric: str, mode: str) -> bool:
     """Whether a variant has the best mean of several."""
     rivals = [value for (_, name), value in means.items() if name == metric]
-    best = min(rivals, default=None) if metric in _LOW_IS_GOOD else max(rivals, default=None)
+    best = min(rivals, default=None) if mode == "min" else max(rivals, default=None)
     return len(rivals) > 1 and means.get((variant, metric)) == best
 
 

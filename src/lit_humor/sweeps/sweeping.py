@@ -120,7 +120,7 @@ def _search(cfg: DictConfig, typed: Sequence[str]) -> None:
     queue = open_queue(cfg, folder, _notice)
     queue.run(jobs, lambda: search.look_after(jobs, queue.num_slots))
     if rows := rows_of(search, logs_dir):
-        table = write_trials(rows, search.has_recipe, folder, "Search")
+        table = write_trials(rows, search.has_recipe, folder, "Search", record.read_tasks(logs_dir / rows[0]["run"]))
         screen.show(screen.table(table.caption, table.columns, table.rows), table.note, f"Summary: {folder}")
     _say_what_failed(queue, jobs)
 

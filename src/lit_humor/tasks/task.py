@@ -141,7 +141,6 @@ class Task(ABC):
         """Plain values that the run folder keeps of this task."""
         return {
             "kind": self.kind,
-            "class_names": list(self.class_names),
             "definitions": dict(self.definitions),
             "curves": dict(self.curves),
             "compared": dict(self.compared),
@@ -155,6 +154,15 @@ def join_results(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         for name, value in part.items():
             is_nested = isinstance(value, Mapping) and isinstance(joined.get(name), Mapping)
             joined[name] = join_results([joined[name], value]) if is_nested else value
+    return joined
+
+
+def columns_of(tasks: Mapping[str, Task], outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Columns of all tasks; one that an earlier task has already gets the name of its task in front."""
+    joined: dict[str, Any] = {}
+    for task_name, task in tasks.items():
+        for name, values in task.columns(outputs, batch).items():
+            joined[f"{task_name}_{name}" if name in joined else name] = values
     return joined
 
 
