@@ -28,7 +28,7 @@ def _run(folder: Path, learner: Learner, pretrained: str = TINY) -> Path:
     for name in ("checkpoints", "backbone"):
         (folder / name).mkdir(parents=True)
     torch.save({"state_dict": learner.state_dict()}, folder / "checkpoints" / "best.ckpt")
-    names = dict(enumerate(learner.class_names))
+    names = dict(enumerate(learner.tasks["classification"].class_names))
     (folder / "backbone" / "config.json").write_text(json.dumps({"model_type": "xlm-roberta", "id2label": names}))
     (folder / "config.yaml").write_text(f"model: {{pretrained: {pretrained}}}\n")
     return folder

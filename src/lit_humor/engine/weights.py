@@ -17,6 +17,7 @@ from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine.checkpoints import read_checkpoint, sum_of
 from lit_humor.learning.learner import Learner
 from lit_humor.runs import record
+from lit_humor.tasks.task import class_names_of_tasks
 
 
 def save_backbone(run_dir: Path, learner: Learner, datamodule: HumorDataModule) -> None:
@@ -98,7 +99,7 @@ def _difference(learner: Learner, state: Mapping[str, Tensor]) -> str:
 
 def _match_classes(learner: Learner, state: dict[str, Tensor], theirs: list[str]) -> str:
     """Put the rows of the last layer into the order of our classes; return its name where they are of other classes."""
-    ours = list(learner.class_names)
+    ours = list(class_names_of_tasks(learner.tasks))
     layers = [
         name
         for name, module in learner.named_modules()

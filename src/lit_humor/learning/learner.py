@@ -8,17 +8,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from lit_humor.core.batch import Batch, passes
 from lit_humor.core.errors import UserError
+from lit_humor.learning.measuring import StageMetrics
 from lit_humor.learning.memory import halve_passes
 from lit_humor.learning.step import SteppingModule
-from lit_humor.metrics.task_metrics import TaskMetrics
 from lit_humor.models.sharding import shard
 from lit_humor.objectives.objective import Objective, Outcome
 from lit_humor.optim.groups import LayerwiseAdamW
-from lit_humor.tasks.task import Task, join_results
+from lit_humor.tasks.task import Task
 
 
 class Learner(SteppingModule):
@@ -35,8 +34,7 @@ class Learner(SteppingModule):
         slice_values: Names of slice columns with their values, which metrics are counted by.
     """
 
-    metrics: Mapping[str, Mapping[str, TaskMetrics]]  # by stage and task
-    mean_losses: Mapping[str, MeanMetric]
+    metrics: Mapping[str, StageMetrics]
 
     def __init__(
         self,
@@ -51,13 +49,8 @@ class Learner(SteppingModule):
     ) -> None:
         super().__init__(window_size, max_tokens)
         self.model, self.objective, self.tasks = model, objective, dict(tasks)
-        self.metrics = nn.ModuleDict(  # type: ignore[assignment]
-            {
-                stage: nn.ModuleDict({name: task.metrics(slice_values or {}) for name, task in tasks.items()})
-                for stage in ("val", "test")
-            }
-        )
-        self.mean_losses = nn.ModuleDict({stage: _mean_loss() for stage in self.metrics})  # type: ignore[assignment]
+        metrics = {stage: StageMetrics(tasks, slice_values or {}) for stage in ("val", "test")}
+        self.metrics = nn.ModuleDict(metrics)  # type: ignore[assignment]
         self.optimizer, self.schedule_epochs = optimizer, schedule_epochs
         self.num_warmup_steps = 0
         self.eval_max_tokens: int | None = None  # of a pass without gradients, once memory ran out
@@ -80,11 +73,6 @@ class Learner(SteppingModule):
     def on_test_epoch_end(self) -> None:
         """Compute and log the metrics of the evaluated split, under its own name."""
         self._finish("test", split=getattr(self.trainer.datamodule, "test_split", "test"))  # type: ignore[attr-defined]
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Class names in class order; none where no task has classes."""
-        return next((task.class_names for task in self.tasks.values() if task.class_names), ())
 
     @property
     def peak_rate(self) -> float:
@@ -118,21 +106,12 @@ class Learner(SteppingModule):
 
     def _evaluate(self, stage: str, batch: Batch) -> Outcome:
         outcome = self.outcome(batch)
-        counts = batch["row_weights"] > 0
-        for metrics in self.metrics[stage].values():
-            metrics.update(outcome.outputs, batch, counts)  # type: ignore[arg-type]
-        if counts.any():
-            self.mean_losses[stage].update(outcome.total[counts])
+        self.metrics[stage].update(outcome, batch)
         return outcome
 
     def _finish(self, stage: str, split: str | None = None) -> None:
-        results = join_results(metrics.compute() for metrics in self.metrics[stage].values())
-        results["loss"] = self.mean_losses[stage].compute().item()
-        self.results[stage] = results
-        for metrics in self.metrics[stage].values():
-            metrics.reset()
-        self.mean_losses[stage].reset()
-        # compute() has already gathered the rows of all processes: every rank logs the same numbers.
+        results = self.results[stage] = self.metrics[stage].finish()
+        # finish() has already gathered the rows of all processes: every rank logs the same numbers.
         self.log_dict(
             {f"{split or stage}/{name}": value for name, value in results.items() if isinstance(value, float)}
         )
@@ -207,8 +186,3 @@ class Learner(SteppingModule):
 def _smaller(one: int | None, other: int | None) -> int | None:
     """The smaller of two bounds, of which None bounds nothing."""
     return min((bound for bound in (one, other) if bound is not None), default=None)
-
-
-def _mean_loss() -> MeanMetric:
-    """A mean in which one value that is not a number shows; by default torchmetrics leaves such values out."""
-    return MeanMetric(nan_strategy=float("inf"))

@@ -166,6 +166,11 @@ def columns_of(tasks: Mapping[str, Task], outputs: Mapping[str, Tensor], batch: 
     return joined
 
 
+def class_names_of_tasks(tasks: Mapping[str, Task]) -> tuple[str, ...]:
+    """Class names in class order; none where no task has classes."""
+    return next((task.class_names for task in tasks.values() if task.class_names), ())
+
+
 def definitions_of(tasks: Mapping[str, Task]) -> dict[str, str]:
     """Every number of a run with its meaning."""
     return {name: meaning for task in tasks.values() for name, meaning in task.definitions.items()}
