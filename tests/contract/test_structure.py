@@ -196,9 +196,10 @@ def test_lightning_has_one_namespace() -> None:
     assert all(name.startswith("lightning.pytorch") for name in names)
 
 
-def test_only_the_factory_instantiates() -> None:
-    users = [path.name for path in FILES if "hydra.utils.instantiate" in _imports(path)]
-    assert users == ["factory.py"]
+def test_only_the_factory_and_launching_instantiate() -> None:
+    """One place builds what a run is made of, one the queue that runs are given to."""
+    users = [path.relative_to(SOURCE).as_posix() for path in FILES if "hydra.utils.instantiate" in _imports(path)]
+    assert users == ["engine/factory.py", "sweeps/launching.py"]
 
 
 def test_commands_hide_no_module_of_the_standard_library() -> None:

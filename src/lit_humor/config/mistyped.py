@@ -17,9 +17,11 @@ from lit_humor.config.overrides import one_value
 from lit_humor.config.schema import SCHEMAS
 from lit_humor.config.validate import unknown_key
 from lit_humor.core.errors import UserError
+from lit_humor.core.remedies import nearest
 from lit_humor.core.settings import is_setting
 from lit_humor.runs import record
 
+_NOW_CHOICES = {"launch.kind": "launch"}  # keys of earlier versions, and the group whose choice took their place
 Siblings = Callable[[str], Iterable[str]]
 
 
@@ -71,6 +73,10 @@ def check_settings(config_name: str, settings: Sequence[str], siblings: Siblings
             instead = f"{key.strip()}={value.strip()}" if name.strip() else f"<key>={value}"
             found = "blanks around the key" if name.strip() else "no key"
             raise UserError(setting, found=found, expected="key=value", fix=f"set {shlex.quote(instead)}")
+        if group := _NOW_CHOICES.get(name):
+            files = sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml"))
+            fix = f"leave {name} away and set {group}={nearest(value, files) or files[0]}"
+            raise UserError(name, found=value or "nothing", expected=f"{group}=<file of configs/{group}>", fix=fix)
         try:
             OverridesParser.create().parse_rule(f"{name}=", "override")
             if setting.startswith("~"):

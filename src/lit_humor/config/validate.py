@@ -110,6 +110,8 @@ def _check_node(key: str, node: dict[str, Any], supplied: set[str], flat: type |
         where = f"{key}.{name}"
         if name == "_target_" or value == "???":
             continue
+        if name not in parameters and _checks_options(target):
+            continue
         if name not in parameters:
             problems.append(unknown_key(where, shorten(value), [n for n in parameters if n not in supplied]))
         elif not fits(value, hints.get(name, Any)):
@@ -119,6 +121,12 @@ def _check_node(key: str, node: dict[str, Any], supplied: set[str], flat: type |
         UserError(f"{key}.{n}", found="nothing", expected="a value", fix=f"set {key}.{n}=<value>") for n in missing
     ]
     return problems
+
+
+def _checks_options(target: Any) -> bool:
+    """Whether a class of ours takes any further option, and checks it itself."""
+    parameters = inspect.signature(target).parameters.values()
+    return target.__module__.startswith("lit_humor.") and any(one.kind is one.VAR_KEYWORD for one in parameters)
 
 
 def find_target(key: str, path: str) -> Any:

@@ -43,6 +43,8 @@ class CloudQueue(Queue):
         UserError: SkyPilot or the cloud's own program is not installed, or there is no bucket.
     """
 
+    can_search = False  # a trial that falls behind cannot be stopped there
+
     def __init__(
         self,
         folder: Path,

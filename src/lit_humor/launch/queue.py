@@ -71,7 +71,14 @@ class Queue:
         folder: Gets ``queue.json``, and ``output/`` with what each run prints.
         notice: Called with a job whenever its state changes.
         num_slots: Runs at a time.
+
+    Attributes:
+        can_search: Whether jobs may be added while it runs, as a search does.
+        slots: Places on this machine, where a run can be timed beforehand; empty where the jobs run elsewhere.
     """
+
+    can_search = True
+    slots: Sequence[Slot] = ()
 
     def __init__(self, folder: Path, notice: Callable[[Job], None], num_slots: int) -> None:
         self.folder, self.notice, self.num_slots = folder, notice, num_slots

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lit_humor.core.durations import parse_duration
 from lit_humor.core.errors import MissingExtraError, UserError, one_line
 from lit_humor.launch.chains import chains_of
 from lit_humor.launch.queue import Job, Queue
@@ -87,7 +88,7 @@ class SlurmQueue(Queue):
     Args:
         folder: Gets ``queue.json``, and ``output/`` with scripts and what each job prints; all nodes see it.
         notice: Called with a job whenever its state changes.
-        seconds: Time limit of a SLURM job.
+        time: Time limit of a SLURM job, such as 6h.
         seconds_to_save: How long before it a run is told to save.
         at_a_time: SLURM jobs of an array that run side by side.
         watch: Stay until all is done; otherwise return when all are submitted.
@@ -97,7 +98,7 @@ class SlurmQueue(Queue):
 
     Raises:
         MissingExtraError: submitit is not installed.
-        UserError: SLURM's commands are not there, or an option is none.
+        UserError: The limit is no time, SLURM's commands are not there, or an option is none.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class SlurmQueue(Queue):
         folder: Path,
         notice: Callable[[Job], None],
         *,
-        seconds: float,
+        time: str,
         seconds_to_save: int,
         at_a_time: int,
         watch: bool,
@@ -113,6 +114,9 @@ class SlurmQueue(Queue):
         **options: Any,
     ) -> None:
         super().__init__(folder, notice, at_a_time)
+        seconds = parse_duration(time)
+        if seconds is None:
+            raise UserError("launch.time", found=time, expected="a time such as 90min or 6h", fix="set launch.time=6h")
         try:
             from submitit import SlurmExecutor
         except ImportError:

@@ -31,12 +31,14 @@ class SshQueue(Queue):
         logs_dir: Where run folders lie.
         host: As one would type behind ``ssh``; user, port and keys are the business of ssh's configuration.
         place: Folder there for the checkout, made if need be; relative to the home folder.
-        slots: Runs at a time there.
+        num_slots: Runs at a time there.
         setup: Command that makes ``.venv`` there.
 
     Raises:
         UserError: No host is named, or ssh or rsync is not installed.
     """
+
+    can_search = False  # the jobs are sent before they start
 
     def __init__(
         self,
@@ -47,10 +49,10 @@ class SshQueue(Queue):
         logs_dir: Path,
         host: str | None,
         place: str,
-        slots: int,
+        num_slots: int,
         setup: str,
     ) -> None:
-        super().__init__(folder, notice, slots)
+        super().__init__(folder, notice, num_slots)
         missing = [name for name in ("ssh", "rsync") if shutil.which(name) is None]
         if missing:
             raise UserError(

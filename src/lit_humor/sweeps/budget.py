@@ -35,7 +35,7 @@ def check_budget(planned: Sequence[PlannedRun], placed: Sequence[Job], each: str
     seconds = parse_duration(budget)
     if seconds is None:
         raise UserError("budget", found=budget, expected="a time such as 90min or 6h", fix="set budget=6h")
-    if not isinstance(queue, LocalQueue):
+    if not queue.slots:
         raise UserError("budget", found="runs on other machines", expected="launch=local", fix="leave budget away")
     paces = _paces(planned, placed, each, queue)
     if not paces:
@@ -77,7 +77,7 @@ def _say(told: Forecast, slots: int) -> str:
 
 
 def _paces(
-    planned: Sequence[PlannedRun], placed: Sequence[Job], each: str, queue: LocalQueue
+    planned: Sequence[PlannedRun], placed: Sequence[Job], each: str, queue: Queue
 ) -> dict[Job, Mapping[str, float]]:
     """What ``measure_pace`` found for each job to be done; repeats share one timing, evaluations that of a parent."""
     timings: dict[tuple[str, ...], Job] = {}

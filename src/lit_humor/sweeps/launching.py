@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from lit_humor.config.command import typed_overrides
-from lit_humor.core.durations import parse_duration
+from lit_humor.config.validate import check_config, find_target
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import ROOT_DIR
-from lit_humor.core.remedies import nearest
-from lit_humor.launch.cloud import CloudQueue
-from lit_humor.launch.queue import Job, LocalQueue, Queue, split_machine
-from lit_humor.launch.ssh import SshQueue
+from lit_humor.launch.queue import Job, Queue, split_machine
 from lit_humor.runs.resources import gpu_numbers
 
-LOCAL, SLURM, SSH, CLOUD = "local", "slurm", "ssh", "cloud"
+# What Python adds, beside folder and notice, where the constructor of a queue has such a parameter.
+SUPPLIED: Mapping[str, Callable[[DictConfig], Any]] = {
+    "root": lambda cfg: ROOT_DIR,  # the checkout
+    "logs_dir": lambda cfg: Path(cfg.paths.logs_dir),
+    "num_slots": lambda cfg: cfg.slots,  # runs at a time
+    "slots": lambda cfg: split_machine(cfg.slots, gpu_numbers()),  # places on this machine
+}
+
+
+def queue_class(cfg: DictConfig) -> type[Queue]:
+    """The class that ``launch`` names.
+
+    Raises:
+        UserError: It names none, or one that is no queue.
+    """
+    target = cfg.launch.get("_target_") if isinstance(cfg.launch, DictConfig) else None
+    if target is None:
+        fix = "set launch=local, or add _target_: lit_humor.launch.<file>.<class> to configs/launch/<name>.yaml"
+        raise UserError("launch", found="no _target_", expected="the class of a queue", fix=fix)
+    named = find_target("launch", str(target))
+    if not (inspect.isclass(named) and issubclass(named, Queue)):
+        expected = "a subclass of lit_humor.launch.queue.Queue"
+        raise UserError("launch._target_", found=str(target), expected=expected, fix="set launch=local")
+    return named
 
 
 def open_queue(cfg: DictConfig, folder: Path, notice: Callable[[Job], None]) -> Queue:
-    """The queue that ``launch`` names.
+    """Build the queue that ``launch`` names.
 
     Args:
         cfg: Of ``sweep.py``.
@@ -30,23 +52,16 @@ def open_queue(cfg: DictConfig, folder: Path, notice: Callable[[Job], None]) -> 
         notice: Called with a job whenever its state changes.
 
     Raises:
-        UserError: There is no such place, or it cannot be used from here.
+        UserError: There is no such place, a setting is wrong, or it cannot be used from here.
     """
-    settings: Any = OmegaConf.to_container(cfg.launch)
-    kind, kinds = settings.pop("kind"), (LOCAL, SLURM, SSH, CLOUD)
-    if kind not in kinds or any(one.startswith("launch.kind=") for one in typed_overrides()):  # without its settings
-        fix = f"leave launch.kind away and set launch={nearest(str(kind), kinds) or LOCAL}"
-        raise UserError("launch.kind", found=str(kind), expected="launch=<file of configs/launch>", fix=fix)
-    if kind == LOCAL:
-        return LocalQueue(split_machine(cfg.slots, gpu_numbers()), folder, notice)
-    if kind == SLURM:
-        from lit_humor.launch.slurm import SlurmQueue  # with an extra
-
-        seconds = parse_duration(limit := str(settings.pop("time")))
-        if seconds is None:
-            raise UserError("launch.time", found=limit, expected="a time such as 90min or 6h", fix="set launch.time=6h")
-        return SlurmQueue(folder, notice, seconds=seconds, **settings)
-    if kind == SSH:
-        logs_dir = Path(cfg.paths.logs_dir)
-        return SshQueue(folder, notice, root=ROOT_DIR, logs_dir=logs_dir, slots=cfg.slots, **settings)
-    return CloudQueue(folder, notice, root=ROOT_DIR, logs_dir=Path(cfg.paths.logs_dir), **settings)
+    parameters = inspect.signature(queue_class(cfg)).parameters
+    supplied = {name: value(cfg) for name, value in SUPPLIED.items() if name in parameters}
+    supplied |= {"folder": folder, "notice": notice}
+    settings = OmegaConf.to_container(cfg.launch, resolve=True)
+    check_config(OmegaConf.create({"launch": settings}), {"launch": supplied}, {})
+    try:
+        return instantiate(settings, **supplied, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise

@@ -25,7 +25,7 @@ from lit_humor.launch.queue import Job, Queue
 from lit_humor.runs import record, screen
 from lit_humor.runs.watch import is_done
 from lit_humor.sweeps.budget import check_budget, say_what_it_took
-from lit_humor.sweeps.launching import CLOUD, SSH, open_queue
+from lit_humor.sweeps.launching import open_queue, queue_class
 from lit_humor.sweeps.plans import PlannedRun, expand, parents_of
 from lit_humor.sweeps.searching import Search, check_range, describe_range, rows_of
 from lit_humor.sweeps.summary import join_predictions, write_summary, write_trials
@@ -198,9 +198,9 @@ def _check(cfg: DictConfig, typed: Sequence[str]) -> None:
         if key in ("run_id", "resume") or (key == cfg.each and cfg.n > 1):
             instead = f"leave {key} away" if key != cfg.each else f"leave {key} away, or add plan=grid, which tries it"
             raise UserError(key, found=one, expected="nothing: each run of a plan gets its own", fix=instead)
-    if cfg.space and cfg.launch.kind in (SSH, CLOUD):
+    if cfg.space and not queue_class(cfg).can_search:
         raise UserError(
-            f"launch={cfg.launch.kind}",
+            f"launch={choice('launch')}",
             found="a search",
             expected="a plan whose runs are known",
             fix="set launch=local",
