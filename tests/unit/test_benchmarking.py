@@ -9,6 +9,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from lit_humor.benchmarking.ladder_table import is_slower, slower_rungs
 from lit_humor.benchmarking.output import commit_line, describe_here
 from lit_humor.benchmarking.plots import bars
 from lit_humor.benchmarking.raw_step import build
@@ -22,7 +23,6 @@ from lit_humor.benchmarking.suites.ladder import (
     products,
     recut,
 )
-from lit_humor.benchmarking.suites.ladder_table import is_slower, slower_rungs
 from lit_humor.benchmarking.suites.peers import _overheads_ms, _ratios
 from lit_humor.benchmarking.suites.recipes import _check_same_run
 from lit_humor.config.command import compose

@@ -77,7 +77,7 @@ def _apart(folder: Path, line: Line) -> None:
 
 
 def _no_start(folder: Path, line: Line) -> None:
-    from lit_humor.benchmarking.bench import start
+    from lit_humor.benchmarking.suites import start
 
     code = "import time; time.sleep(9)" if line.command == "mended" else "raise SystemExit('mend me')"
     if line.command == "mended":

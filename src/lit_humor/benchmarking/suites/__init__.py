@@ -1,4 +1,4 @@
 """What ``bench.py suite=<name>`` measures, a file each.
 
-Add a file to add a suite.
+A new file with a function ``run(cfg)`` is a new suite; nothing lists them.
 """

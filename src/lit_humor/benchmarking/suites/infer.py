@@ -27,7 +27,7 @@ _WAYS = (  # name, overrides, whether rows are sorted by length
 )
 
 
-def run_inference(cfg: DictConfig) -> dict[str, Any]:
+def run(cfg: DictConfig) -> dict[str, Any]:
     """Score the first rows of the training split in every way, interleaved; write and show the table."""
     ways: dict[str, dict[str, Any]] = {name: {"seconds": []} for name, _, _ in _WAYS}
     for _ in track(range(cfg.repeats), description="repeats"):

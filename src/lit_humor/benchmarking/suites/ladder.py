@@ -20,9 +20,9 @@ from torch import nn
 
 from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides
+from lit_humor.benchmarking.ladder_table import is_slower, ladder_markdown, ladder_title
 from lit_humor.benchmarking.plots import bars
 from lit_humor.benchmarking.raw_step import Setup, build, matmul_ceiling, pick_windows, synchronise
-from lit_humor.benchmarking.suites.ladder_table import is_slower, ladder_markdown, ladder_title
 from lit_humor.config.command import choice, compose
 from lit_humor.config.validate import unknown_value
 from lit_humor.core.batch import TRAIN, Batch
@@ -91,7 +91,7 @@ class Measured:
     peak_memory_mib: float | None = None
 
 
-def run_ladder(cfg: DictConfig) -> dict[str, Any]:
+def run(cfg: DictConfig) -> dict[str, Any]:
     """Measure every rung ``repeats`` times, interleaved; write and show the table; return what was written."""
     if cfg.profile != "own" and cfg.profile not in PROFILES:
         raise unknown_value("profile", cfg.profile, ("own", *PROFILES))

@@ -28,7 +28,7 @@ from lit_humor.engine.planning import build_plan
 _TIMES = ("read", "tokenize", "cached", "report", "first_batch")
 
 
-def run_loader(cfg: DictConfig) -> dict[str, Any]:
+def run(cfg: DictConfig) -> dict[str, Any]:
     """Measure every size in a process of its own; write and show the table; return what was written."""
     runs = []
     for size in track(list(cfg.sizes), description="sizes"):

@@ -26,7 +26,7 @@ _TO_THE_END = ("callbacks.early_stopping=null", "callbacks.best_checkpoint=null"
 OURS, HF_DEFAULT, HF_BEST, HF_FIXED = "train.py", "hf_default", "hf_best", "hf_fixed_padding"
 
 
-def run_peers(cfg: DictConfig) -> dict[str, Any]:
+def run(cfg: DictConfig) -> dict[str, Any]:
     """Train with everyone, ``repeats`` times, interleaved; write and show the table; return what was written.
 
     Raises:

@@ -22,7 +22,7 @@ from lit_humor.runs import record, screen
 METRICS = ("accuracy", "f1", "f1_macro", "f1_weighted", "mcc", "auroc", "calibration_error")
 
 
-def run_recipes(cfg: DictConfig) -> None:
+def run(cfg: DictConfig) -> None:
     """Train every recipe with every seed, one after the other, seed by seed; write Markdown and JSON.
 
     Raises:

@@ -24,7 +24,7 @@ _PEER = "import torch, lightning.pytorch, transformers"
 _POLL_SECONDS = 0.01
 
 
-def run_start(cfg: DictConfig) -> dict[str, Any]:
+def run(cfg: DictConfig) -> dict[str, Any]:
     """Start ``repeats`` times with an empty cache, with a full one, and import only; interleaved."""
     seconds: dict[str, list[float]] = {"imports alone": [], "empty cache": [], "full cache": []}
     subprocess.run([sys.executable, "-c", _PEER], check=True)  # warm-up: the first import reads the disk
