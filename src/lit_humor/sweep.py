@@ -7,7 +7,7 @@ import sys
 from omegaconf import DictConfig
 
 from lit_humor.config.command import command, explained
-from lit_humor.config.schema import SweepConfig
+from lit_humor.config.schema.sweep import SweepConfig
 from lit_humor.core.settings import is_setting
 
 
@@ -22,7 +22,7 @@ def main() -> None:
 
     @command("sweep")
     def run(cfg: DictConfig) -> None:
-        from lit_humor.sweeps.sweeping import sweep  # imports scipy (a second)
+        from lit_humor.sweeps.sweeping import sweep  # not for --help
 
         with explained("train", typed):
             sweep(cfg, typed)

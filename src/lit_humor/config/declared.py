@@ -13,7 +13,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
-from lit_humor.config.schema import IS_TEXT, SCHEMAS
+from lit_humor.config.fields import IS_TEXT
+from lit_humor.config.schema import SCHEMAS
 from lit_humor.core.place import ROOT_DIR
 from lit_humor.data.settings import DataSettings
 

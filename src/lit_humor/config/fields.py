@@ -1,0 +1,29 @@
+"""Parts that the configurations of several commands have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+IS_TEXT = "is_text"  # metadata of what OmegaConf must take as Any: typed, it is a text
+
+
+@dataclass
+class PathsConfig:
+    """Folders of the checkout and of the run."""
+
+    root_dir: str = MISSING
+    logs_dir: str = MISSING
+    cache_dir: str = MISSING
+    run_dir: str = MISSING
+
+
+@dataclass
+class ModelConfig:
+    """A network, where its weights come from, and the factor of its learning rate."""
+
+    network: dict[str, Any] = MISSING
+    pretrained: Any = field(default=MISSING, metadata={IS_TEXT: True})  # a name, a folder, or a node that returns one
+    lr_scale: float = MISSING

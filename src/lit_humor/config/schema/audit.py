@@ -1,0 +1,26 @@
+"""Types of the configuration of audit.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from omegaconf import MISSING
+
+from lit_humor.config.fields import ModelConfig, PathsConfig
+
+# OmegaConf reads the annotations at run time and does not know X | Y in all places.
+# ruff: noqa: UP045
+
+
+@dataclass
+class AuditConfig:
+    """Everything of an audit."""
+
+    similarity: float = MISSING
+    fix: Optional[str] = None
+    run_id: Optional[str] = None
+    seed: int = MISSING
+    data: dict[str, Any] = MISSING
+    model: ModelConfig = field(default_factory=ModelConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)

@@ -1,0 +1,28 @@
+"""Types of the configuration of predict.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from lit_humor.config.fields import PathsConfig
+
+# OmegaConf reads the annotations at run time and does not know X | Y in all places.
+# ruff: noqa: UP045
+
+
+@dataclass
+class PredictConfig:
+    """Everything of a prediction."""
+
+    run: Optional[str] = None
+    ckpt: Optional[str] = None
+    text: Optional[str] = None  # taken off the command line before Hydra reads it
+    input: Optional[str] = None
+    output: Optional[str] = None
+    text_column: Optional[str] = None
+    text_pair_column: Optional[str] = None
+    quoting: Optional[str] = None
+    threshold: Any = None  # a number or "tuned"
+    explain: bool = False
+    paths: PathsConfig = field(default_factory=PathsConfig)

@@ -1,0 +1,21 @@
+"""Types of the configuration of report.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from lit_humor.config.fields import PathsConfig
+
+# OmegaConf reads the annotations at run time and does not know X | Y in all places.
+# ruff: noqa: UP045
+
+
+@dataclass
+class ReportConfig:
+    """Everything of a report."""
+
+    run: Optional[str] = None
+    runs: Optional[list[str]] = None
+    output: Optional[str] = None
+    paths: PathsConfig = field(default_factory=PathsConfig)
