@@ -28,6 +28,7 @@ from lit_humor.config.schema import register_schemas
 from lit_humor.config.validate import unknown_key, unknown_value, wrong_value
 from lit_humor.core.errors import InterruptedRun, UserError
 from lit_humor.core.settings import is_null
+from lit_humor.data.reading.kinds import ENDINGS, check_kind
 from lit_humor.runs.watch import find_run
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -192,9 +193,6 @@ def _disk(error: OSError) -> UserError:
 
 def check_files(cfg: DictConfig) -> None:
     """Answer a wrong path before the seconds that torch and lightning take to import."""
-    from lit_humor.data.reading.kinds import check_kind
-    from lit_humor.data.reading.tables import ENDINGS
-
     for key in ("data.train_path", "data.val_path", "data.test_path", "data.difficulty_path"):
         if path := OmegaConf.select(cfg, key):
             check_kind(Path(str(path)), ENDINGS)

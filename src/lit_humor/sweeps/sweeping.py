@@ -28,7 +28,6 @@ from lit_humor.sweeps.budget import check_budget, say_what_it_took
 from lit_humor.sweeps.launching import open_queue, queue_class
 from lit_humor.sweeps.plans import PlannedRun, expand, parents_of
 from lit_humor.sweeps.searching import Search, check_range, describe_range, rows_of
-from lit_humor.sweeps.summary import join_predictions, write_summary, write_trials
 
 _PLACES = ("paths", "run_id", "resume", "report")  # say where a run is, not what it is
 _NOWHERE = ("paths.root_dir=.", "paths.cache_dir=.", "paths.logs_dir=.")
@@ -74,14 +73,21 @@ def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
         _note(folder, {"took": say_what_it_took(jobs, queue.num_slots, time.monotonic() - began)})
     done = [(run, job.folder) for run, job in zip(planned, placed, strict=True) if job.state == record.DONE]
     if done:
-        tables = write_summary(done, cfg.each, folder, f"Plan {choice('plan')}", cfg.matrix)
-        if cfg.join_predictions:
-            rows = join_predictions(done, folder / "predictions.parquet")
-            screen.show(f"Predictions of {rows} rows: {folder / 'predictions.parquet'}")
-        for table in tables:
-            screen.show(screen.table(table.caption, table.columns, table.rows), table.note)
-        screen.show(f"Summary: {folder}")
+        _summarize(cfg, done, folder)
     _say_what_failed(queue, jobs)
+
+
+def _summarize(cfg: DictConfig, done: Sequence[tuple[PlannedRun, Path]], folder: Path) -> None:
+    """Write and show the tables of the runs that are done."""
+    from lit_humor.sweeps import summary  # imports scipy and pyarrow (a second): not for a dry run
+
+    tables = summary.write_summary(done, cfg.each, folder, f"Plan {choice('plan')}", cfg.matrix)
+    if cfg.join_predictions:
+        rows = summary.join_predictions(done, folder / "predictions.parquet")
+        screen.show(f"Predictions of {rows} rows: {folder / 'predictions.parquet'}")
+    for table in tables:
+        screen.show(screen.table(table.caption, table.columns, table.rows), table.note)
+    screen.show(f"Summary: {folder}")
 
 
 def _estimate(cfg: DictConfig, planned: Sequence[PlannedRun], placed: Sequence[Job]) -> None:
@@ -120,6 +126,8 @@ def _search(cfg: DictConfig, typed: Sequence[str]) -> None:
     queue = open_queue(cfg, folder, _notice)
     queue.run(jobs, lambda: search.look_after(jobs, queue.num_slots))
     if rows := rows_of(search, logs_dir):
+        from lit_humor.sweeps.summary import write_trials  # imports scipy and pyarrow
+
         table = write_trials(rows, search.has_recipe, folder, "Search", record.read_tasks(logs_dir / rows[0]["run"]))
         screen.show(screen.table(table.caption, table.columns, table.rows), table.note, f"Summary: {folder}")
     _say_what_failed(queue, jobs)

@@ -12,6 +12,7 @@ from pathlib import Path
 from lit_humor.core.errors import UserError
 from lit_humor.core.remedies import nearest_file, new_path
 
+ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")  # of tables that are read here
 _FIRST_BYTES = 4096
 _TEXT_SHARE = 0.8  # of the first bytes that are UTF-8, in a text of whatever encoding
 _FINE_SIGNS = "\t\r\n\u200c\u200d\u200e\u200f"  # controls that a text has

@@ -16,10 +16,9 @@ import pyarrow.parquet as pq
 from lit_humor.core.errors import UserError
 from lit_humor.data.reading.headers import open_checked
 from lit_humor.data.reading.json_rows import Record, is_document, json_lines, json_rows
-from lit_humor.data.reading.kinds import check_kind, decode
+from lit_humor.data.reading.kinds import ENDINGS, check_kind, decode
 from lit_humor.data.reading.quotes import checked_rows
 from lit_humor.data.reading.separated import EXPECTED, Quoting
-from lit_humor.data.reading.tables import ENDINGS
 
 UNDECODABLE = "bytes that are not UTF-8"
 NUL = "a NUL byte"

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from lit_humor.core.errors import UserError, shorten
 from lit_humor.data.reading.headers import open_checked
 from lit_humor.data.reading.json_rows import Record, is_document, json_lines, json_rows
-from lit_humor.data.reading.kinds import check_kind, decode
+from lit_humor.data.reading.kinds import ENDINGS, check_kind, decode
 from lit_humor.data.reading.quotes import checked_rows
 from lit_humor.data.reading.separated import EXPECTED, SEPARATOR_NAMES, Quoting, Row, Separated, lines_of
 
@@ -25,7 +22,6 @@ Table = dict[str, list[Any]]
 
 LINE = "__line__"
 FILE = "__file__"  # of each row; only in a table that was put together from several files
-ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -169,6 +165,9 @@ def _from_records(path: Path, found: Iterable[tuple[int, Record | str]]) -> Tabl
 
 
 def _read_parquet(path: Path) -> Table:
+    import pyarrow as pa  # a quarter of a second: for those who read one
+    import pyarrow.parquet as pq
+
     try:
         table = pq.read_table(path)
     except pa.ArrowInvalid as error:
