@@ -54,6 +54,10 @@ UNTOLD = {
         1,
         "its extra is brought by the remedy of another package of that extra",
     ),
+    ("sweeps/launching.py", "queue_class"): (
+        1,
+        "a file of configs/launch without a class; tests/unit/test_launching.py has one",
+    ),
     ("launch/cloud.py", "_fail"): (1, "needs SkyPilot and a cloud; tests/cluster plays one"),
     ("launch/slurm.py", "_submit"): (1, "needs a SLURM cluster; tests/cluster plays one"),
 }

@@ -39,7 +39,7 @@ def queue_class(cfg: DictConfig) -> type[Queue]:
     named = find_target("launch", str(target))
     if not (inspect.isclass(named) and issubclass(named, Queue)):
         expected = "a subclass of lit_humor.launch.queue.Queue"
-        raise UserError("launch._target_", found=str(target), expected=expected, fix="set launch=local")
+        raise UserError("launch._target_", found=str(target), expected=expected, fix="leave launch._target_ away")
     return named
 
 

@@ -67,6 +67,7 @@ CASES = {
     "sweep: variants that wait": Case("sweep", (*RUNS, "n=1", "+after.b=a"), hand=take("after")),
     "sweep: where": Case("sweep", (*RUNS, "n=1", "launch=slurm", "launch.time=long"), hand=take("launch=local", "launch.time"),
                          environment=ALONE, missing=("submitit",), errors=3),
+    "sweep: no queue": Case("sweep", (*RUNS, "n=1", "launch._target_=lit_humor.launch.queue.Job")),
     "sweep: ssh": Case("sweep", (*RUNS, "n=1", "launch=ssh"), environment=ALONE, hand=programs("ssh", "rsync"), errors=2,
                        fill={"<user>@<machine>": "me@gpu"}, patched={"lit_humor.launch.ssh.SshQueue.run": _goes_on}),
     "sweep: cloud": Case("sweep", (*RUNS, "n=1", "launch=cloud"), environment=ALONE, hand=programs("sky", "aws"), errors=2,
