@@ -1,6 +1,8 @@
 """The recipes hold the numbers they are known for, and every configuration composes."""
 
+import functools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -101,14 +103,66 @@ def test_every_choice_composes_and_validates(choice: str) -> None:
     validate(_compose(choice, *name))
 
 
-def test_experiments_hold_only_differences() -> None:
+def test_experiments_say_what_they_are() -> None:
     for path in sorted((Path(CONFIG_DIR) / "experiment").glob("*.yaml")):
         text = path.read_text()
         assert text.startswith("# @package _global_\n")
-        assert text.count("\n") < 40
+        assert text.count("\n") < 60
         assert "_target_" not in text
         assert "Run:" in text
         assert "Result:" in text
+
+
+def _stated(recipe: str) -> dict[str, Any]:
+    """Every number that the file of an experiment states, by its whole key; null as it stands."""
+    node = OmegaConf.to_container(OmegaConf.load(Path(CONFIG_DIR) / "experiment" / f"{recipe}.yaml"))
+    assert isinstance(node, dict)
+    assert node.pop("defaults") == [{"override /model": "xlmr_large"}]
+
+    def flat(value: Any, key: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            return {key: value}
+        return {k: v for name, one in value.items() for k, v in flat(one, f"{key}.{name}".lstrip(".")).items()}
+
+    return flat(node, "")
+
+
+STOPPING = "callbacks.early_stopping"
+# What a reader has to know to train the recipe elsewhere; the model has its own file.
+WHOLE = {
+    *(f"data.{key}" for key in ("max_length", "padding", "length_grouped", "batch_size")),
+    *("objective.class_weights", "objective.label_smoothing"),
+    *(f"optim.{key}" for key in ("learning_rate", "layer_decay", "weight_decay", "betas", "eps")),
+    *("optim.schedule.decay", "optim.schedule.warmup_fraction"),
+    *(f"trainer.{key}" for key in ("accumulation", "max_epochs", "schedule_epochs", "gradient_clip_val")),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_states_all_its_numbers(recipe: str) -> None:
+    stated = _stated(recipe)
+    stopping = {key for key in stated if key.startswith(STOPPING)}
+    assert stated.keys() - stopping == WHOLE
+    assert stopping == (
+        {STOPPING} if recipe != "v3" else {f"{STOPPING}.{key}" for key in ("monitor", "mode", "patience")}
+    )
+    for key, value in stated.items():
+        assert OmegaConf.select(_composed(recipe), key) == value, key
+
+
+@functools.cache
+def _composed(recipe: str | None) -> DictConfig:
+    return _compose(*([f"experiment={recipe}"] if recipe else []))
+
+
+def test_v3_and_the_defaults_do_not_drift_apart() -> None:
+    longer = {"trainer.max_epochs": (50, 4), "trainer.schedule_epochs": (50, 4)}  # recipe, default
+    differ = {
+        key: (value, default)
+        for key, value in _stated("v3").items()
+        if value != (default := OmegaConf.select(_composed(None), key))
+    }
+    assert differ == longer
 
 
 def test_lr_scale_follows_its_rule() -> None:
