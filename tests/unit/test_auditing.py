@@ -11,7 +11,7 @@ import pytest
 from lit_humor.auditing import duplicates, form, labels, shapes, texts
 from lit_humor.auditing.audit import related_rows
 from lit_humor.auditing.cleaning import class_counts, decide, write_clean_copy
-from lit_humor.auditing.mending import mend_splits
+from lit_humor.auditing.mending import repair_splits
 from lit_humor.auditing.rows import NOTE, Finding, Rows, join_splits
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.data.dividing.alike import exact_groups, near_pairs
@@ -30,7 +30,7 @@ def _load(train: Path, test: Path) -> Loaded:
 
 def _findings(loaded: Loaded) -> dict[str, Finding]:
     splits, readings, rows = loaded
-    mended = mend_splits(splits)
+    mended = repair_splits(splits)
     equal, near = exact_groups(mended.rows.texts), near_pairs(mended.rows.texts, 0.6)
     probabilities = labels.out_of_fold_probabilities(rows, related_rows(rows, equal, near))
     found = [
@@ -106,7 +106,7 @@ def test_everything_else_by_name(data: Planted, findings: dict[str, Finding]) ->
 
 def test_clean_copy_has_no_faults_left_that_can_be_mended(data: Planted, loaded: Loaded, tmp_path: Path) -> None:
     splits, readings, rows = loaded
-    mended = mend_splits(splits)
+    mended = repair_splits(splits)
     equal, near = exact_groups(mended.rows.texts), near_pairs(mended.rows.texts, 0.6)
     decisions = decide(rows, equal, related_rows(rows, equal, near))
     done = write_clean_copy(tmp_path / "clean", rows, decisions, splits, readings, mended)
@@ -129,7 +129,9 @@ def test_clean_copy_has_no_faults_left_that_can_be_mended(data: Planted, loaded:
 def test_clean_copy_never_overwrites(loaded: Loaded, tmp_path: Path) -> None:
     splits, readings, rows = loaded
     with pytest.raises(UserError, match="already"):
-        write_clean_copy(tmp_path, rows, decide(rows, [], np.arange(len(rows))), splits, readings, mend_splits(splits))
+        write_clean_copy(
+            tmp_path, rows, decide(rows, [], np.arange(len(rows))), splits, readings, repair_splits(splits)
+        )
 
 
 def test_every_similar_pair_is_found_and_no_other() -> None:
@@ -142,4 +144,4 @@ def test_every_similar_pair_is_found_and_no_other() -> None:
 def test_missing_extra_is_named(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ftfy", None)
     with pytest.raises(MissingExtraError, match="audit"):
-        texts.text_findings(loaded[2], mend_splits(loaded[0]))
+        texts.text_findings(loaded[2], repair_splits(loaded[0]))

@@ -8,7 +8,7 @@ import pytest
 from lit_humor.auditing import form, texts
 from lit_humor.auditing.audit import related_rows
 from lit_humor.auditing.cleaning import decide, write_clean_copy
-from lit_humor.auditing.mending import mend, mend_splits
+from lit_humor.auditing.mending import repair, repair_splits
 from lit_humor.auditing.rows import Finding, join_splits
 from lit_humor.data.dividing.alike import exact_groups
 from lit_humor.data.examples import tolerant_reading
@@ -70,10 +70,10 @@ DAMAGED = {
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, of in DAMAGED.items() for text in of])
 def test_damage_is_undone_and_named(kind: str, text: str) -> None:
-    mended, kinds = mend(text)
+    mended, kinds = repair(text)
     assert mended == DAMAGED[kind][text]
     assert kind in kinds
-    assert mend(mended) == (mended, ()), "mending mends once"
+    assert repair(mended) == (mended, ()), "mending mends once"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_damage_is_undone_and_named(kind: str, text: str) -> None:
     ],
 )
 def test_what_may_be_meant_stays(text: str) -> None:
-    assert mend(text) == (text, ())
+    assert repair(text) == (text, ())
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_what_may_be_meant_stays(text: str) -> None:
 )
 def test_what_nobody_sees_is_named(text: str, points: str) -> None:
     examples = {"train": labelled(["plain words", text], [0, 1])}
-    found = texts.text_findings(join_splits(examples), mend_splits(examples))
+    found = texts.text_findings(join_splits(examples), repair_splits(examples))
     (finding,) = [one for one in found if one.kind == "invisible_characters"]
     assert finding.cases[0][0]["gone"] == points
     assert finding.cases[0][0]["line"] == 3
@@ -140,7 +140,7 @@ def test_damage_that_nobody_is_sure_of_is_told() -> None:
         "quoted": ['"A quotation"', "“Another one”", "«Et une»", "„Noch eins“", "「そうです」"],
     }
     examples = {"train": labelled([*plain, *(t for of in damaged.values() for t in of)], [0] * (20 + 13))}
-    found = texts.text_findings(join_splits(examples), mend_splits(examples))
+    found = texts.text_findings(join_splits(examples), repair_splits(examples))
     damaged["quoted"].insert(0, '"RT @q: so"')
     assert {kind: of for kind, of in _texts_of(found).items() if kind in damaged} == damaged
     assert not any("mended" in case[0] for finding in found for case in finding.cases)
@@ -225,7 +225,7 @@ def test_rows_that_damage_alone_tells_apart_are_duplicates_and_all_columns_stay(
         csv.writer(file).writerows([("id", "text", "context", "label", "source"), *rows])
     with tolerant_reading() as readings:
         splits = TextFiles(train_path=str(path), text_pair_column="context").load()
-    joined, mended = join_splits(splits), mend_splits(splits)
+    joined, mended = join_splits(splits), repair_splits(splits)
     equal = exact_groups(mended.rows.texts)
     decisions = decide(joined, equal, related_rows(joined, equal, []), mended.empty)
     done = write_clean_copy(tmp_path / "clean", joined, decisions, splits, readings, mended)

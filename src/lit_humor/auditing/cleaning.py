@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lit_humor.auditing.mending import Mended, mend
+from lit_humor.auditing.mending import Repaired, repair
 from lit_humor.auditing.rows import Rows
 from lit_humor.core.batch import SPLITS
 from lit_humor.core.errors import UserError
@@ -31,11 +31,11 @@ _CHANGE_COLUMNS = ("action", "reason", "split", "to", "file", "line", "text", "m
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a row.
+    """What happens to a row.
 
     Attributes:
-        split: Where it goes; None drops it.
-        reason: Why it changes; empty for a row that stays where it is.
+        split: The split that the row is written to; None drops the row.
+        reason: Why the row is moved or dropped; empty for a row that stays.
     """
 
     split: str | None
@@ -45,55 +45,61 @@ class Decision:
 def decide(
     rows: Rows, duplicates: Sequence[Sequence[int]], related: np.ndarray, empty: Collection[int] = ()
 ) -> list[Decision]:
-    """Decide on every row.
+    """Decide for every row whether it stays, moves to another split or is dropped.
 
-    Related rows go together into the split that holds most of them (of equals the first); of equal texts the first in
-    that split stays; equal texts with different labels go, as nobody but a reader knows which label is right.
+    Related rows move to the split that has most of them (the first one of a tie). Of equal texts, the first one in that
+    split stays. Equal texts with different labels are dropped: only a reader can know which label is right.
 
     Args:
         rows: All rows.
         duplicates: Groups of equal texts.
-        related: [N] the same number for rows that are nearly equal or of one group.
-        empty: Rows of which nothing is left when they are mended.
+        related: [N] cluster numbers: rows that are nearly equal or of one group have the same number.
+        empty: Numbers of the rows whose text is empty after the repair.
+
+    Returns:
+        [N] decisions.
     """
     counts: dict[int, Counter[str]] = {}
     for row, cluster in enumerate(related.tolist()):
         counts.setdefault(cluster, Counter())[rows.splits[row]] += 1
-    homes = {c: max(SPLITS, key=lambda split: (n[split], -SPLITS.index(split))) for c, n in counts.items()}
-    found = []
+    target_splits = {
+        cluster_id: max(SPLITS, key=lambda split: (rows_per_split[split], -SPLITS.index(split)))
+        for cluster_id, rows_per_split in counts.items()
+    }
+    decisions = []
     for row, cluster in enumerate(related.tolist()):
-        stays = rows.splits[row] == homes[cluster]
-        found.append(Decision(homes[cluster], "" if stays else "related to rows of that split"))
+        stays = rows.splits[row] == target_splits[cluster]
+        decisions.append(Decision(target_splits[cluster], "" if stays else "related to rows of that split"))
     for group in duplicates:
         if len({int(rows.labels[row]) for row in group}) > 1:
             for row in group:
-                found[row] = Decision(None, "equal texts with different labels")
+                decisions[row] = Decision(None, "equal texts with different labels")
         else:
-            kept = min(group, key=lambda row: (bool(found[row].reason), row))
+            kept = min(group, key=lambda row: (bool(decisions[row].reason), row))
             for row in set(group) - {kept}:
-                found[row] = Decision(None, f"equal to {rows.places[kept]}")
+                decisions[row] = Decision(None, f"equal to {rows.places[kept]}")
     for row in empty:
-        found[row] = Decision(None, "no text is left when it is mended")
-    return found
+        decisions[row] = Decision(None, "no text is left when it is mended")
+    return decisions
 
 
 def class_counts(rows: Rows, decisions: Sequence[Decision]) -> dict[str, list[tuple[int, int]]]:
-    """Rows of each class before and after, by split."""
-    found = {}
+    """Count the rows of each class before and after the cleaning: {split: [C] pairs}."""
+    counts_by_split = {}
     for split in SPLITS:
         before = rows.labels[[name == split for name in rows.splits]]
         after = rows.labels[[decision.split == split for decision in decisions]]
         counts = [np.bincount(labels, minlength=len(rows.class_names)).tolist() for labels in (before, after)]
         if len(before):
-            found[split] = list(zip(*counts, strict=True))
-    return found
+            counts_by_split[split] = list(zip(*counts, strict=True))
+    return counts_by_split
 
 
 def check_is_new(folder: Path) -> None:
-    """Refuse a folder that is there already: a clean copy never overwrites anything."""
+    """Raise a ``UserError`` if the folder exists: a clean copy never overwrites anything."""
     if folder.exists():
-        found, fix = "something there already", f"set {typed('fix', str(free_path(folder)))}"
-        raise UserError(f"fix={folder}", found=found, expected="a new folder", fix=fix)
+        problem, fix = "something there already", f"set {typed('fix', str(free_path(folder)))}"
+        raise UserError(f"fix={folder}", found=problem, expected="a new folder", fix=fix)
 
 
 def write_clean_copy(
@@ -102,15 +108,15 @@ def write_clean_copy(
     decisions: Sequence[Decision],
     splits: Mapping[str, Examples],
     readings: Mapping[str, Reading],
-    mended: Mended,
+    repaired: Repaired,
 ) -> Counter[str]:
-    """Write ``<split>.csv`` with all columns of the data, and ``changes.csv``; the whole folder appears at once.
+    """Write ``<split>.csv`` with all columns of the data, and ``changes.csv``; the folder appears when it is complete.
 
     Returns:
-        How many rows were kept, moved and dropped; and how many of those that are left were mended.
+        The numbers of rows that were kept, moved and dropped, and of remaining rows that were repaired ("mended").
 
     Raises:
-        UserError: The folder is there already, or cannot be made.
+        UserError: The folder exists already, or cannot be created.
     """
     check_is_new(folder)
     table_rows = [
@@ -119,43 +125,47 @@ def write_clean_copy(
         for reading in (readings[examples.origin],)
         for row in reading.kept()
     ]
-    written: dict[str, list[dict[str, Any]]] = {}
-    homes = {examples.origin: split for split, examples in splits.items()}
+    rows_by_split: dict[str, list[dict[str, Any]]] = {}
+    split_by_origin = {examples.origin: split for split, examples in splits.items()}
     changes = [
-        _change("dropped", f"found {problem.found}", homes.get(origin, ""), "", place, "")
+        _change("dropped", f"found {problem.found}", split_by_origin.get(origin, ""), "", place, "")
         for origin, reading in readings.items()
         for place, problem in reading.rejected_places()
     ]
-    done = Counter(dropped=len(changes), moved=0, kept=0, mended=0)
+    action_counts = Counter(dropped=len(changes), moved=0, kept=0, mended=0)
     for row, (decision, (reading, position)) in enumerate(zip(decisions, table_rows, strict=True)):
         action = "dropped" if decision.split is None else "moved" if decision.reason else "kept"
-        done[action] += 1
-        where = rows.splits[row], decision.split or "", rows.places[row], rows.texts[row]
+        action_counts[action] += 1
+        columns = rows.splits[row], decision.split or "", rows.places[row], rows.texts[row]
         if action != "kept":
-            changes.append(_change(action, decision.reason, *where))
+            changes.append(_change(action, decision.reason, *columns))
         if decision.split is not None:
             cells = {
                 name: _cell(column[position]) for name, column in reading.table.items() if name not in (LINE, FILE)
             }
-            if mended.kinds[row]:
-                done["mended"] += 1
-                changes.append(_change("mended", ", ".join(mended.kinds[row]), *where, mended.rows.texts[row]))
-                cells |= {name: mend(str(cells[name]))[0] for name in reading.text_columns if cells[name]}
-            written.setdefault(decision.split, []).append(cells)
-    _write_folder(folder, {f"{split}.csv": content for split, content in written.items()} | {CHANGES: changes})
-    return done
+            if repaired.kinds[row]:
+                action_counts["mended"] += 1
+                changes.append(_change("mended", ", ".join(repaired.kinds[row]), *columns, repaired.rows.texts[row]))
+                cells |= {name: repair(str(cells[name]))[0] for name in reading.text_columns if cells[name]}
+            rows_by_split.setdefault(decision.split, []).append(cells)
+    _write_folder(folder, {f"{split}.csv": table for split, table in rows_by_split.items()} | {CHANGES: changes})
+    return action_counts
 
 
-def _change(action: str, reason: str, split: str, to: str, place: Place, text: str, mended: str = "") -> dict[str, Any]:
-    values = (action, reason, split, to, place.file, place.line, text, mended)
+def _change(
+    action: str, reason: str, split: str, to: str, place: Place, text: str, repaired_text: str = ""
+) -> dict[str, Any]:
+    values = (action, reason, split, to, place.file, place.line, text, repaired_text)
     return dict(zip(_CHANGE_COLUMNS, map(safe_cell, values), strict=True))
 
 
 def _cell(value: Any) -> Any:
+    """Lists and dicts as JSON, everything else as it is."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
 def _write_folder(folder: Path, tables: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Write the tables as CSV files to a temporary folder beside it, then rename that one."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -164,12 +174,12 @@ def _write_folder(folder: Path, tables: Mapping[str, list[dict[str, Any]]]) -> N
             f"fix={folder}", found=str(error.strerror), expected="a place to write to", fix="choose another folder"
         ) from None
     try:
-        for name, content in tables.items():
-            header = list(dict.fromkeys(key for row in content for key in row)) or list(_CHANGE_COLUMNS)
+        for name, table in tables.items():
+            header = list(dict.fromkeys(key for row in table for key in row)) or list(_CHANGE_COLUMNS)
             text = io.StringIO(newline="")
             writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
             writer.writeheader()
-            writer.writerows(content)
+            writer.writerows(table)
             record.write_text(temporary / name, text.getvalue())
         temporary.chmod(0o755)
         temporary.rename(folder)

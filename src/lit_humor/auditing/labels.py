@@ -1,4 +1,4 @@
-"""What gives the labels away, and which labels are probably wrong.
+"""Finds features that reveal the labels, and labels that are probably wrong.
 
 Legend: N rows, C classes, F features.
 """
@@ -19,44 +19,51 @@ from lit_humor.auditing.rows import NOTE, WARNING, Finding, Rows
 from lit_humor.data.baseline import tfidf_features
 from lit_humor.metrics.label_errors import suspect_labels, wilson_lower
 
-_TOKENS = r"[#@]?\w+|[^\w\s]"  # words, hashtags, handles, single marks and emojis
-_MANY_ROWS = 20_000  # from here on words only, so that 200,000 rows take minutes
+_TOKENS = r"[#@]?\w+|[^\w\s]"  # words, hashtags, handles, single punctuation marks and emojis
+_MAX_ROWS_WITH_CHARACTERS = 20_000  # above: features of words only, so that 200,000 rows take minutes
 _SEED = 0
 _FOLDS = 5
-_TELLING = 50  # features told for a class
-_MIN_SHARE = 0.02  # of all rows that have a feature
-_TOLD_FROM = 3.0  # z score
-_GIVEN_AWAY = 0.9  # lower bound of the share of a class from which on a feature gives it away
+_NUM_FEATURES = 50  # most features reported for a class
+_MIN_ROW_SHARE = 0.02  # of all rows must have a feature
+_MIN_Z_SCORE = 3.0  # of a reported feature
+_MIN_LEAK_SHARE = 0.9  # a feature leaks the label if this share of its rows, or more, is of one class
 
 
 def out_of_fold_probabilities(rows: Rows, clusters: np.ndarray) -> np.ndarray | str:
-    """Score each row by TF-IDF and logistic regression that never saw it nor its near duplicates.
+    """Predict each row by TF-IDF and logistic regression trained without the row and its near duplicates.
 
-    Price: 8,000 short texts 15 s, 200,000 about two minutes on two cores.
+    Cost on two cores: 15 s for 8,000 short texts, about two minutes for 200,000.
 
     Args:
-        rows: All rows, every class among them.
-        clusters: [N] the same number for rows that must share a fold.
+        rows: All rows, with rows of every class.
+        clusters: [N] cluster numbers: rows with the same number are in the same fold.
 
     Returns:
-        [N, C] float64; or in words why nothing was fitted.
+        [N, C] float64 probabilities; or a text that says why no model was fitted.
     """
     for label, name in enumerate(rows.class_names):
-        there = rows.labels == label
-        if there.sum() < _FOLDS:
-            return f"class '{name}' has {there.sum()} rows, fewer than {_FOLDS}"
+        in_class = rows.labels == label
+        if in_class.sum() < _FOLDS:
+            return f"class '{name}' has {in_class.sum()} rows, fewer than {_FOLDS}"
     try:
-        return _cross_validate(rows, clusters)
-    except ValueError:  # from scikit-learn: texts without words, or one class only outside a fold
-        apart = [(len(np.unique(clusters[rows.labels == label])), name) for label, name in enumerate(rows.class_names)]
-        fewest, name = min(apart)
+        return _cross_validated_probabilities(rows, clusters)
+    except ValueError:  # from scikit-learn: texts without words, or a training set of one class only
+        clusters_per_class = [
+            (len(np.unique(clusters[rows.labels == label])), name) for label, name in enumerate(rows.class_names)
+        ]
+        fewest, name = min(clusters_per_class)
         if fewest < _FOLDS:
             return f"the rows of class '{name}' make {fewest} clusters of related texts, fewer than {_FOLDS}"
         return "the texts have too few words in common"
 
 
-def _cross_validate(rows: Rows, clusters: np.ndarray) -> np.ndarray:
-    features = tfidf_features(characters=len(rows) <= _MANY_ROWS).fit_transform(rows.texts)
+def _cross_validated_probabilities(rows: Rows, clusters: np.ndarray) -> np.ndarray:
+    """Return [N, C] out-of-fold probabilities.
+
+    Raises:
+        ValueError: scikit-learn cannot fit these texts and labels.
+    """
+    features = tfidf_features(characters=len(rows) <= _MAX_ROWS_WITH_CHARACTERS).fit_transform(rows.texts)
     probabilities = np.zeros((len(rows), len(rows.class_names)))
     folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=_SEED)
     for train, held_out in folds.split(features, rows.labels, clusters):
@@ -67,23 +74,23 @@ def _cross_validate(rows: Rows, clusters: np.ndarray) -> np.ndarray:
 
 
 def baselines(rows: Rows, probabilities: np.ndarray | str) -> dict[str, Any]:
-    """Accuracy and macro F1 of "always the largest class" and of the out-of-fold TF-IDF predictions, also by slice.
+    """Return the accuracy of the majority class, and accuracy and macro F1 of TF-IDF (out of fold), also by slice.
 
-    Where nothing was fitted, ``not_fitted`` says why, in place of the numbers of TF-IDF.
+    Where no model was fitted, ``not_fitted`` says why, and the scores of TF-IDF are missing.
     """
-    found: dict[str, Any] = {"majority_accuracy": float(np.bincount(rows.labels).max() / len(rows)), "slices": {}}
+    scores: dict[str, Any] = {"majority_accuracy": float(np.bincount(rows.labels).max() / len(rows)), "slices": {}}
     if isinstance(probabilities, str):
-        return found | {"not_fitted": probabilities}
+        return scores | {"not_fitted": probabilities}
     predicted = probabilities.argmax(axis=1)
-    right = predicted == rows.labels
+    is_correct = predicted == rows.labels
     for name, column in rows.slices.items():
         values = np.asarray([value or "" for value in column])
-        found["slices"][name] = {
-            value: {"rows": int(there.sum()), "tfidf_accuracy": float(right[there].mean())}
+        scores["slices"][name] = {
+            value: {"rows": int(has_value.sum()), "tfidf_accuracy": float(is_correct[has_value].mean())}
             for value in sorted(set(values.tolist()) - {""})
-            for there in (values == value,)
+            for has_value in (values == value,)
         }
-    return found | {
+    return scores | {
         "tfidf_accuracy": float(accuracy_score(rows.labels, predicted)),
         "tfidf_f1_macro": float(f1_score(rows.labels, predicted, average="macro")),
         "folds": _FOLDS,
@@ -91,55 +98,59 @@ def baselines(rows: Rows, probabilities: np.ndarray | str) -> dict[str, Any]:
 
 
 def telling_features(rows: Rows) -> dict[str, list[dict[str, Any]]]:
-    """Words, marks, hashtags and word pairs that speak most for each class.
+    """Find the words, punctuation marks, hashtags and word pairs that are most typical of each class.
 
-    Ranked by the z score of the difference between a feature's share of the class's rows and of the other rows (two
-    proportions, pooled variance). Each row counts a feature once.
+    They are ranked by the z score of a two-proportion test with pooled variance: share of the class's rows that have
+    the feature, against share of the other rows.
 
     Returns:
-        For each class the features with the rows that have them and the share of these in the class.
+        For each class its features: number of rows that have the feature, and share of these rows in the class.
     """
     vectorizer = CountVectorizer(ngram_range=(1, 2), token_pattern=_TOKENS, binary=True, min_df=min(5, len(rows)))
     try:
         counts = csr_array(vectorizer.fit_transform(rows.texts))
-    except ValueError:  # no feature stands in five rows
+    except ValueError:  # no feature is in five rows or more
         return {name: [] for name in rows.class_names}
     names = vectorizer.get_feature_names_out()
     total = np.asarray(counts.sum(axis=0), dtype=float).ravel()
-    found = {}
+    features_by_class = {}
     for code, label in enumerate(rows.class_names):
         inside = np.asarray(counts[rows.labels == code].sum(axis=0), dtype=float).ravel()
         num_inside = max(1.0, float((rows.labels == code).sum()))
         num_outside = max(1.0, len(rows) - num_inside)
         pooled = (total + 0.5) / (len(rows) + 1)
-        spread = np.sqrt(pooled * (1 - pooled) * (1 / num_inside + 1 / num_outside))
-        score = (inside / num_inside - (total - inside) / num_outside) / spread
-        best = [index for index in np.argsort(-score)[:_TELLING] if score[index] > _TOLD_FROM]
-        found[label] = [
-            {"feature": str(names[i]), "rows": int(total[i]), "share": float(inside[i] / total[i])} for i in best
+        standard_error = np.sqrt(pooled * (1 - pooled) * (1 / num_inside + 1 / num_outside))
+        score = (inside / num_inside - (total - inside) / num_outside) / standard_error
+        best_features = [index for index in np.argsort(-score)[:_NUM_FEATURES] if score[index] > _MIN_Z_SCORE]
+        features_by_class[label] = [
+            {"feature": str(names[i]), "rows": int(total[i]), "share": float(inside[i] / total[i])}
+            for i in best_features
         ]
-    return found
+    return features_by_class
 
 
-def label_leak_findings(rows: Rows, telling: Mapping[str, list[dict[str, Any]]]) -> list[Finding]:
-    """Tell features that give a label away: in one row of fifty or more, and nearly always in one class.
+def label_leak_findings(rows: Rows, features_by_class: Mapping[str, list[dict[str, Any]]]) -> list[Finding]:
+    """Find features that reveal a label: in 2 % of all rows or more, and nearly always in one class.
 
-    "Nearly always": the lower end of the 95 % Wilson interval of the share lies at 0.9 or above, and at least half of
-    what is left between the class's own share and 1.
+    "Nearly always": the lower end of the 95 % Wilson interval of the share is at least 0.9, and at least halfway from
+    the class's share of all rows to 1.
     """
     shares = np.bincount(rows.labels, minlength=len(rows.class_names)) / len(rows)
     cases = []
     for code, label in enumerate(rows.class_names):
-        bound = max(_GIVEN_AWAY, (1 + shares[code]) / 2)
-        for feature in telling[label]:
-            if feature["rows"] >= _MIN_SHARE * len(rows) and wilson_lower(feature["share"], feature["rows"]) >= bound:
+        min_share = max(_MIN_LEAK_SHARE, (1 + shares[code]) / 2)
+        for feature in features_by_class[label]:
+            if (
+                feature["rows"] >= _MIN_ROW_SHARE * len(rows)
+                and wilson_lower(feature["share"], feature["rows"]) >= min_share
+            ):
                 cases.append([feature | {"label": label, "text": f"{feature['feature']!r} in {feature['rows']} rows"}])
     title, remedy = "features that give the label away", "remove or mask them, or say so beside every number"
     return [Finding("label_leaks", WARNING, title, remedy, cases)] if cases else []
 
 
 def label_error_findings(rows: Rows, probabilities: np.ndarray | str) -> list[Finding]:
-    """Tell rows whose label is probably wrong, most suspect first; none where the model tells the classes badly.
+    """Find rows whose label is probably wrong, most suspect first; none if the model predicts the classes badly.
 
     Raises:
         MissingExtraError: The ``audit`` extra is not installed.

@@ -1,4 +1,4 @@
-"""All rows of a data set side by side, and what an audit says of them."""
+"""The rows of all splits in one object, and the findings of an audit."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ NOTE: Final = "note"
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of all splits, end to end.
+    """The rows of all splits, concatenated. N rows.
 
     Attributes:
-        texts: [N] texts; a second text stands after the first.
+        texts: [N] texts; a second text is appended to the first.
         labels: [N] int64.
-        splits: [N] name of the split.
-        places: [N] file and line.
-        groups: [N] group, None where the data has none.
+        splits: [N] names of the splits.
+        places: [N] files and line numbers.
+        groups: [N] group names; None for rows without a group.
         class_names: Class names in class order.
-        slices: [N] values of ``language``, ``genre``, ``part``, each where the data has it; None where unknown.
+        slices: [N] values of each of ``language``, ``genre``, ``part`` that the data has; None where unknown.
     """
 
     texts: list[str]
@@ -41,7 +41,7 @@ class Rows:
         return len(self.texts)
 
     def describe(self, row: int) -> dict[str, Any]:
-        """One row for a report."""
+        """Return split, file, line, label and text of a row, for a report."""
         return {
             "split": self.splits[row],
             "file": self.places[row].file,
@@ -52,22 +52,24 @@ class Rows:
 
 
 def join_splits(splits: Mapping[str, Examples]) -> Rows:
-    """Put the splits of a data set end to end."""
+    """Concatenate the splits of a data set."""
     return Rows(
         texts=[text for examples in splits.values() for text in examples.whole_texts()],
         labels=np.concatenate([examples.labels for examples in splits.values()]),
         splits=[name for name, examples in splits.items() for _ in examples.places],
         places=[place for examples in splits.values() for place in examples.places],
-        groups=[group for examples in splits.values() for group in _or_nones(examples.groups, examples)],
+        groups=[group for examples in splits.values() for group in _column_or_nones(examples.groups, examples)],
         class_names=next(iter(splits.values())).class_names,
         slices={
-            name: [value for examples in splits.values() for value in _or_nones(examples.slices.get(name), examples)]
+            name: [
+                value for examples in splits.values() for value in _column_or_nones(examples.slices.get(name), examples)
+            ]
             for name in dict.fromkeys(name for examples in splits.values() for name in examples.slices)
         },
     )
 
 
-def _or_nones(column: Sequence[str | None] | None, examples: Examples) -> Sequence[str | None]:
+def _column_or_nones(column: Sequence[str | None] | None, examples: Examples) -> Sequence[str | None]:
     return [None] * len(examples) if column is None else column
 
 
@@ -77,11 +79,11 @@ class Finding:
 
     Attributes:
         kind: Short name, e.g. ``near_duplicates_across``.
-        level: ``error`` makes results wrong, ``warning`` may, ``note`` is good to know.
+        level: ``error``: results are wrong; ``warning``: they may be wrong; ``note``: good to know.
         title: One sentence, without the count.
         remedy: What to do.
-        cases: Every case, each a list of rows that belong together; a row is split, file, line, label, text and
-            whatever else tells.
+        cases: One list per case, with the rows that belong together; a row has split, file, line, label, text and
+            values that depend on the kind.
     """
 
     kind: str
@@ -91,5 +93,5 @@ class Finding:
     cases: list[list[dict[str, Any]]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, with the count."""
+        """Return the attributes as plain values, with the number of cases as ``count``."""
         return {"count": len(self.cases), **asdict(self)}

@@ -1,4 +1,4 @@
-"""Texts that are damaged or cut off, tell who wrote them, or are of an odd length; and the language they are in."""
+"""Finds texts that are damaged, very short, or contain addresses and handles; and detects the languages of texts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
-from lit_humor.auditing.mending import TAG, Mended
+from lit_humor.auditing.mending import TAG, Repaired
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Finding, Rows
 from lit_humor.core.errors import MissingExtraError
 from lit_humor.data.examples import Reading
@@ -19,7 +19,7 @@ _HANDLE = re.compile(r"(?<![\w@.])@\w{2,}")
 _RETWEET = re.compile(r"""^["“]?\s*(?:RT|MT|QT|rt)\b\s*:?\s*["“]?@\w+|^\s*RT\s*:""")
 _QUOTES = {'"': '"', "“": "”", "”": "”", "„": "“", "«": "»", "»": "«", "「": "」", "『": "』"}
 _ESCAPE = re.compile(r"(?<!\\)\\(?:[nrt\"']|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})")
-_SHORTEST = 5  # characters
+_MIN_CHARACTERS = 5  # characters
 _LANGUAGE_SAMPLE = 2000  # rows of a split
 
 _FIX = "fix=<folder> mends those that it is sure of"
@@ -43,8 +43,11 @@ _DAMAGE: dict[str, tuple[Literal["warning", "note"], str, str]] = {
 }
 
 
-def text_findings(rows: Rows, mended: Mended) -> list[Finding]:
-    """Tell damaged texts, with what mending would make of them; addresses, retweets, quotes and very short texts.
+def text_findings(rows: Rows, repaired: Repaired) -> list[Finding]:
+    """Find damaged texts (with their repaired form), addresses, handles, retweets, quotes and very short texts.
+
+    Returns:
+        The findings that have cases.
 
     Raises:
         MissingExtraError: The ``audit`` extra is not installed.
@@ -53,28 +56,30 @@ def text_findings(rows: Rows, mended: Mended) -> list[Finding]:
         import ftfy
     except ImportError:
         raise MissingExtraError("mojibake", package="ftfy", extra="audit") from None
-    unsure: dict[str, Callable[[str], object]] = {  # damage that mending leaves as it is
+    detectors: dict[str, Callable[[str], object]] = {  # damage that a repair may leave as it is
         "mojibake": ftfy.is_bad,
         "control_characters": lambda text: "\ufffd" in text,
         "html_tags": TAG.search,
         "escapes": _ESCAPE.search,
     }
-    found = []
+    findings = []
     for kind, (level, title, remedy) in _DAMAGE.items():
-        seen = unsure.get(kind, lambda text: False)
+        is_damaged = detectors.get(kind, lambda text: False)
         cases = []
         for row, text in enumerate(rows.texts):
-            if kind in mended.kinds[row]:
-                after = "" if row in mended.empty else mended.rows.texts[row]
-                gone = {"gone": _code_points(set(text) - set(after))} if kind == "invisible_characters" else {}
-                cases.append([rows.describe(row) | {"mended": after} | gone])
-            elif seen(text):
+            if kind in repaired.kinds[row]:
+                repaired_text = "" if row in repaired.empty else repaired.rows.texts[row]
+                removed = (
+                    {"gone": _code_points(set(text) - set(repaired_text))} if kind == "invisible_characters" else {}
+                )
+                cases.append([rows.describe(row) | {"mended": repaired_text} | removed])
+            elif is_damaged(text):
                 cases.append([rows.describe(row)])
-        found.append(Finding(kind, level, title, remedy, cases))
-    address = "mask them if they give the label away"
+        findings.append(Finding(kind, level, title, remedy, cases))
+    mask_urls = "mask them if they give the label away"
     checks: list[tuple[str, str, str, Callable[[str], object]]] = [
-        ("very_short", f"texts of fewer than {_SHORTEST} characters", "read them", _is_short),
-        ("urls", "texts with web addresses", address, _URL.search),
+        ("very_short", f"texts of fewer than {_MIN_CHARACTERS} characters", "read them", _is_short),
+        ("urls", "texts with web addresses", mask_urls, _URL.search),
         ("email_addresses", "texts with e-mail addresses", "mask them: they name people", _EMAIL.search),
         ("user_handles", "texts with user handles", "mask them: they name people", _HANDLE.search),
         (
@@ -87,25 +92,27 @@ def text_findings(rows: Rows, mended: Mended) -> list[Finding]:
     ]
     for kind, title, remedy, check in checks:
         cases = [[rows.describe(row)] for row, text in enumerate(rows.texts) if check(text)]
-        found.append(Finding(kind, NOTE, title, remedy, cases))
-    return [finding for finding in found if finding.cases]
+        findings.append(Finding(kind, NOTE, title, remedy, cases))
+    return [finding for finding in findings if finding.cases]
 
 
 def _code_points(characters: Collection[str]) -> str:
+    """Code points of the characters that cannot be printed, e.g. ``U+200B``."""
     return " ".join(sorted(f"U+{ord(character):04X}" for character in characters if not character.isprintable()))
 
 
 def _is_quoted(text: str) -> bool:
+    """Whether one pair of quotes encloses the whole text."""
     text = text.strip()
     return len(text) > 2 and _QUOTES.get(text[0]) == text[-1] and not set(text[1:-1]) & {text[0], text[-1]}
 
 
 def _is_short(text: str) -> bool:
-    return len(text.strip()) < _SHORTEST
+    return len(text.strip()) < _MIN_CHARACTERS
 
 
 def rejected_findings(readings: Mapping[str, Reading]) -> list[Finding]:
-    """Tell rows that training would refuse: blank texts, missing or unknown labels."""
+    """Find rows that training would reject: blank texts, missing or unknown labels."""
     cases = [
         [place._asdict() | {"text": f"found {problem.found}"}]
         for reading in readings.values()
@@ -120,9 +127,9 @@ def rejected_findings(readings: Mapping[str, Reading]) -> list[Finding]:
 
 
 def detect_languages(rows: Rows, split: str) -> dict[str, int]:
-    """Languages of a split, most frequent first, from about 2,000 rows at even distances.
+    """Count the languages of a split in a sample of about 2,000 evenly spaced rows, most frequent first.
 
-    Single short texts are often told wrong: what is found in less than one row of fifty counts as "other".
+    Detection is unreliable for short texts: languages of fewer than 2 % of the rows are counted as "other".
 
     Raises:
         MissingExtraError: The ``audit`` extra is not installed.
@@ -134,6 +141,6 @@ def detect_languages(rows: Rows, split: str) -> dict[str, int]:
     texts: Sequence[str] = [text for text, name in zip(rows.texts, rows.splits, strict=True) if name == split]
     step = max(1, len(texts) // _LANGUAGE_SAMPLE)
     counts = Counter(py3langid.classify(text)[0] for text in texts[::step])
-    found = {code: count for code, count in counts.most_common() if count * 50 >= counts.total()}
-    rest = counts.total() - sum(found.values())
-    return found | ({"other": rest} if rest else {})
+    frequent = {code: count for code, count in counts.most_common() if count * 50 >= counts.total()}
+    rest = counts.total() - sum(frequent.values())
+    return frequent | ({"other": rest} if rest else {})
