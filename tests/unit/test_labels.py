@@ -8,7 +8,7 @@ import pytest
 
 from lit_humor.core.errors import UserError
 from lit_humor.data.examples import tolerant_reading
-from lit_humor.data.reading.spellings import resembling
+from lit_humor.data.reading.spellings import nearest_label
 from lit_humor.data.sources.files import TextFiles
 from tests.unit.obeying import settings_in
 
@@ -147,7 +147,7 @@ def test_a_column_of_many_values_is_not_the_labels(tmp_path: Path) -> None:
     ],
 )
 def test_resembling(label: str, known: list[str], expected: str | None) -> None:
-    assert resembling(label, known) == expected
+    assert nearest_label(label, known) == expected
 
 
 def test_tolerant_reading_keeps_the_remedy(tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_labels_that_look_alike_stay_two_classes(tmp_path: Path, pair: tuple[str
     labels, classes = _obey(_write(tmp_path, list(pair) * 9), "set .*data.label_names=")
     assert [classes[label] for label in labels[:2]] == list(pair)
     if pair[0] != "lustig":  # a mistake in one letter of a name that is set
-        assert resembling(pair[1], [pair[0]]) is None
-        assert resembling(pair[0], [pair[1]]) is None
+        assert nearest_label(pair[1], [pair[0]]) is None
+        assert nearest_label(pair[0], [pair[1]]) is None
 
 
 SAME_NUMBER = [[0.5] * 5, [2] * 5, ["2.50"] * 5, ["-3"] * 5, [1600000001] * 9, ["4,5"] * 3]

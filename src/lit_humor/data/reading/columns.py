@@ -1,4 +1,4 @@
-"""Which column of a table means what."""
+"""Finds the columns of a table: text, label, second text, group, difficulty."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ LABEL_COLUMNS = ("is_humor", "label")
 
 @dataclass(kw_only=True)
 class Columns:
-    """Which columns of a table mean what; a source that lets its user choose is one of these.
+    """Names of the columns and rules for labels; a source with selectable columns inherits from this class.
 
-    A column is found by its name as it is written, or else by one that differs only in case and blanks.
+    A column matches by its exact name, else by a name that differs only in case and blanks.
 
     Attributes:
         text_column: Column of the text; None looks for ``text``, then ``transcript``.
         label_column: Column of the label; None looks for ``is_humor``, then ``label``.
         text_pair_column: Column of a second text (a context); the model reads both as a pair.
-        group_column: Rows with the same value here stay in one split.
+        group_column: Rows with the same value in this column stay in one split.
         label_names: Class names in class order, the humorous one last; None takes 0/1 and its spellings.
         label_aliases: Other spellings of labels, ``{found: known}``, or a list of ``"found: known"``.
-        label_threshold: Labels are numbers; one of this size or more is the last of two classes.
+        label_threshold: Labels are numbers; a number at or above the threshold is the second of two classes.
         difficulty_column: Column of numbers, higher for harder rows; see ``data.difficulty``.
     """
 
@@ -45,15 +45,15 @@ class Columns:
     difficulty_column: str | None = None
 
     def of_table(self, names: Collection[str]) -> Self:
-        """The same, without columns that were set to ``null`` where no column of the table is called so."""
-        chosen = copy(self)
-        for key in (one.name for one in fields(Columns) if one.name.endswith("_column")):
-            setattr(chosen, key, unless_null(getattr(self, key), names))
-        return chosen
+        """Return a copy in which a column set to ``null`` is None, unless the table has a column of that name."""
+        columns = copy(self)
+        for key in (column.name for column in fields(Columns) if column.name.endswith("_column")):
+            setattr(columns, key, unless_null(getattr(self, key), names))
+        return columns
 
 
 def unless_null(name: str | None, names: Collection[str]) -> str | None:
-    """A column's name as it was typed; None where that was ``null`` and no column is called so."""
+    """Return a column's name, or None if it is ``null`` and no column has that name."""
     return None if name is not None and is_null(name) and name not in names else name
 
 
@@ -65,70 +65,70 @@ def find_column(
     origin: str,
     is_path: bool = True,
 ) -> str:
-    """The column that is wanted, or the first of the candidates that is there.
+    """Return the wanted column, or the first candidate that exists.
 
     Args:
-        names: The columns that there are; a table tells better what to set.
+        names: Names of the columns, or the whole table: its values allow a better suggestion.
         wanted: The name that the user set, or None.
-        candidates: Usual names, the best first.
-        key: The setting of that name; None where there is none.
+        candidates: Usual names, best first.
+        key: The setting that names the column; None if there is none.
         origin: File or data set, for messages.
-        is_path: Whether ``origin`` may be looked at for a header, where it is a file; never if somebody else named it.
+        is_path: Whether ``origin`` may be opened as a file to check its header; False if a client named it.
 
     Raises:
-        UserError: There is none; names ``key`` as what to set, or says what to call it where there is no key.
+        UserError: No column matches; says how to set ``key``, or how to rename the column if there is no key.
     """
-    there = [name for name in names if name not in (LINE, FILE)]
-    searched = (wanted,) if wanted is not None else tuple(candidates)
-    found = match_column(there, searched)
-    if found is not None:
-        return found
-    is_label = searched == LABEL_COLUMNS or (key or "").endswith("label_column")
-    names_to_add = (TEXT_COLUMNS[0], searched[0]) if is_label else (searched[0], LABEL_COLUMNS[1])
+    present = [name for name in names if name not in (LINE, FILE)]
+    searched_names = (wanted,) if wanted is not None else tuple(candidates)
+    match = match_column(present, searched_names)
+    if match is not None:
+        return match
+    is_label = searched_names == LABEL_COLUMNS or (key or "").endswith("label_column")
+    names_to_add = (TEXT_COLUMNS[0], searched_names[0]) if is_label else (searched_names[0], LABEL_COLUMNS[1])
     if is_path:
         refuse_file_without_header(Path(origin), *names_to_add)
-    best = _guess(names, there, is_label) if isinstance(names, Mapping) else None
+    suggestion = _likely_column(names, present, is_label) if isinstance(names, Mapping) else None
     raise UserError(
         origin,
-        found=f"columns {there}",
+        found=f"columns {present}",
         expected=f"a column '{wanted}' ({key})" if wanted else f"a column {' or '.join(candidates)}",
-        fix=(f"set {typed(key, best)}" if best else f"set {key}=<one of the columns>")
+        fix=(f"set {typed(key, suggestion)}" if suggestion else f"set {key}=<one of the columns>")
         if key
         else f"rename the column to {candidates[0]}",
     )
 
 
 def no_pairs(key: str, column: str) -> UserError:
-    """The error for a second text that is to be given to a model that never saw one."""
-    found = f"the column '{column}' of second texts, for a run that was trained without them"
+    """The error for second texts that are given to a model trained without them."""
+    problem = f"the column '{column}' of second texts, for a run that was trained without them"
     fix = f"leave {key} out, or train with {typed('data.text_pair_column', column)}"
-    return UserError(key, found=found, expected="none", fix=fix)
+    return UserError(key, found=problem, expected="none", fix=fix)
 
 
 def match_column(names: Sequence[str], wanted: Sequence[str]) -> str | None:
-    """The first of the wanted columns that is there, as it is written there.
+    """Return the first wanted column that exists, spelled as in the table, or None.
 
-    One of exactly that name comes first, then the only one that differs in case, blanks or quotes alone.
+    An exact match comes first; then the only name that differs just in case, blanks or quotes.
     """
     exact = next((name for name in wanted if name in names), None)
     if exact is not None:
         return exact
-    for one in wanted:
-        alike = [name for name in names if _plain(name) == _plain(one)]
-        if len(alike) == 1:
-            return alike[0]
+    for name in wanted:
+        matches = [present_name for present_name in names if _normalized_name(present_name) == _normalized_name(name)]
+        if len(matches) == 1:
+            return matches[0]
     return None
 
 
-def _plain(name: str) -> str:
+def _normalized_name(name: str) -> str:
     return re.sub(r"[\s_]+", "_", str(name).replace("\ufeff", "").strip(" \t\r\n\"'").casefold())
 
 
-def _guess(table: Mapping[str, Sequence[Any]], names: Sequence[str], is_label: bool) -> str | None:
-    """The column that is most likely meant: that of the longest texts, or of two or few different values."""
+def _likely_column(table: Mapping[str, Sequence[Any]], names: Sequence[str], is_label: bool) -> str | None:
+    """Return the most likely column: the one with the longest texts, or the one with fewest (2 to 20) labels."""
     if is_label:
         counts = {name: len(set(map(str, table[name]))) for name in names}
-        few = [name for name in names if 2 <= counts[name] <= 20]
-        return min(few, key=lambda name: counts[name], default=None)
+        label_like = [name for name in names if 2 <= counts[name] <= 20]
+        return min(label_like, key=lambda name: counts[name], default=None)
     lengths = {name: sum(len(value) for value in table[name] if isinstance(value, str)) for name in names}
     return max((name for name in names if lengths[name]), key=lambda name: lengths[name], default=None)

@@ -1,4 +1,4 @@
-"""The first line of a CSV or TSV file: the names of the columns, or data where that line is missing."""
+"""Checks the header of a CSV or TSV file: column names, or data if the file has no header."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from lit_humor.data.reading.quotes import is_number
 from lit_humor.data.reading.separated import EXPECTED, Quoting, Separated, open_separated, write_row
 
 _HEAD_LINES = 200
-_LONG_NAME = 40  # characters, from which on it is a text
-_MANY_WORDS = 5
-_FEW_VALUES = 4  # rows below, or rows for each label, from which on a column says what it holds
+_MAX_NAME_LENGTH = 40  # characters; a longer name is a text
+_MIN_SENTENCE_WORDS = 5
+_MIN_VALUES = 4  # fewest rows, and fewest rows per label, from which the type of a column is inferred
 
 
 def open_checked(path: Path, open_lines: Callable[[], Iterable[str]], quoting: Quoting, key: str) -> Separated:
-    """Open a CSV or TSV file whose header is in order; arguments as ``open_separated`` has them.
+    """Open a CSV or TSV file and check its header; for the arguments see ``open_separated``.
 
     Raises:
-        UserError: It is empty or has a column twice.
+        UserError: The file is empty or has two columns of the same name.
     """
     file = open_separated(path, open_lines, quoting, key)
-    twice = next((name for name in file.header if file.header.count(name) > 1), None)
-    if twice is not None:
+    duplicate = next((name for name in file.header if file.header.count(name) > 1), None)
+    if duplicate is not None:
         refuse_data_as_header(file, "text", "label")
         raise UserError(
             f"{path}, line {file.header_line}",
-            found=f"column '{twice}' twice",
+            found=f"column '{duplicate}' twice",
             expected="each column once",
             fix="rename or drop one of them",
         )
@@ -41,12 +41,15 @@ def open_checked(path: Path, open_lines: Callable[[], Iterable[str]], quoting: Q
 
 
 def refuse_data_as_header(file: Separated, text: str, label: str | None) -> None:
-    """Raise where the first line of a file is a row like the others, with the command that adds a header.
+    """Raise an error if the first line of a file is data; it names the command that adds a header.
 
     Args:
         file: The file.
-        text: What the column of texts is to be called.
-        label: What the column of labels is to be called; None where none is needed.
+        text: Name for the column of texts.
+        label: Name for the column of labels; None if no label is needed.
+
+    Raises:
+        UserError: The first line is a row like the others.
     """
     head = replace(file, open_lines=lambda: islice(file.open_lines(), file.header_line + _HEAD_LINES))
     rows = [row.fields for row in head.rows() if len(row.fields) == len(file.header)]
@@ -68,7 +71,7 @@ def refuse_data_as_header(file: Separated, text: str, label: str | None) -> None
 
 
 def refuse_file_without_header(path: Path, text: str, label: str | None) -> None:
-    """The same for a path; a file of another kind has no header that could be missing."""
+    """Do the same for a path; only CSV and TSV files are checked."""
     if path.suffix.lower() in EXPECTED and path.is_file():
 
         def lines() -> Iterable[str]:
@@ -79,50 +82,50 @@ def refuse_file_without_header(path: Path, text: str, label: str | None) -> None
 
 
 def _is_data(header: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
-    """Whether a header is like the rows: a number over numbers, a label over the same label, a sentence over texts."""
-    is_like = False
+    """Whether a header looks like a row: a number above numbers, a label above the same label, or a sentence."""
+    has_evidence = False
     for name, values in zip(header, columns, strict=True):
         filled = [value.strip() for value in values if value.strip()]
         if filled and all(map(is_number, filled)):
             if not is_number(name):
                 return False
-            is_like = True
-        elif is_number(name) or not name.strip() or _is_unlike(name.strip(), filled):
-            return False  # a number or blank over texts: pandas writes these for columns that have no names
+            has_evidence = True
+        elif is_number(name) or not name.strip() or _is_column_name(name.strip(), filled):
+            return False  # pandas writes a number or a blank as the name of an unnamed column
         elif (
             (name.strip() in filled and len(set(filled)) * 2 <= len(filled))
-            or len(name) > _LONG_NAME
-            or len(name.split()) >= _MANY_WORDS
+            or len(name) > _MAX_NAME_LENGTH
+            or len(name.split()) >= _MIN_SENTENCE_WORDS
         ):
-            is_like = True
-    return is_like
+            has_evidence = True
+    return has_evidence
 
 
-def _is_unlike(name: str, values: Sequence[str]) -> bool:
-    """Whether a text is unlike those below: over dates, over few labels, or a question over what is none.
+def _is_column_name(name: str, values: Sequence[str]) -> bool:
+    """Whether a text is a name rather than a value: it is above dates, above few labels, or a question above none.
 
-    Questions of a survey are names as long as sentences.
+    Surveys use whole questions as column names.
     """
-    if len(values) < _FEW_VALUES:
+    if len(values) < _MIN_VALUES:
         return False
     is_over_dates = not name[0].isdigit() and all(value[0].isdigit() for value in values)
-    is_over_labels = len(set(values)) * _FEW_VALUES <= len(values) and name not in values
-    asks = name[-1] in "?:" and not any(value[-1] == name[-1] for value in values)
-    return is_over_dates or is_over_labels or asks
+    is_over_labels = len(set(values)) * _MIN_VALUES <= len(values) and name not in values
+    is_question = name[-1] in "?:" and not any(value[-1] == name[-1] for value in values)
+    return is_over_dates or is_over_labels or is_question
 
 
 def _name_columns(columns: Sequence[Sequence[str]], text: str, label: str | None) -> list[str]:
-    """Names for columns that have none: the longest values are the texts, the fewest different ones the labels."""
+    """Name unnamed columns: the longest values are the texts, the fewest distinct values are the labels."""
     names = [f"column{number}" for number in range(1, len(columns) + 1)]
-    text_at = max(range(len(columns)), key=lambda at: sum(map(len, columns[at])))
-    others = [at for at in range(len(columns)) if at != text_at]
+    text_index = max(range(len(columns)), key=lambda index: sum(map(len, columns[index])))
+    others = [index for index in range(len(columns)) if index != text_index]
     if label is not None and others:
-        names[min(others, key=lambda at: _rank_of_labels(columns[at]))] = label
-    names[text_at] = text
+        names[min(others, key=lambda index: _label_column_rank(columns[index]))] = label
+    names[text_index] = text
     return names
 
 
-def _rank_of_labels(values: Sequence[str]) -> tuple[bool, int]:
-    """Lower for a column that is more likely to hold labels: at least two different values, and few."""
+def _label_column_rank(values: Sequence[str]) -> tuple[bool, int]:
+    """Sort key, lower for a column that is more likely to hold labels: few distinct values, but at least two."""
     counts = Counter(values)
     return len(counts) < 2, len(counts)

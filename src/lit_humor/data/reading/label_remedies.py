@@ -1,4 +1,4 @@
-"""What to type when a label column holds something else than the classes: the cause, told from its values."""
+"""Finds the remedy for a label column with unknown labels: infers the cause from the values of the column."""
 
 from __future__ import annotations
 
@@ -8,191 +8,210 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lit_humor.core.settings import item, typed
-from lit_humor.data.reading.spellings import is_same, read_number, read_pair, resembling, spell, squash
+from lit_humor.data.reading.spellings import bare_label, canonical, is_same, nearest_label, read_number, read_pair
 
-_MOST_CLASSES = 20  # that a message lists
-_MOST_GRADES = 5  # numbers that may be classes; more are counts or ratings
-_NUMBERS_SHARE = 0.95  # of the rows, from which on the others are mistakes
-_RARE = 20  # in one row of so many or fewer, unknown labels may be mistakes
-_LAST = ("1", "true", "yes", "y", "humor", "humour", "humorous", "funny", "joke", "jokes", "pun", "sarcastic", "ironic")
+_MAX_CLASSES = 20  # most classes that a message lists
+_MAX_GRADES = 5  # most numbers that may be classes; more are counts or ratings
+_MIN_NUMBERS_SHARE = 0.95  # of the rows; then the other labels are mistakes
+_RARE = 20  # unknown labels in at most 1 of so many rows may be mistakes
+_HUMOR = (
+    "1",
+    "true",
+    "yes",
+    "y",
+    "humor",
+    "humour",
+    "humorous",
+    "funny",
+    "joke",
+    "jokes",
+    "pun",
+    "sarcastic",
+    "ironic",
+)
 _NEGATIONS = ("non", "not", "no", "un", "false", "0")
-_YES_NO = {"yes": 1, "y": 1, "t": 1, "no": 0, "n": 0, "f": 0}  # beside 0 and 1
-_MISSING = ("", "na", "nan", "null", "missing")  # no class where there are others
+_YES_NO = {"yes": 1, "y": 1, "t": 1, "no": 0, "n": 0, "f": 0}  # in columns with 0 and 1
+_MISSING = ("", "na", "nan", "null", "missing")  # no class if the column has others
 _OTHER_COLUMN = "set data.label_column=<the column of labels>"
 
 Aliases = Mapping[str, Any] | Sequence[str] | None
 
 
-def tally(unknown: Counter[str], counts: Mapping[str, int]) -> str:
-    """The unknown labels with their rows and the known ones that they resemble."""
-    known = [one for one in counts if one not in unknown]
-    told = []
-    for one, rows in unknown.most_common(5):
-        like = resembling(one, known)
-        told.append(f"'{one[:40]}' in {rows:,} row{'s' * (rows > 1)}" + (f" (like '{like}')" if like else ""))
-    rest = len(unknown) - len(told)
-    return f", not {', '.join(told)}" + (f" and {rest:,} more" if rest else "")
+def describe_unknown(unknown: Counter[str], counts: Mapping[str, int]) -> str:
+    """Return a phrase with the most frequent unknown labels, their rows and similar known labels."""
+    known = [label for label in counts if label not in unknown]
+    parts = []
+    for label, rows in unknown.most_common(5):
+        similar = nearest_label(label, known)
+        parts.append(f"'{label[:40]}' in {rows:,} row{'s' * (rows > 1)}" + (f" (like '{similar}')" if similar else ""))
+    rest = len(unknown) - len(parts)
+    return f", not {', '.join(parts)}" + (f" and {rest:,} more" if rest else "")
 
 
 def remedy(
     unknown: Counter[str], counts: Counter[str], names: Sequence[str] | None, aliases: Aliases, known: Mapping[str, int]
 ) -> str:
-    """The setting that makes the unknown labels known, as it is typed.
+    """Return the setting that makes the unknown labels known, as the user types it.
 
     Args:
-        unknown: Labels that no class has, with their rows.
-        counts: All labels, with their rows.
-        names: Class names that were set, or None; None too where the column holds no name, but indices of them.
+        unknown: Labels that belong to no class, with their numbers of rows.
+        counts: All labels, with their numbers of rows.
+        names: Class names that were set, or None; None, too, if the column has class indices in place of names.
         aliases: Aliases that were set, or None.
-        known: Classes by the spelled labels that are read without aliases.
+        known: ``{canonical label: class index}`` of the labels that are known without aliases.
     """
-    rarely = "correct these rows, or " if _RARE * unknown.total() <= counts.total() else ""
-    numbers = _numbers(counts)
-    if numbers.total() < _NUMBERS_SHARE * counts.total():
+    correct_rows = "correct these rows, or " if _RARE * unknown.total() <= counts.total() else ""
+    numbers = _count_numbers(counts)
+    if numbers.total() < _MIN_NUMBERS_SHARE * counts.total():
         numbers.clear()
-    is_grades = len(numbers) <= _MOST_GRADES and all(number.is_integer() for number in numbers)
+    is_grades = len(numbers) <= _MAX_GRADES and all(number.is_integer() for number in numbers)
     if numbers and not (is_grades and (len(counts) > 1 or len(numbers) > 1)):
-        return _split(rarely, numbers, [one for one in unknown if read_number(one) is None])
-    there = [one for one, _ in counts.most_common() if one not in unknown]
-    if len(counts) > _MOST_CLASSES and not there:
+        return _threshold_remedy(correct_rows, numbers, [label for label in unknown if read_number(label) is None])
+    known_labels = [label for label, _ in counts.most_common() if label not in unknown]
+    if len(counts) > _MAX_CLASSES and not known_labels:
         return f"{_OTHER_COLUMN}: this one has {len(counts):,} different values"
-    candidates = names if names and there else [one for one in there if spell(one) in known]
-    alike = {one: like for one in unknown if (like := _known_spelling(one, candidates, known))}
-    others = [one for one, _ in unknown.most_common() if one not in alike]
-    wrong = _no_classes(others, counts, bool(numbers))
-    others = [one for one in others if one not in wrong]
-    rest = f", and correct or delete the rows with {_listed(wrong)}" if wrong else ""
-    if not alike and not others:
-        return f"correct or delete the rows with {_listed(wrong)}"
-    if alike and (not others or len(counts) > _MOST_CLASSES):
+    candidates = names if names and known_labels else [label for label in known_labels if canonical(label) in known]
+    respelled = {label: similar for label in unknown if (similar := _known_spelling(label, candidates, known))}
+    others = [label for label, _ in unknown.most_common() if label not in respelled]
+    invalid = _invalid_labels(others, counts, bool(numbers))
+    others = [label for label in others if label not in invalid]
+    rest = f", and correct or delete the rows with {_quoted_list(invalid)}" if invalid else ""
+    if not respelled and not others:
+        return f"correct or delete the rows with {_quoted_list(invalid)}"
+    if respelled and (not others or len(counts) > _MAX_CLASSES):
         rest = ", and correct the other labels" if others else rest
-        return f"set {_type_aliases(_pairs(aliases, known) | alike)}{rest}"
-    if len(counts) > _MOST_CLASSES:
+        return f"set {_type_aliases(_alias_pairs(aliases, known) | respelled)}{rest}"
+    if len(counts) > _MAX_CLASSES:
         return "correct these labels, or leave their rows out: audit.py with fix=<folder>"
-    told = _set_classes(others, there, alike, names, aliases, known)
-    if not told:
-        return f"{_OTHER_COLUMN}: all rows of this one have the label {_listed(others[:1])}"
+    fix = _names_remedy(others, known_labels, respelled, names, aliases, known)
+    if not fix:
+        return f"{_OTHER_COLUMN}: all rows of this one have the label {_quoted_list(others[:1])}"
     if len(numbers) > 2:
-        told += f", or set data.label_threshold={_exact(_middle(numbers))} for two classes"
-    return f"{rarely}{told}{rest}"
+        fix += f", or set data.label_threshold={_exact(_median(numbers))} for two classes"
+    return f"{correct_rows}{fix}{rest}"
 
 
-def _split(rarely: str, numbers: Counter[float], wrong: Sequence[str]) -> str:
-    """The remedy for ratings, counts, or one number alone."""
-    fix = (
-        f"set data.label_threshold={_exact(_middle(numbers))}, and rows with this number or a higher one count as humor"
-    )
-    rest = f", and correct or delete the rows with {_listed(wrong)}" if wrong else ""
+def _threshold_remedy(correct_rows: str, numbers: Counter[float], invalid: Sequence[str]) -> str:
+    """Return the remedy for ratings, counts, or a single number."""
+    threshold = _exact(_median(numbers))
+    fix = f"set data.label_threshold={threshold}, and rows with this number or a higher one count as humor"
+    rest = f", and correct or delete the rows with {_quoted_list(invalid)}" if invalid else ""
     if len(numbers) == 1:
         return f"all rows have the same number, {_exact(next(iter(numbers)))}: {fix}{rest}, or {_OTHER_COLUMN}"
-    ends = f"from {_exact(min(numbers))} to {_exact(max(numbers))}"
-    return f"these are {len(numbers)} different numbers {ends}, no classes: {'' if wrong else rarely}{fix}{rest}"
+    limits = f"from {_exact(min(numbers))} to {_exact(max(numbers))}"
+    return (
+        f"these are {len(numbers)} different numbers {limits}, no classes: {'' if invalid else correct_rows}{fix}{rest}"
+    )
 
 
 def _known_spelling(label: str, candidates: Sequence[str], known: Mapping[str, int]) -> str | None:
-    """What an unknown label is another spelling of; beside 0 and 1, yes and no are known words."""
-    if "humor" in known and {"0", "1"}.intersection(map(spell, candidates)) and squash(label) in _YES_NO:
-        return str(_YES_NO[squash(label)])
-    return resembling(label, candidates)
+    """Return the known label that ``label`` is a spelling of, or None; yes and no are spellings of 1 and 0."""
+    if "humor" in known and {"0", "1"}.intersection(map(canonical, candidates)) and bare_label(label) in _YES_NO:
+        return str(_YES_NO[bare_label(label)])
+    return nearest_label(label, candidates)
 
 
-def _no_classes(others: Sequence[str], counts: Counter[str], is_numeric: bool) -> list[str]:
-    """Labels that stand for a missing one, or stand among numbers; none where fewer than two would be left."""
+def _invalid_labels(others: Sequence[str], counts: Counter[str], is_numeric: bool) -> list[str]:
+    """Return placeholders of missing labels, or words among numbers; none if fewer than two labels would be left."""
     if is_numeric:
-        return [one for one in others if read_number(one) is None]
-    wrong = [one for one in others if squash(one).strip("-?") in _MISSING]
-    return wrong if len({spell(one) for one in counts if one not in wrong}) >= 2 else []
+        return [label for label in others if read_number(label) is None]
+    invalid = [label for label in others if bare_label(label).strip("-?") in _MISSING]
+    return invalid if len({canonical(label) for label in counts if label not in invalid}) >= 2 else []
 
 
-def _set_classes(
+def _names_remedy(
     others: Sequence[str],
-    there: Sequence[str],
-    alike: dict[str, str],
+    known_labels: Sequence[str],
+    respelled: dict[str, str],
     names: Sequence[str] | None,
     aliases: Aliases,
     known: Mapping[str, int],
 ) -> str:
-    """The remedy that makes classes of labels; an empty text where there would be one class."""
-    before = _pairs(aliases, known)
-    found = dict(before)
-    if names and there:
+    """Return the remedy that makes the labels classes; an empty text if there would be one class only."""
+    old_aliases = _alias_pairs(aliases, known)
+    new_aliases = dict(old_aliases)
+    if names and known_labels:
         known_names = dict(enumerate(names))
-    else:  # one name for each of the classes that are known without a setting
-        resolved = {spell(label): name for label, name in before.items()}
+    else:  # one name for each class that is known without a setting
+        resolved = {canonical(label): name for label, name in old_aliases.items()}
         known_names = {}
-        for one in sorted(there, key=lambda one: spell(one) not in known):
-            name = one if spell(one) in known else resolved[spell(one)]
-            first = known_names.setdefault(known[spell(name)], name)
-            if spell(one) in known and spell(one) != spell(first):
-                found[one] = first
-        found = {
-            label: known_names[known[spell(name)]]
-            for label, name in found.items()
-            if known.get(spell(name)) in known_names
+        for label in sorted(known_labels, key=lambda label: canonical(label) not in known):
+            name = label if canonical(label) in known else resolved[canonical(label)]
+            first = known_names.setdefault(known[canonical(name)], name)
+            if canonical(label) in known and canonical(label) != canonical(first):
+                new_aliases[label] = first
+        new_aliases = {
+            label: known_names[known[canonical(name)]]
+            for label, name in new_aliases.items()
+            if known.get(canonical(name)) in known_names
         }
     classes: list[str] = []
-    for one in others:  # the most frequent first: the rarer spelling is the alias
-        same = next((other for other in classes if spell(one) == spell(other) or is_same(one, other)), None)
-        if same is None:
-            classes.append(one)
-        elif spell(one) != spell(same):
-            found[one] = same
-    for label, like in alike.items():
-        found[label] = known_names.setdefault(known[spell(like)], like)
-    # The last of names that are set stays humor.
-    wanted = [*names[:-1], *classes, names[-1]] if names and there else _in_order([*known_names.values(), *classes])
-    if len(wanted) < 2:
+    for label in others:  # most frequent first: the rarer spelling becomes the alias
+        class_name = next((n for n in classes if canonical(label) == canonical(n) or is_same(label, n)), None)
+        if class_name is None:
+            classes.append(label)
+        elif canonical(label) != canonical(class_name):
+            new_aliases[label] = class_name
+    for label, similar in respelled.items():
+        new_aliases[label] = known_names.setdefault(known[canonical(similar)], similar)
+    # The last name stays "humor" if the user set the names.
+    class_names = (
+        [*names[:-1], *classes, names[-1]]
+        if names and known_labels
+        else _in_class_order([*known_names.values(), *classes])
+    )
+    if len(class_names) < 2:
         return ""
-    more = f" {_type_aliases(found)}" if found != before else ""
-    return f"set {typed('data.label_names', wanted)}{more} (class order, humor last)"
+    aliases_setting = f" {_type_aliases(new_aliases)}" if new_aliases != old_aliases else ""
+    return f"set {typed('data.label_names', class_names)}{aliases_setting} (class order, humor last)"
 
 
-def _numbers(counts: Mapping[str, int]) -> Counter[float]:
-    """Rows of the labels that are numbers, by number."""
-    found = Counter[float]()
-    for one, rows in counts.items():
-        if (number := read_number(one)) is not None:
-            found[number] += rows
-    return found
+def _count_numbers(counts: Mapping[str, int]) -> Counter[float]:
+    """Return ``{number: rows}`` of the labels that are numbers."""
+    rows_by_number = Counter[float]()
+    for label, rows in counts.items():
+        if (number := read_number(label)) is not None:
+            rows_by_number[number] += rows
+    return rows_by_number
 
 
-def _middle(numbers: Counter[float]) -> float:
-    """A number that half of the rows or more reach, above the smallest one if there are two."""
-    different = sorted(numbers)
+def _median(numbers: Counter[float]) -> float:
+    """Return the (upper) median of the rows, or the second smallest number if that is larger."""
+    distinct = sorted(numbers)
     rows = sorted(numbers.elements())
-    return max(rows[len(rows) // 2], different[min(1, len(different) - 1)])
+    return max(rows[len(rows) // 2], distinct[min(1, len(distinct) - 1)])
 
 
 def _exact(number: float) -> str:
-    """The shortest form of exactly this number."""
+    """Return the shortest text that represents exactly this number."""
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
-def _listed(labels: Sequence[str]) -> str:
+def _quoted_list(labels: Sequence[str]) -> str:
     more = f" and {len(labels) - 5:,} more" if len(labels) > 5 else ""
-    return ", ".join(f"'{one[:40]}'" for one in labels[:5]) + more
+    return ", ".join(f"'{label[:40]}'" for label in labels[:5]) + more
 
 
-def _in_order(labels: Sequence[str]) -> list[str]:
-    """Numbers by size; else what sounds like a negation first and what sounds like humor last."""
-    numbers = {one: read_number(one) for one in labels}
+def _in_class_order(labels: Sequence[str]) -> list[str]:
+    """Sort labels into class order: numbers by size; else negations first, and words for humor last."""
+    numbers = {label: read_number(label) for label in labels}
     if None not in numbers.values():
-        return sorted(labels, key=lambda one: numbers[one] or 0)
+        return sorted(labels, key=lambda label: numbers[label] or 0)
 
     def rank(label: str) -> tuple[int, str]:
-        squashed = squash(label)
-        return (2 if squashed in _LAST else 0 if squashed.startswith(_NEGATIONS) else 1), label
+        bare = bare_label(label)
+        return (2 if bare in _HUMOR else 0 if bare.startswith(_NEGATIONS) else 1), label
 
     return sorted(labels, key=rank)
 
 
-def _pairs(aliases: Aliases, known: Mapping[str, int]) -> dict[str, str]:
-    pairs = aliases.items() if isinstance(aliases, Mapping) else [read_pair(one, known) for one in aliases or ()]
+def _alias_pairs(aliases: Aliases, known: Mapping[str, int]) -> dict[str, str]:
+    pairs = aliases.items() if isinstance(aliases, Mapping) else [read_pair(alias, known) for alias in aliases or ()]
     return {str(label): str(name) for label, name in pairs}
 
 
 def _type_aliases(pairs: Mapping[str, str]) -> str:
-    """``data.label_aliases`` as it is typed; a list where Hydra's grammar has no such keys."""
+    """Return the setting ``data.label_aliases`` as typed; a list if Hydra's grammar does not allow such keys."""
     if not pairs:
         return typed("data.label_aliases", None)
     if all(item(word) == word for key in pairs for word in key.split(" ")):

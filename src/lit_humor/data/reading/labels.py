@@ -1,4 +1,4 @@
-"""Labels as they stand in files, to class indices."""
+"""Converts the labels of files to class indices."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from lit_humor.core.errors import UserError, shorten
-from lit_humor.data.reading.label_remedies import remedy, tally
-from lit_humor.data.reading.spellings import read_number, read_pair, spell
+from lit_humor.data.reading.label_remedies import describe_unknown, remedy
+from lit_humor.data.reading.spellings import canonical, read_number, read_pair
 
 DEFAULT_CLASS_NAMES = ("not humor", "humor")
 
@@ -22,7 +22,7 @@ _SPELLINGS = {
 
 
 class UnknownLabelError(UserError):
-    """A label that no class has; often a setting is to blame, not the row."""
+    """A label that belongs to no class; often a setting is wrong, not the row."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class LabelRules:
     Attributes:
         names: Class names in class order; None takes 0/1, false/true, "not humor"/"humor".
         aliases: Other spellings, ``{found: known}``, or a list of ``"found: known"``.
-        threshold: Labels are numbers; one of this size or more is the last of two classes.
+        threshold: Labels are numbers; a number at or above the threshold is the second of two classes.
     """
 
     names: Sequence[str] | None = None
@@ -46,20 +46,20 @@ def encode_labels(
     """Map label values to class indices.
 
     Args:
-        values: One value a row: bool, number or text.
-        rules: Which labels are known.
-        places: Where each row stands, for error messages.
+        values: [N] label values: bool, number or text.
+        rules: The known labels.
+        places: [N] places of the rows, for error messages.
         column: Name of the label column, for error messages.
 
     Returns:
-        [N] int64, -1 where the label is missing or none of the expected ones, and what is wrong with these rows.
+        [N] int64 class indices, -1 for a missing or unknown label, and the errors of these rows, ``{row: error}``.
 
     Raises:
-        UserError: ``names`` has fewer than two different names, an alias stands for none of them, or there is a
-            threshold and not two names.
+        UserError: ``names`` has fewer than two different names, an alias stands for an unknown name, or a threshold is
+            set and there are not exactly two names.
     """
     names = None if rules.names is None else [str(name) for name in rules.names]
-    if names is not None and len({spell(name) for name in names}) < max(2, len(names)):
+    if names is not None and len({canonical(name) for name in names}) < max(2, len(names)):
         raise UserError(
             "data.label_names",
             found=str(names),
@@ -67,43 +67,45 @@ def encode_labels(
             fix="name every class once, in class order, humor last",
         )
     if rules.threshold is not None:
-        codes = _split_numbers(values, rules.threshold, names)
+        codes = _codes_by_threshold(values, rules.threshold, names)
         expected, fix = "a number (data.label_threshold is set)", "correct it or delete the row"
     else:
-        known = _SPELLINGS if names is None else {spell(name): index for index, name in enumerate(names)}
+        known = _SPELLINGS if names is None else {canonical(name): index for index, name in enumerate(names)}
         aliases = _read_aliases(rules.aliases, known)
-        spelled = [aliases.get(one, one) for one in map(spell, values)]
-        has_indices = names is not None and not known.keys() & set(spelled)
+        canonical_labels = [aliases.get(label, label) for label in map(canonical, values)]
+        has_indices = names is not None and not known.keys() & set(canonical_labels)
         if names is not None and has_indices:
-            known = {str(index): index for index in range(len(names))}  # the column holds indices of the named classes
-        codes = [known.get(one, -1) for one in spelled]
+            known = {str(index): index for index in range(len(names))}  # the column has class indices
+        codes = [known.get(label, -1) for label in canonical_labels]
         fix = ""
         expected = f"one of {names} (data.label_names)" if names else "0/1, false/true or 'not humor'/'humor'"
-        counts = Counter(str(value).strip() for value, one in zip(values, spelled, strict=True) if one)
-        unknown = Counter(str(values[row]).strip() for row, code in enumerate(codes) if code < 0 and spelled[row])
+        counts = Counter(str(value).strip() for value, label in zip(values, canonical_labels, strict=True) if label)
+        unknown = Counter(
+            str(values[row]).strip() for row, code in enumerate(codes) if code < 0 and canonical_labels[row]
+        )
         if unknown:
-            expected += tally(unknown, counts)
+            expected += describe_unknown(unknown, counts)
             fix = remedy(unknown, counts, None if has_indices else names, rules.aliases, known)
     problems = {}
     for row, code in enumerate(codes):
         if code < 0:
-            where = f"{places[row]}, column '{column}'"
-            if spell(values[row]) == "":
-                problems[row] = no_label(where)
+            place = f"{places[row]}, column '{column}'"
+            if canonical(values[row]) == "":
+                problems[row] = no_label(place)
             else:
                 problems[row] = UnknownLabelError(
-                    where, found=f"label {shorten(values[row])}", expected=expected, fix=fix
+                    place, found=f"label {shorten(values[row])}", expected=expected, fix=fix
                 )
     return np.asarray(codes, dtype=np.int64), problems
 
 
-def no_label(where: str) -> UserError:
+def no_label(place: str) -> UserError:
     """The error for a row without a label."""
     fix = "label the row or delete it; audit.py lists all such rows and fix=<folder> leaves them out"
-    return UserError(where, found="no label", expected="one", fix=fix)
+    return UserError(place, found="no label", expected="one", fix=fix)
 
 
-def _split_numbers(values: Sequence[Any], threshold: float, names: Sequence[str] | None) -> list[int]:
+def _codes_by_threshold(values: Sequence[Any], threshold: float, names: Sequence[str] | None) -> list[int]:
     if names is not None and len(names) != 2:
         expected, fix = "two names with data.label_threshold", "leave data.label_names out, or name two classes"
         raise UserError("data.label_names", found=str(list(names)), expected=expected, fix=fix)
@@ -112,15 +114,15 @@ def _split_numbers(values: Sequence[Any], threshold: float, names: Sequence[str]
 
 
 def _read_aliases(aliases: Mapping[str, Any] | Sequence[str] | None, known: Mapping[str, int]) -> dict[str, str]:
-    """Known spellings by other spellings."""
-    pairs = aliases.items() if isinstance(aliases, Mapping) else [read_pair(one, known) for one in aliases or ()]
-    found = {spell(other): spell(name) for other, name in pairs}
-    stranger = next((name for name in found.values() if name not in known), None)
-    if stranger is not None:
+    """Return ``{alias: known label}``, both in canonical spelling."""
+    pairs = aliases.items() if isinstance(aliases, Mapping) else [read_pair(alias, known) for alias in aliases or ()]
+    known_by_alias = {canonical(alias): canonical(name) for alias, name in pairs}
+    unknown = next((name for name in known_by_alias.values() if name not in known), None)
+    if unknown is not None:
         raise UserError(
             "data.label_aliases",
-            found=f"an alias of '{stranger}'",
+            found=f"an alias of '{unknown}'",
             expected=f"aliases of {', '.join(known)}",
             fix="set 'data.label_aliases={found: known}', and the known names in data.label_names",
         )
-    return found
+    return known_by_alias

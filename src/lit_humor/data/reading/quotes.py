@@ -1,7 +1,7 @@
-"""Finds rows that a stray quote swallowed: a field that begins with a quote holds all lines up to the next one.
+"""Finds rows that a stray quote swallowed: a field that begins with a quote contains all lines up to the next quote.
 
-A text of several lines that somebody quoted on purpose looks alike. They are told apart by the lines inside: those of
-a swallowed row are rows of their own, with as many fields as the header has and numbers where other rows have numbers.
+A text of several lines that is quoted on purpose looks the same. The lines inside decide: swallowed lines are complete
+rows, with as many fields as the header and with numbers in the columns of numbers.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import NamedTuple
 from lit_humor.core.errors import UserError
 from lit_humor.data.reading.separated import LineFeed, Row, Separated, write_row
 
-_HEAD_LINES = 20_000  # that tell what a column holds
-_LOOK_EVERY = 1000  # lines of one row: a row that goes on and on is judged as far as it goes
-_LONGEST = 1 << 23  # characters of a row of several lines: more may be all the rest of a huge file
-_MOST_PLACES = 10_000  # after which no more are looked for
-_MOST_LINES = 1_000_000  # that are looked through for a remedy
-_MOST_NAMES = 20  # of a column of names, such as labels
-_SHORT_NAME = 20  # characters of a name, or of what stands for a missing number
-_MANY_LINES = 20  # of a text that is longer than all the others together
+_HEAD_LINES = 20_000  # used to infer what a column holds
+_CHECK_EVERY = 1000  # lines of one row; after so many lines an unfinished row is checked
+_MAX_CHARACTERS = 1 << 23  # of a row of several lines: a longer one may be the rest of a huge file
+_MAX_SUSPECTS = 10_000  # the search stops after so many
+_MAX_LINES = 1_000_000  # of the file that are searched for a remedy
+_MAX_NAMES = 20  # distinct values of a column of names, such as labels
+_MIN_NAME_LENGTH = 20  # characters; names and placeholders of missing numbers may be this long
+_MANY_LINES = 20  # of a text that is more than half of the file
 
 
-class _Place(NamedTuple):
-    """Where quotes swallowed rows, or may have: the first and last line, and what was found."""
+class _Suspect(NamedTuple):
+    """A place where quotes may have swallowed rows: first and last line number, first line, and description."""
 
     first: int
     last: int | None
@@ -35,142 +35,146 @@ class _Place(NamedTuple):
     is_text: bool
 
 
-class _LongEnough(Exception):
-    """A row goes on and on."""
+class _RowTooLong(Exception):
+    """The current row is so long that reading stops."""
 
 
 def checked_rows(file: Separated, key: str) -> Iterator[Row]:
-    """The rows of a file; refuses it at their end where quotes swallowed rows, or where that cannot be told.
+    """Yield the rows of a file, then raise if quotes swallowed rows, or may have done so.
 
-    A row that goes on and on is not read to its end: then the refusal comes at once.
+    A very long row is not read to its end: the error is raised at once.
 
     Args:
-        file: What to read; where its quoting is not ``auto``, the user decided and nothing is checked.
+        file: The file; nothing is checked unless its quoting is ``auto``, as then the user has decided.
         key: The setting that decides, ``data.quoting`` or ``quoting``.
 
     Raises:
-        UserError: Names the first such place, how many more there are, and what to do.
+        UserError: Names the first such place, the number of others, and the remedy.
     """
     if file.quoting != "auto":
         yield from file.rows()
         return
-    judge, places = _Judge(file), list[_Place]()
+    classifier, suspects = _RowClassifier(file), list[_Suspect]()
 
-    def look(feed: LineFeed) -> None:
-        num_lines = len(feed.of_row)
-        if num_lines % _LOOK_EVERY:
+    def check_length(feed: LineFeed) -> None:
+        num_lines = len(feed.row_lines)
+        if num_lines % _CHECK_EVERY:
             return
-        is_odd = num_lines == _LOOK_EVERY and judge.suspects(feed.of_row, ends=False)
-        if is_odd or feed.num_characters > _LONGEST:
-            found = f"a quote that is not closed in {num_lines:,} lines; {judge.describe(feed.of_row)}"
-            places.append(_Place(feed.first, None, feed.of_row[0], found, is_text=True))
-            raise _LongEnough
+        is_suspect = num_lines == _CHECK_EVERY and classifier.may_be_several_rows(feed.row_lines, ends=False)
+        if is_suspect or feed.num_characters > _MAX_CHARACTERS:
+            found = f"a quote that is not closed in {num_lines:,} lines; {classifier.describe(feed.row_lines)}"
+            suspects.append(_Suspect(feed.first, None, feed.row_lines[0], found, is_text=True))
+            raise _RowTooLong
 
-    with suppress(_LongEnough):
-        for row in file.rows(look):
-            if (row.fault or len(row.lines) > 1) and (place := judge.place_of(row)):
-                places.append(place)
-                if len(places) == _MOST_PLACES:
+    with suppress(_RowTooLong):
+        for row in file.rows(check_length):
+            if (row.fault or len(row.lines) > 1) and (suspect := classifier.suspect_of(row)):
+                suspects.append(suspect)
+                if len(suspects) == _MAX_SUSPECTS:
                     break
             yield row
-    if places:
-        raise _refusal(file, sorted(places), key)
+    if suspects:
+        raise _quoting_error(file, sorted(suspects), key)
 
 
-class _Judge:
-    """Tells swallowed rows from texts of several lines, by what the columns hold in the first rows of the file."""
+class _RowClassifier:
+    """Distinguishes swallowed rows from texts of several lines, by the values of the columns in the first rows."""
 
     def __init__(self, file: Separated) -> None:
-        self.file, self.count = file, len(file.header)
+        self.file, self.num_fields = file, len(file.header)
         head = replace(file, open_lines=lambda: islice(file.open_lines(), _HEAD_LINES))
-        rows = [row for row in head.rows() if len(row.fields) == self.count and not row.fault]
-        columns = zip(*(row.fields for row in rows), strict=True) if rows else [()] * self.count
-        self.columns = [_Column([value for value in column if "\n" not in value]) for column in columns]
-        self.can_tell = any(column.can_tell for column in self.columns)
-        # A CSV writer puts quotes only round fields that need them, and round all of those.
+        rows = [row for row in head.rows() if len(row.fields) == self.num_fields and not row.fault]
+        columns = zip(*(row.fields for row in rows), strict=True) if rows else [()] * self.num_fields
+        self.columns = [_ColumnProfile([value for value in column if "\n" not in value]) for column in columns]
+        self.is_distinctive = any(column.is_distinctive for column in self.columns)
+        # A CSV writer quotes exactly the fields that need it, or all fields.
         lines = [row.lines[0].rstrip("\r\n") for row in rows if len(row.lines) == 1]
-        needed = any(line.startswith('"') and (file.separator in line or '""' in line) for line in lines)
-        of_all = bool(lines) and all(line.startswith('"') for line in lines)
-        self.by_writer = (needed or of_all) and not any('"' in line and not line.startswith('"') for line in lines)
+        quotes_needed = any(line.startswith('"') and (file.separator in line or '""' in line) for line in lines)
+        all_quoted = bool(lines) and all(line.startswith('"') for line in lines)
+        self.quoted_by_writer = (quotes_needed or all_quoted) and not any(
+            '"' in line and not line.startswith('"') for line in lines
+        )
 
     def is_row(self, line: str) -> bool:
-        """Whether a line could be a row of its own."""
+        """Whether a line could be a complete row."""
         fields = self.file.split(line)
-        return len(fields) == self.count and all(
+        return len(fields) == self.num_fields and all(
             column.fits(value.strip(' "')) for column, value in zip(self.columns, fields, strict=True)
         )
 
-    def is_alike(self, line: str) -> bool:
-        """Whether a line has the form of a row: names of a known form, and no blanks after separators, as in prose."""
+    def has_row_form(self, line: str) -> bool:
+        """Whether a line has the form of a row: values of a known form, and no blanks after separators as in prose."""
         fields = self.file.split(line)
         return (
-            len(fields) == self.count
+            len(fields) == self.num_fields
             and not any(value.startswith(" ") for value in fields[1:])
-            and all(column.is_alike(value.strip(' "')) for column, value in zip(self.columns, fields, strict=True))
+            and all(column.fits_form(value.strip(' "')) for column, value in zip(self.columns, fields, strict=True))
         )
 
-    def suspects(self, lines: Sequence[str], ends: bool = True) -> bool:
-        """Whether the lines of one row may be several rows; ``ends`` says that all of its lines are there."""
+    def may_be_several_rows(self, lines: Sequence[str], ends: bool = True) -> bool:
+        """Whether the lines of one row may be several rows; ``ends``: the row is complete."""
         lines = [line for line in lines if line.strip()]
-        if self.count == 1:
+        if self.num_fields == 1:
             return not self._is_text_alone(lines)
-        rows = [self.is_row(line) for line in lines]
-        if self.can_tell:  # the first and last line of a text hold the other columns, too
-            is_any = any(rows[1:-1] if ends else rows[1:]) or (ends and all(rows))
-            return is_any or all(map(self.is_alike, lines))  # with names or words that the first rows do not have
-        is_most = len(lines) >= _MANY_LINES and 2 * sum(map(len, lines)) > self.file.path.stat().st_size
-        return (is_most and any(rows[1:])) or (rows[0] and 3 * sum(rows) >= 2 * len(rows))
+        is_row = [self.is_row(line) for line in lines]
+        if self.is_distinctive:  # the first and last line contain the other columns, too
+            has_row_inside = any(is_row[1:-1] if ends else is_row[1:]) or (ends and all(is_row))
+            return has_row_inside or all(map(self.has_row_form, lines))  # values may be new
+        is_most_of_file = len(lines) >= _MANY_LINES and 2 * sum(map(len, lines)) > self.file.path.stat().st_size
+        return (is_most_of_file and any(is_row[1:])) or (is_row[0] and 3 * sum(is_row) >= 2 * len(is_row))
 
     def _is_text_alone(self, lines: Sequence[str]) -> bool:
-        """Whether the only field of a row is a text that needed its quotes; lines without separators need none."""
-        inside = lines[1:-1] or lines[1:]
-        return self.by_writer or any(self.file.separator in line or '""' in line for line in inside)
+        """Whether the only field of a row is a text that needs quotes: it has separators or quotes inside."""
+        inner_lines = lines[1:-1] or lines[1:]
+        return self.quoted_by_writer or any(self.file.separator in line or '""' in line for line in inner_lines)
 
     def describe(self, lines: Sequence[str]) -> str:
-        """How many lines look like rows, in words."""
-        count = sum(self.is_row(line) or self.is_alike(line) for line in lines)
-        like = "looks like a row of its own" if count == 1 else "look like rows of their own"
-        return f"{count:,} of them {like}"
+        """Return a phrase that says how many of the lines look like rows."""
+        num_rows = sum(self.is_row(line) or self.has_row_form(line) for line in lines)
+        phrase = "looks like a row of its own" if num_rows == 1 else "look like rows of their own"
+        return f"{num_rows:,} of them {phrase}"
 
-    def place_of(self, row: Row) -> _Place | None:
-        """The place of a row that may be several, or whose quotes are broken."""
-        is_long, is_odd = len(row.lines) > 1, len(row.fields) != self.count
-        if row.fault or (is_long and (is_odd or self.suspects(row.lines))):
+    def suspect_of(self, row: Row) -> _Suspect | None:
+        """Return the row as a suspect if it may be several rows or its quotes are broken, else None."""
+        has_several_lines, is_ragged = len(row.lines) > 1, len(row.fields) != self.num_fields
+        if row.fault or (has_several_lines and (is_ragged or self.may_be_several_rows(row.lines))):
             found = row.fault or f"a quote that opens in line {row.first} and closes in line {row.last}"
-            if is_long:
+            if has_several_lines:
                 found += f": {len(row.lines):,} lines were read as one row, but {self.describe(row.lines)}"
-            return _Place(row.first, row.last, row.lines[0], found, is_text=is_long and not row.fault and not is_odd)
+            return _Suspect(
+                row.first, row.last, row.lines[0], found, is_text=has_several_lines and not row.fault and not is_ragged
+            )
         return None
 
 
-class _Column:
-    """What a column holds in the first rows: numbers, a few names, or anything."""
+class _ColumnProfile:
+    """The values of a column in the first rows: numbers, a few names, or anything."""
 
     def __init__(self, values: Sequence[str]) -> None:
         filled = [value.strip() for value in values if value.strip()]
         self.may_be_empty = len(filled) < len(values) or not values
-        self.names = frozenset(filled) if len(set(filled)) <= min(_MOST_NAMES, len(filled) // 4) else frozenset()
+        self.names = frozenset(filled) if len(set(filled)) <= min(_MAX_NAMES, len(filled) // 4) else frozenset()
         self.is_number = bool(filled) and all(map(is_number, filled))
-        self.can_tell = bool(self.names) or self.is_number
-        self.most_characters = max(_SHORT_NAME, *map(len, self.names), 0)
-        self.most_words = 1 + max((len(name.split()) for name in self.names if not self.is_number), default=0)
+        self.is_distinctive = bool(self.names) or self.is_number
+        self.max_characters = max(_MIN_NAME_LENGTH, *map(len, self.names), 0)
+        self.max_words = 1 + max((len(name.split()) for name in self.names if not self.is_number), default=0)
 
     def fits(self, value: str) -> bool:
-        """Whether a value is like those."""
+        """Whether a value fits the column: a number, one of the names, or anything."""
         value = value.strip()
         if not value:
             return self.may_be_empty
         return is_number(value) if self.is_number else value in self.names if self.names else True
 
-    def is_alike(self, value: str) -> bool:
-        """Whether a value has the form of those: as short as the names, or a word in place of a number."""
-        if self.fits(value) or not self.can_tell:
+    def fits_form(self, value: str) -> bool:
+        """Whether a value has the form of the column: as short as its names, or a word in place of a number."""
+        if self.fits(value) or not self.is_distinctive:
             return bool(value.strip()) or self.may_be_empty
-        return 0 < len(value) <= self.most_characters and len(value.split()) <= self.most_words
+        return 0 < len(value) <= self.max_characters and len(value.split()) <= self.max_words
 
 
 def is_number(value: str) -> bool:
-    """Whether a text is a number."""
+    """Whether a text can be converted to a float."""
     try:
         float(value)
     except ValueError:
@@ -178,18 +182,20 @@ def is_number(value: str) -> bool:
     return True
 
 
-def _refusal(file: Separated, places: Sequence[_Place], key: str) -> UserError:
-    first = places[0]
+def _quoting_error(file: Separated, suspects: Sequence[_Suspect], key: str) -> UserError:
+    first = suspects[0]
     span = f"line {first.first}" + ("" if first.last == first.first else f" to {first.last or '…'}")
-    more = f" (and {len(places) - 1:,} more such places, the last in line {places[-1].first})" if places[1:] else ""
-    lines = islice(file.open_lines(), file.header_line, _MOST_LINES)
+    more = (
+        f" (and {len(suspects) - 1:,} more such places, the last in line {suspects[-1].first})" if suspects[1:] else ""
+    )
+    lines = islice(file.open_lines(), file.header_line, _MAX_LINES)
     if all(len(file.split(line)) == len(file.header) for line in lines if line.strip("\r\n")):
         fix = f"set {key}=none (quotes are plain characters in this file)"
     elif len(fields := file.split(first.line)) == len(file.header):
         fix = f"if this quote is a plain character, write line {first.first} as {write_row(fields, file.separator)}"
     else:
         fix = f"close the quotes of line {first.first}, and double those inside of a text"
-    if any(place.is_text for place in places):
+    if any(suspect.is_text for suspect in suspects):
         fix += f", or set {key}=standard (these are texts of several lines)"
     expected = "a line for each row, or texts of several lines between quotes, with quotes inside doubled"
     return UserError(f"{file.path}, {span}", found=first.found + more, expected=expected, fix=fix)

@@ -1,4 +1,4 @@
-"""CSV and TSV: the rules of separator, header and quotes, for files in memory and for files larger than it."""
+"""Reads CSV and TSV: separator, header and quotes, for files in memory and files larger than memory."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ Quoting = Literal["auto", "standard", "none"]
 EXPECTED = {".csv": ",", ".tsv": "\t"}
 SEPARATOR_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
 
-csv.field_size_limit(sys.maxsize)  # the standard limit of 128 KiB refuses long texts
+csv.field_size_limit(sys.maxsize)  # the default limit of 128 KiB rejects long texts
 
-_HEAD_LINES = 1000  # that tell how a file is written
+_HEAD_LINES = 1000  # used to detect separator and header
 _HEAD_CHARACTERS = 1 << 22
-_AGREE = 0.8  # share of the first rows that must have as many fields as the header, for another separator
+_MIN_AGREEMENT = 0.8  # another separator is accepted if this share of the first rows has as many fields as the header
 
 
 class Row(NamedTuple):
     """A row of a file.
 
     Attributes:
-        first: Line it begins in, from 1.
-        lines: All of its lines, as they stand in the file.
+        first: Number of its first line, from 1.
+        lines: Its lines, exactly as in the file.
         fields: Its values; as many as the header has, unless the row is damaged.
-        fault: What is wrong with its quotes; empty where nothing is.
-        as_typed: Whether quotes that close nothing were taken as plain characters.
+        fault: Description of broken quotes; empty if the quotes are fine.
+        as_typed: Whether unbalanced quotes were read as plain characters.
     """
 
     first: int
@@ -45,17 +45,17 @@ class Row(NamedTuple):
 
     @property
     def last(self) -> int:
-        """Line it ends in."""
+        """Number of its last line."""
         return self.first + len(self.lines) - 1
 
 
 class LineFeed:
-    """Hands the lines of a file to the CSV reader, and remembers those of the row that is being read.
+    """Iterator over the lines of a file for the CSV reader; keeps the lines of the current row.
 
     Args:
-        lines: With their ends.
-        start: Number of the line before the first.
-        check: Called with this object whenever a row takes one more line; what it raises ends the reading.
+        lines: Lines with their line ends.
+        start: Number of the line before the first one.
+        check: Called with this object for every further line of a row; an exception that it raises stops the reading.
     """
 
     def __init__(self, lines: Iterable[str], start: int = 0, check: Callable[[LineFeed], None] | None = None) -> None:
@@ -69,20 +69,20 @@ class LineFeed:
     def __next__(self) -> str:
         line = next(self._lines)
         self.number += 1
-        self.of_row.append(line)
+        self.row_lines.append(line)
         self.num_characters += len(line)
-        if self._check and len(self.of_row) > 1:
+        if self._check and len(self.row_lines) > 1:
             self._check(self)
         return line
 
     def start_row(self) -> None:
-        """Forget the lines of the row before."""
-        self.of_row, self.num_characters = list[str](), 0
+        """Drop the lines of the previous row."""
+        self.row_lines, self.num_characters = list[str](), 0
 
     @property
     def first(self) -> int:
-        """Line in which the row begins."""
-        return self.number - len(self.of_row) + 1
+        """Number of the first line of the current row."""
+        return self.number - len(self.row_lines) + 1
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ class Separated:
 
     Attributes:
         path: For messages.
-        open_lines: Begins to read the file: its lines, with their ends.
-        separator: The one that the file really has.
+        open_lines: Opens the file and returns its lines with their line ends.
+        separator: The separator that the file uses.
         header: Names of the columns.
-        header_line: Where it stands, from 1.
-        quoting: ``none`` takes quotes as plain characters; the other two as the CSV standard (RFC 4180) has them.
+        header_line: Number of the header's last line, from 1.
+        quoting: ``none`` reads quotes as plain characters; the other two follow the CSV standard (RFC 4180).
     """
 
     path: Path
@@ -107,14 +107,14 @@ class Separated:
 
     @property
     def note(self) -> str:
-        """What a person should know about how the file was read; mostly nothing."""
+        """A note on an unexpected separator; usually empty."""
         expected = EXPECTED.get(self.path.suffix.lower(), self.separator)
         if self.separator == expected:
             return ""
         return f"fields are separated by {SEPARATOR_NAMES[self.separator]}, not by {SEPARATOR_NAMES[expected]}"
 
     def rows(self, check: Callable[[LineFeed], None] | None = None) -> Iterator[Row]:
-        """The rows after the header; blank lines are none.
+        """Yield the rows after the header; blank lines are skipped.
 
         Args:
             check: See ``LineFeed``.
@@ -133,46 +133,48 @@ class Separated:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield self._broken(feed, str(error))
+                yield self._row_with_broken_quotes(feed, str(error))
             else:
                 if fields:
-                    yield Row(feed.first, feed.of_row, fields)
+                    yield Row(feed.first, feed.row_lines, fields)
             feed.start_row()
 
-    def _broken(self, feed: LineFeed, reason: str) -> Row:
-        """A row whose quotes break the rules; as it is typed where that is clear: "Be yourself" - Oscar Wilde."""
+    def _row_with_broken_quotes(self, feed: LineFeed, reason: str) -> Row:
+        """Return a row with broken quotes; plain characters where that is clear: "Be yourself" - Oscar Wilde."""
         if "unexpected end" in reason:
             reason = "a quote that is never closed"
-        elif len(feed.of_row) == 1 and len(fields := self.split(feed.of_row[0])) == len(self.header):
-            return Row(feed.first, feed.of_row, fields, as_typed=True)
-        return Row(feed.first, feed.of_row, ["".join(feed.of_row).rstrip("\r\n")], f"broken quoting ({reason})")
+        elif len(feed.row_lines) == 1 and len(fields := self.split(feed.row_lines[0])) == len(self.header):
+            return Row(feed.first, feed.row_lines, fields, as_typed=True)
+        return Row(feed.first, feed.row_lines, ["".join(feed.row_lines).rstrip("\r\n")], f"broken quoting ({reason})")
 
     def split(self, line: str) -> list[str]:
-        """A line as a row whose quotes are plain characters; see ``split_line``."""
+        """Split a line whose quotes are plain characters; see ``split_line``."""
         return split_line(line, self.separator, len(self.header))
 
 
 def split_line(line: str, separator: str, count: int) -> list[str]:
-    """The fields of a line whose quotes are plain characters.
+    """Split a line whose quotes are plain characters into fields.
 
-    Where all of several fields stand in quotes, these are those of the file and no part of the fields. Where there
-    are more fields than ``count``, one that begins (or else ends) with a quote takes the surplus ones in.
+    If all of several fields are quoted, the quotes belong to the file format and are removed. If there are more than
+    ``count`` fields, a field that begins (or else ends) with a quote absorbs the surplus fields.
     """
     line = line.rstrip("\r\n")
     fields = line.split(separator)
     surplus = len(fields) - count
-    inside = line[1:-1].split(f'"{separator}"') if line[:1] == '"' == line[-1:] else []
-    is_quoted = len(inside) == count > 1
-    if surplus <= 0 and not is_quoted:
+    unquoted = line[1:-1].split(f'"{separator}"') if line[:1] == '"' == line[-1:] else []
+    all_quoted = len(unquoted) == count > 1
+    if surplus <= 0 and not all_quoted:
         return fields
     with suppress(csv.Error, StopIteration):
         quoted = next(csv.reader([line], delimiter=separator, strict=True))
         if len(quoted) == count:
             return quoted
-    if is_quoted:
-        return inside
-    starts = [at for at, one in enumerate(fields) if one.startswith('"') and at + surplus < len(fields)]
-    starts = starts or [at - surplus for at, one in enumerate(fields) if one.endswith('"') and at >= surplus]
+    if all_quoted:
+        return unquoted
+    starts = [index for index, field in enumerate(fields) if field.startswith('"') and index + surplus < len(fields)]
+    starts = starts or [
+        index - surplus for index, field in enumerate(fields) if field.endswith('"') and index >= surplus
+    ]
     if not starts:
         return fields
     start = starts[0]
@@ -180,45 +182,45 @@ def split_line(line: str, separator: str, count: int) -> list[str]:
 
 
 def open_separated(path: Path, open_lines: Callable[[], Iterable[str]], quoting: Quoting, key: str) -> Separated:
-    """Look at the beginning of a file: which separator it has, and which columns.
+    """Detect the separator and the columns from the beginning of a file.
 
-    The separator is that of the ending, unless the header has one field under it and several under another one, as
-    the rows below have.
+    The separator follows from the ending, unless it gives one field only, and another separator gives several fields
+    in both the header and the rows.
 
     Args:
         path: For messages.
-        open_lines: Begins to read the file: its lines, with their ends.
+        open_lines: Opens the file and returns its lines with their line ends.
         quoting: What quotes mean.
-        key: The setting that says so, for messages.
+        key: The setting of ``quoting``, for messages.
 
     Raises:
-        UserError: The file is empty, or header and rows differ in the separator.
+        UserError: The file is empty, or header and rows have different separators.
     """
-    head, characters = list[str](), 0
+    head, num_characters = list[str](), 0
     for line in open_lines():
         head.append(line)
-        characters += len(line)
-        if len(head) == _HEAD_LINES or characters > _HEAD_CHARACTERS:
+        num_characters += len(line)
+        if len(head) == _HEAD_LINES or num_characters > _HEAD_CHARACTERS:
             break
-    at = next((number for number, line in enumerate(head) if line.strip()), None)
-    if at is None:
+    header_index = next((number for number, line in enumerate(head) if line.strip()), None)
+    if header_index is None:
         raise UserError(str(path), found="an empty file", expected="a header and rows", fix="put these into the file")
-    separator = _find_separator(path, head[at:], at + 1)
-    header, num_lines = _read_header(head[at:], separator)
+    separator = _find_separator(path, head[header_index:], header_index + 1)
+    header, num_lines = _read_header(head[header_index:], separator)
     if num_lines > 1 and quoting != "standard":
-        header, num_lines = split_line(head[at], separator, 0), 1
+        header, num_lines = split_line(head[header_index], separator, 0), 1
         if quoting == "auto":
             raise UserError(
-                f"{path}, line {at + 1}",
+                f"{path}, line {header_index + 1}",
                 found="a quote in the header that is not closed in its line",
                 expected="the names of the columns on one line",
                 fix=f"close it, or set {key}=none if quotes are plain characters in this file",
             )
-    return Separated(path, open_lines, separator, header, at + num_lines, quoting)
+    return Separated(path, open_lines, separator, header, header_index + num_lines, quoting)
 
 
 def _read_header(head: Sequence[str], separator: str) -> tuple[list[str], int]:
-    """The header's names and the number of lines that it takes."""
+    """Return the names of the columns and the number of lines of the header."""
     feed = LineFeed(head)
     header = next(csv.reader(feed, delimiter=separator), [])
     return [name.removeprefix("\ufeff") for name in header], feed.number
@@ -228,11 +230,11 @@ def _find_separator(path: Path, head: Sequence[str], line: int) -> str:
     expected = EXPECTED.get(path.suffix.lower(), ",")
     if len(_read_header(head, expected)[0]) > 1:
         return expected
-    others = [sign for sign in SEPARATOR_NAMES if sign in head[0] and sign != expected]
-    fitting = [sign for sign in others if _share_that_agrees(head, sign) >= _AGREE]
-    if fitting:
-        return fitting[0]
-    names = [name for sign in others[:1] for name in _read_header(head, sign)[0]]
+    others = [separator for separator in SEPARATOR_NAMES if separator in head[0] and separator != expected]
+    agreeing = [separator for separator in others if _agreement(head, separator) >= _MIN_AGREEMENT]
+    if agreeing:
+        return agreeing[0]
+    names = [name for separator in others[:1] for name in _read_header(head, separator)[0]]
     if names and all(re.fullmatch(r"\s*\w{1,30}\s*", name) for name in names):  # a header, not a sentence
         raise UserError(
             f"{path}, line {line}",
@@ -243,20 +245,20 @@ def _find_separator(path: Path, head: Sequence[str], line: int) -> str:
     return expected
 
 
-def _share_that_agrees(head: Sequence[str], separator: str) -> float:
-    """Share of the first rows with as many fields as the header; 1 where there is no row."""
+def _agreement(head: Sequence[str], separator: str) -> float:
+    """Return the share of the first rows with as many fields as the header; 1 if there is no row."""
     rows = [row for row in islice(csv.reader(iter(head), delimiter=separator), 50) if row]
-    same = [len(row) == len(rows[0]) for row in rows[1:]]
-    return sum(same) / len(same) if same else 1.0
+    has_header_length = [len(row) == len(rows[0]) for row in rows[1:]]
+    return sum(has_header_length) / len(has_header_length) if has_header_length else 1.0
 
 
 def lines_of(text: str) -> Callable[[], Iterable[str]]:
-    """Lines of a text that is in memory, as often as they are asked for."""
+    """Return a function that iterates over the lines of a text in memory, as often as it is called."""
     return lambda: io.StringIO(text, newline="")
 
 
 def write_row(fields: Sequence[str], separator: str) -> str:
-    """A row as a CSV writer writes it, without the end of the line."""
+    """Return a row as a CSV writer writes it, without the line end."""
     text = io.StringIO()
     csv.writer(text, delimiter=separator, lineterminator="").writerow(fields)
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""Files larger than memory, read some thousand rows at a time; an unreadable row is set apart, never lost."""
+"""Reads files larger than memory in chunks of rows; an unreadable row is reported as rejected, never lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FIRST_CHARACTERS = 4096
 
 
 class Rejected(NamedTuple):
-    """A row that cannot be used: its line (row in JSON and Parquet), why, and what it holds."""
+    """A row that cannot be used: its line number (row number in JSON and Parquet), the reason, and its content."""
 
     line: int
     reason: str
@@ -35,13 +35,13 @@ class Rejected(NamedTuple):
 
 @dataclass
 class Chunk:
-    """Some rows of a file.
+    """Consecutive rows of a file.
 
     Attributes:
-        rows: Each a value by column.
-        lines: Where each row starts, from 1.
-        rejected: Rows among them that could not be read.
-        share: How much of the file has been read, 0 to 1.
+        rows: One dict per row, ``{column: value}``.
+        lines: Line number at which each row starts, from 1.
+        rejected: Rows of this chunk that could not be read.
+        share: Share of the file that has been read, 0 to 1.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -53,21 +53,21 @@ class Chunk:
         return len(self.rows) + len(self.rejected)
 
 
-_Rows = Iterator[tuple[int, "Record | Rejected"]]
+_NumberedRows = Iterator[tuple[int, "Record | Rejected"]]
 
 
 def check_input(path: Path, quoting: Quoting) -> str:
-    """Look through a file before anything is done with its rows: its kind, its header, and what its quotes hold.
+    """Check a file before its rows are used: file type, header and quotes.
 
     Args:
         path: As for ``read_chunks``.
         quoting: What quotes in CSV and TSV mean; see ``sources.files.TextFiles``.
 
     Returns:
-        What a person should know about how the file is read; mostly nothing.
+        A note on how the file is read; usually empty.
 
     Raises:
-        UserError: It cannot be read, or quotes in it may have swallowed rows; names the lines.
+        UserError: The file cannot be read, or quotes in it may have swallowed rows; names the lines.
     """
     check_kind(path, (*ENDINGS, ".txt"), "input")
     if path.suffix.lower() in EXPECTED:
@@ -79,34 +79,40 @@ def check_input(path: Path, quoting: Quoting) -> str:
 
 
 def read_chunks(path: Path, size: int, quoting: Quoting = "auto") -> Iterator[Chunk]:
-    """Read a file ``size`` rows at a time, always cut at the same rows; an unreadable row is set apart, never lost.
+    """Read a file in chunks of ``size`` rows, with the same chunk boundaries every time; no row is lost.
 
     Args:
-        path: CSV, TSV, JSONL, Parquet, plain text with a row a line (column ``text``), or JSON, which is read whole.
-        size: Rows of a chunk, those set apart included.
-        quoting: What quotes mean; ``auto`` reads a CSV or TSV file once before, as ``check_input`` does.
+        path: CSV, TSV, JSONL, Parquet, plain text with one row per line (column ``text``), or JSON (read as a whole).
+        size: Rows per chunk, rejected rows included.
+        quoting: What quotes mean; with ``auto``, ``check_input`` reads a CSV or TSV file first.
+
+    Yields:
+        Chunks; an unreadable row is in ``rejected``.
 
     Raises:
-        UserError: There is no such file, it is of another kind or encoding, or quotes may have swallowed rows.
+        UserError: The file is missing, has another type or encoding, or quotes may have swallowed rows.
     """
     check_kind(path, (*ENDINGS, ".txt"), "input")
     ending = path.suffix.lower()
     if ending == ".parquet":
         yield from _read_parquet(path, size)
-    elif ending == ".json" or (ending in (".jsonl", ".ndjson") and _begins_as_list(path)):
-        found = list(_as_rows(json_rows(path, decode(path, path.read_bytes()))))
-        yield from _cut(iter(found), size, lambda done: done / len(found))
+    elif ending == ".json" or (ending in (".jsonl", ".ndjson") and _is_json_list(path)):
+        rows = list(_as_rows(json_rows(path, decode(path, path.read_bytes()))))
+        yield from _chunks(iter(rows), size, lambda num_read: num_read / len(rows))
     else:
         if quoting == "auto" and ending in EXPECTED:
             check_input(path, quoting)
         with path.open("rb") as raw, _open_text(raw) as file:
             total = max(path.stat().st_size, 1)
-            rows = _READERS.get(ending, _read_json_lines)(file, path, "standard" if quoting == "auto" else quoting)
-            yield from _cut(rows, size, lambda _: min(os.lseek(raw.fileno(), 0, os.SEEK_CUR) / total, 1.0))
+            row_iterator = _READERS.get(ending, _read_json_lines)(
+                file, path, "standard" if quoting == "auto" else quoting
+            )
+            yield from _chunks(row_iterator, size, lambda _: min(os.lseek(raw.fileno(), 0, os.SEEK_CUR) / total, 1.0))
 
 
-def _cut(rows: _Rows, size: int, share: Callable[[int], float]) -> Iterator[Chunk]:
-    chunk, done = Chunk(), 0
+def _chunks(rows: _NumberedRows, size: int, share: Callable[[int], float]) -> Iterator[Chunk]:
+    """Group numbered rows into chunks; ``share`` maps the number of rows so far to the share of the file."""
+    chunk, num_rows = Chunk(), 0
     for line, row in rows:
         if not isinstance(row, Rejected) and any(map(is_undecodable, row.values())):
             row = Rejected(line, UNDECODABLE, json.dumps(row))
@@ -116,8 +122,8 @@ def _cut(rows: _Rows, size: int, share: Callable[[int], float]) -> Iterator[Chun
             chunk.rows.append(row)
             chunk.lines.append(line)
         if len(chunk) == size:
-            done += size
-            chunk.share = share(done)
+            num_rows += size
+            chunk.share = share(num_rows)
             yield chunk
             chunk = Chunk()
     if len(chunk):
@@ -126,8 +132,10 @@ def _cut(rows: _Rows, size: int, share: Callable[[int], float]) -> Iterator[Chun
 
 
 def is_undecodable(value: Any) -> bool:
-    """Whether a value read with ``surrogateescape`` stands for bytes that are not UTF-8."""
-    return isinstance(value, str) and not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value)
+    """Whether a value that was read with ``surrogateescape`` contains bytes that are not UTF-8."""
+    return (
+        isinstance(value, str) and not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)
+    )
 
 
 def _open_text(raw: IO[bytes]) -> IO[str]:
@@ -139,12 +147,12 @@ def _lines_of_file(path: Path) -> Iterator[str]:
         yield from file
 
 
-def _begins_as_list(path: Path) -> bool:
+def _is_json_list(path: Path) -> bool:
     with path.open("rb") as raw, _open_text(raw) as file:
         return is_document(file.read(_FIRST_CHARACTERS))
 
 
-def _read_separated(file: IO[str], path: Path, quoting: Quoting) -> _Rows:
+def _read_separated(file: IO[str], path: Path, quoting: Quoting) -> _NumberedRows:
     def from_start() -> IO[str]:
         file.seek(0)
         return file
@@ -162,22 +170,22 @@ def _read_separated(file: IO[str], path: Path, quoting: Quoting) -> _Rows:
             yield row.first, Rejected(row.first, reason, json.dumps(row.fields))
 
 
-def _read_json_lines(file: IO[str], path: Path, quoting: Quoting) -> _Rows:
+def _read_json_lines(file: IO[str], path: Path, quoting: Quoting) -> _NumberedRows:
     return _as_rows(json_lines(file))
 
 
-def _as_rows(found: Iterable[tuple[int, Record | str]]) -> _Rows:
-    for number, row in found:
+def _as_rows(records: Iterable[tuple[int, Record | str]]) -> _NumberedRows:
+    for number, row in records:
         yield number, Rejected(number, "no JSON object", row) if isinstance(row, str) else row
 
 
-def _read_lines(file: IO[str], path: Path, quoting: Quoting) -> _Rows:
+def _read_lines(file: IO[str], path: Path, quoting: Quoting) -> _NumberedRows:
     for number, line in enumerate(file, start=1):
         text = line.rstrip("\r\n")
         yield number, Rejected(number, NUL, json.dumps(text)) if "\0" in text else {"text": text}
 
 
-_READERS: dict[str, Callable[[IO[str], Path, Quoting], _Rows]] = {
+_READERS: dict[str, Callable[[IO[str], Path, Quoting], _NumberedRows]] = {
     ".csv": _read_separated,
     ".tsv": _read_separated,
     ".txt": _read_lines,
@@ -192,6 +200,6 @@ def _read_parquet(path: Path, size: int) -> Iterator[Chunk]:
     start = 1
     for batch in file.iter_batches(batch_size=size):
         rows = batch.to_pylist()
-        done = start + len(rows) - 1
-        yield Chunk(rows, list(range(start, done + 1)), share=done / max(file.metadata.num_rows, 1))
-        start = done + 1
+        last = start + len(rows) - 1
+        yield Chunk(rows, list(range(start, last + 1)), share=last / max(file.metadata.num_rows, 1))
+        start = last + 1

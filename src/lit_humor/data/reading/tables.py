@@ -1,7 +1,7 @@
-"""Read a table from CSV, TSV, JSON, JSONL or Parquet, and say exactly where it is broken.
+"""Reads a table from CSV, TSV, JSON, JSONL or Parquet; errors name the place where the file is broken.
 
-Every reader returns the same thing: the columns as found in the file, a list of values each, and one more,
-``LINE``, the line (text formats) or row (JSON, Parquet) that each row came from.
+Every reader returns ``{column: list of values}`` with the columns of the file and ``LINE``, the number of the line
+(text formats) or row (JSON, Parquet) that each row came from.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from lit_humor.data.reading.separated import EXPECTED, SEPARATOR_NAMES, Quoting,
 Table = dict[str, list[Any]]
 
 LINE = "__line__"
-FILE = "__file__"  # of each row; only in a table that was put together from several files
+FILE = "__file__"  # file of each row; only in a table that was joined from several files
 
 
 @dataclass(frozen=True)
 class FileCounts:
-    """What a file holds, counted while it was read.
+    """Counts of a file, taken while it was read.
 
     Attributes:
         path: The file.
-        rows: Its rows.
-        lines: Its lines after the header, blank ones left out; in JSON and Parquet the rows.
+        rows: Number of rows.
+        lines: Number of lines after the header without blank ones; in JSON and Parquet the number of rows.
         rows_of_several_lines: Rows with line breaks in a field.
-        rows_with_stray_quotes: Rows with quotes that close nothing, which were taken as plain characters.
-        note: What else a person should know about how it was read.
+        rows_with_stray_quotes: Rows with unbalanced quotes, which were read as plain characters.
+        note: Another note on how the file was read; may be empty.
     """
 
     path: str
@@ -45,24 +45,24 @@ class FileCounts:
     note: str = ""
 
     def describe(self) -> str:
-        """One line for a screen, where there is something to say; else nothing."""
-        told = [self.note] if self.note else []
+        """Return one line for the screen, or an empty text if nothing is unusual."""
+        parts = [self.note] if self.note else []
         if self.lines != self.rows:
-            told.append(f"{self.lines:,} lines after the header, {self.rows:,} rows")
-            told.append(f"{self.rows_of_several_lines:,} rows of several lines")
+            parts.append(f"{self.lines:,} lines after the header, {self.rows:,} rows")
+            parts.append(f"{self.rows_of_several_lines:,} rows of several lines")
         if self.rows_with_stray_quotes:
             rows = "1 row has" if self.rows_with_stray_quotes == 1 else f"{self.rows_with_stray_quotes:,} rows have"
-            told.append(f"{rows} quotes without a partner; they are kept as characters")
-        return f"{self.path}: {', '.join(told)}" if told else ""
+            parts.append(f"{rows} quotes without a partner; they are kept as characters")
+        return f"{self.path}: {', '.join(parts)}" if parts else ""
 
 
 def read_table(path: str | Path, quoting: Quoting = "auto") -> Table:
-    """Read one file by its ending; see ``read_file``."""
+    """Read one file without its counts; see ``read_file``."""
     return read_file(path, quoting)[0]
 
 
 def read_file(path: str | Path, quoting: Quoting = "auto") -> tuple[Table, FileCounts]:
-    """Read one file by its ending.
+    """Read one file; its ending determines the format.
 
     Args:
         path: A ``.csv``, ``.tsv``, ``.json``, ``.jsonl``/``.ndjson`` or ``.parquet`` file; text is UTF-8, with or
@@ -70,11 +70,11 @@ def read_file(path: str | Path, quoting: Quoting = "auto") -> tuple[Table, FileC
         quoting: What quotes in CSV and TSV mean; see ``sources.files.TextFiles``.
 
     Returns:
-        The columns of the file and ``LINE`` (from 1); and what was counted.
+        The columns of the file and ``LINE`` (from 1), and the counts.
 
     Raises:
-        UserError: The file is missing, empty, of another kind, not UTF-8, ragged, has a column twice, or quotes in it
-            may have swallowed rows; the message names file and line.
+        UserError: The file is missing, empty, of another type, not UTF-8, ragged, has two columns of the same name, or
+            its quotes may have swallowed rows; the message names file and line.
     """
     path = Path(path)
     check_kind(path, ENDINGS)
@@ -86,8 +86,8 @@ def read_file(path: str | Path, quoting: Quoting = "auto") -> tuple[Table, FileC
         table, counts = _read_separated(path, quoting)
     else:
         text = decode(path, path.read_bytes())
-        whole = ending == ".json" or is_document(text)
-        table = _from_records(path, json_rows(path, text) if whole else json_lines(text.split("\n")))
+        is_one_document = ending == ".json" or is_document(text)
+        table = _from_records(path, json_rows(path, text) if is_one_document else json_lines(text.split("\n")))
         counts = FileCounts(str(path), len(table[LINE]), len(table[LINE]))
     if not table[LINE]:
         raise UserError(str(path), found="no rows", expected="a header and rows", fix="put rows into the file")
@@ -95,9 +95,9 @@ def read_file(path: str | Path, quoting: Quoting = "auto") -> tuple[Table, FileC
 
 
 def safe_cell(value: Any) -> Any:
-    """A text that a spreadsheet would run as a formula, with an apostrophe in front; anything else as it is.
+    """Put an apostrophe before a text that a spreadsheet would run as a formula; return other values as they are.
 
-    A leading dash alone, as in a dialogue, calls nothing and stays.
+    A leading dash without an operator or call, as in a dialogue, is harmless and stays.
     Source: OWASP, CSV Injection.
     """
     is_formula = isinstance(value, str) and (
@@ -109,30 +109,31 @@ def safe_cell(value: Any) -> Any:
 def _read_separated(path: Path, quoting: Quoting) -> tuple[Table, FileCounts]:
     text = decode(path, path.read_bytes())
     file = open_checked(path, lines_of(text), quoting, "data.quoting")
-    rows, lines, damage = list[list[str]](), list[int](), list[UserError]()
-    num_more_lines, num_long, num_stray = 0, 0, 0
+    rows, lines, errors = list[list[str]](), list[int](), list[UserError]()
+    num_extra_lines, num_multiline, num_stray = 0, 0, 0
     for row in checked_rows(file, "data.quoting") if '"' in text else file.rows():
-        if not damage and (row.fault or len(row.fields) != len(file.header)):
-            damage.append(_damaged(file, row))  # told after the last row, as quotes may be the cause
+        if not errors and (row.fault or len(row.fields) != len(file.header)):
+            errors.append(_row_error(file, row))  # raised after the last row: quotes may be the cause
         rows.append(row.fields)
         lines.append(row.first)
         if len(row.lines) > 1:
-            num_long += 1
-            num_more_lines += sum(1 for line in row.lines if line.strip("\r\n")) - 1
+            num_multiline += 1
+            num_extra_lines += sum(1 for line in row.lines if line.strip("\r\n")) - 1
         num_stray += row.as_typed
-    if damage:
-        raise damage[0]
-    counts = FileCounts(str(path), len(rows), len(rows) + num_more_lines, num_long, num_stray, file.note)
-    return {name: [row[at] for row in rows] for at, name in enumerate(file.header)} | {LINE: lines}, counts
+    if errors:
+        raise errors[0]
+    counts = FileCounts(str(path), len(rows), len(rows) + num_extra_lines, num_multiline, num_stray, file.note)
+    return {name: [row[index] for row in rows] for index, name in enumerate(file.header)} | {LINE: lines}, counts
 
 
-def _damaged(file: Separated, row: Row) -> UserError:
-    where = f"{file.path}, line {row.first}"
+def _row_error(file: Separated, row: Row) -> UserError:
+    """The error for a row with broken quotes or a wrong number of fields."""
+    place = f"{file.path}, line {row.first}"
     if row.fault:
         fix = "close the quote, or double it inside of a text; data.quoting=none takes quotes as plain characters"
-        return UserError(where, found=row.fault, expected='fields quoted with " and quotes inside doubled', fix=fix)
+        return UserError(place, found=row.fault, expected='fields quoted with " and quotes inside doubled', fix=fix)
     return UserError(
-        where,
+        place,
         found=f"{len(row.fields)} fields",
         expected=f"{len(file.header)} as in the header ({', '.join(file.header)})",
         fix=_ragged_fix(row.lines[0], file.separator, len(row.fields) - len(file.header)),
@@ -148,9 +149,9 @@ def _ragged_fix(line: str, separator: str, surplus: int) -> str:
     return "add what is missing, or put quotes round a text that holds a line break"
 
 
-def _from_records(path: Path, found: Iterable[tuple[int, Record | str]]) -> Table:
+def _from_records(path: Path, numbered_records: Iterable[tuple[int, Record | str]]) -> Table:
     records, lines = list[Record](), list[int]()
-    for number, record in found:
+    for number, record in numbered_records:
         if isinstance(record, str):
             raise UserError(
                 f"{path}, line {number}",
