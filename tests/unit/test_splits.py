@@ -252,7 +252,7 @@ def test_runs_without_the_key_are_split_as_they_were(grouped: bool, folds: int, 
 
 
 def test_pairs_of_many_rows_are_kept_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lit_humor.data.dividing.related._KEPT_FROM", 100)
+    monkeypatch.setattr("lit_humor.data.dividing.related._MIN_CACHED_ROWS", 100)
     lines: list[str] = []
     examples = labelled([*distinct_texts(60), *(f"{text} indeed" for text in distinct_texts(60))], [0, 1] * 60)
     first = find_related(examples, 0.6, tmp_path, lines.append)
@@ -267,7 +267,7 @@ def test_pairs_of_many_rows_are_kept_in_the_cache(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("damage", ["a file in its place", "a folder in its place", "an empty file", "cut off"])
 def test_a_cache_that_fails_costs_time_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
-    monkeypatch.setattr("lit_humor.data.dividing.related._KEPT_FROM", 100)
+    monkeypatch.setattr("lit_humor.data.dividing.related._MIN_CACHED_ROWS", 100)
     examples = labelled([*distinct_texts(60), *(f"{text} indeed" for text in distinct_texts(60))], [0, 1] * 60)
     cache = tmp_path / "cache"
     if damage == "a file in its place":

@@ -1,4 +1,4 @@
-"""Which row belongs to which split, fold or stage, and in what order rows are trained on.
+"""Assigns rows to splits, folds and stages, and orders the rows for training.
 
-Equal and nearly equal texts stay together.
+Equal and nearly equal texts stay in one split.
 """

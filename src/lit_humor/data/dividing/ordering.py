@@ -1,4 +1,4 @@
-"""How hard each row is, in which order rows are trained on, and which stage of a curriculum they belong to.
+"""Computes the difficulty of rows, the order of training, and the stages of a curriculum.
 
 Legend: N rows of a split.
 """
@@ -25,15 +25,15 @@ _SCORE_FIRST = (
 
 
 def difficulty_of(examples: Examples, settings: DataSettings) -> np.ndarray:
-    """[N] float64, higher is harder.
+    """Return the difficulty of each row, [N] float64; higher is harder.
 
     Args:
         examples: The rows.
-        settings: By ``length`` a row is as hard as it has characters, by ``column`` as ``data.difficulty_column``
-            says, by ``confidence`` as its class was improbable to the model whose predictions ``difficulty_path`` has.
+        settings: ``difficulty`` is ``length`` (number of characters), ``column`` (``data.difficulty_column``), or
+            ``confidence`` (1 minus the probability of the row's class in the predictions ``difficulty_path``).
 
     Raises:
-        UserError: There are no such values for every row.
+        UserError: A row has no such value.
     """
     if settings.difficulty == "length":
         return np.asarray([len(text) for text in examples.whole_texts()], dtype=np.float64)
@@ -50,30 +50,31 @@ def difficulty_of(examples: Examples, settings: DataSettings) -> np.ndarray:
 
 
 def training_order(difficulty: np.ndarray, hardest_first: bool, seed: int) -> np.ndarray:
-    """[N] rows from easy to hard, or the other way round; rows as hard as one another in an order drawn from the seed.
+    """Return [N] row numbers from easy to hard, or from hard to easy; the seed determines the order of ties.
 
     Source: Bengio et al. 2009, Curriculum Learning.
     """
-    drawn = np.random.default_rng(derive_seed(seed, "order", "ties")).permutation(len(difficulty))
-    keys = -difficulty[drawn] if hardest_first else difficulty[drawn]
-    return drawn[np.argsort(keys, kind="stable")]
+    shuffled = np.random.default_rng(derive_seed(seed, "order", "ties")).permutation(len(difficulty))
+    keys = -difficulty[shuffled] if hardest_first else difficulty[shuffled]
+    return shuffled[np.argsort(keys, kind="stable")]
 
 
 def take_stage(splits: Mapping[str, Examples], settings: DataSettings) -> dict[str, Examples]:
-    """Keep the training rows of one stage, with a part of the stages before it for replay.
+    """Keep the training rows of one stage, and a share of the rows of earlier stages for replay.
 
-    Stages are parts of like size of the training rows by difficulty, or its values where these are as many as the
-    stages. Under ``route`` the other splits keep the rows of that stage alone, too: the bounds are those of training.
+    Stages divide the training rows by difficulty into parts of about equal size; if there are as many values of
+    difficulty as stages, each value is a stage. With ``route``, the other splits keep only rows of that stage, too,
+    with the bounds of the training rows.
 
     Raises:
-        UserError: There is no such stage, or no training row in it.
+        UserError: There is no such stage, or it has no training row.
     """
     if not 1 <= settings.stage <= settings.stages or settings.stages < 2:
-        found, expected = f"{settings.stage} of {settings.stages}", "2 stages or more, and one of them"
-        raise UserError("data.stage", found=found, expected=expected, fix="set data.stages=3 data.stage=1")
+        problem, expected = f"{settings.stage} of {settings.stages}", "2 stages or more, and one of them"
+        raise UserError("data.stage", found=problem, expected=expected, fix="set data.stages=3 data.stage=1")
     if not 0 <= settings.replay <= 1:
-        found, expected = str(settings.replay), "a share from 0 to 1"
-        raise UserError("data.replay", found=found, expected=expected, fix="set data.replay=0.2")
+        problem, expected = str(settings.replay), "a share from 0 to 1"
+        raise UserError("data.replay", found=problem, expected=expected, fix="set data.replay=0.2")
     if settings.route and settings.difficulty == "confidence":
         raise UserError(
             "data.route",
@@ -82,30 +83,30 @@ def take_stage(splits: Mapping[str, Examples], settings: DataSettings) -> dict[s
             fix="set data.difficulty=length",
         )
     difficulty = difficulty_of(splits[TRAIN], settings)
-    bounds = _bounds(difficulty, settings.stages)
-    stages = _stages(difficulty, bounds)
+    bounds = _stage_bounds(difficulty, settings.stages)
+    stages = _stage_numbers(difficulty, bounds)
     if not (stages == settings.stage).any():
-        fewer = len(np.unique(difficulty))  # each of these is a stage
+        num_values = len(np.unique(difficulty))  # each value can be a stage
         raise UserError(
             "data.stages",
             found=f"no training row in stage {settings.stage} of {settings.stages}",
             expected="a difficulty that tells so many stages apart",
-            fix=f"set data.stages={fewer} data.stage={min(fewer, settings.stage)}"
-            if fewer > 1
+            fix=f"set data.stages={num_values} data.stage={min(num_values, settings.stage)}"
+            if num_values > 1
             else "set data.stages=0",
         )
-    drawn = np.random.default_rng(derive_seed(settings.split_seed, "replay")).random(len(stages))
-    kept = (stages == settings.stage) | ((stages < settings.stage) & (drawn < settings.replay))
+    random_values = np.random.default_rng(derive_seed(settings.split_seed, "replay")).random(len(stages))
+    kept = (stages == settings.stage) | ((stages < settings.stage) & (random_values < settings.replay))
     staged = {**splits, TRAIN: splits[TRAIN].take(np.flatnonzero(kept))}
     if settings.route:
         for name in splits.keys() - {TRAIN}:
-            mine = _stages(difficulty_of(splits[name], settings), bounds) == settings.stage
-            staged[name] = splits[name].take(np.flatnonzero(mine))
+            in_stage = _stage_numbers(difficulty_of(splits[name], settings), bounds) == settings.stage
+            staged[name] = splits[name].take(np.flatnonzero(in_stage))
     return staged
 
 
 def describe_curriculum(settings: DataSettings) -> str:
-    """Which rows are trained on in which order, where that is not all of them at random; empty where it is."""
+    """Return a text on the rows and the order of training; empty for all rows in random order."""
     parts = [f"stage {settings.stage} of {settings.stages}"] if settings.stages else []
     parts += [f"{settings.replay:g} of the rows before it"] if settings.stages and settings.replay else []
     parts += ["validation and test of that stage alone"] if settings.stages and settings.route else []
@@ -113,19 +114,27 @@ def describe_curriculum(settings: DataSettings) -> str:
     return f"{', '.join(parts)}; by {settings.difficulty}" if parts else ""
 
 
-def _bounds(difficulty: np.ndarray, count: int) -> np.ndarray:
-    """Least difficulty of each stage but the first."""
+def _stage_bounds(difficulty: np.ndarray, num_stages: int) -> np.ndarray:
+    """Return the smallest difficulty of each stage except the first."""
     values = np.unique(difficulty)
-    return values[1:] if len(values) == count else np.quantile(difficulty, np.arange(1, count) / count, method="higher")
+    return (
+        values[1:]
+        if len(values) == num_stages
+        else np.quantile(difficulty, np.arange(1, num_stages) / num_stages, method="higher")
+    )
 
 
-def _stages(difficulty: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """[N] stage of each row, from 1."""
+def _stage_numbers(difficulty: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """Return the stage of each row, [N], from 1."""
     return np.searchsorted(bounds, difficulty, side="right") + 1
 
 
 def _improbability(examples: Examples, path: str | None) -> np.ndarray:
-    """[N] one less the probability of each row's own class."""
+    """Return 1 minus the predicted probability of each row's own class, [N].
+
+    Raises:
+        UserError: There is no such file, or it lacks columns or rows.
+    """
     if path is None or not Path(path).is_file():
         raise UserError(
             "data.difficulty_path",
@@ -133,9 +142,9 @@ def _improbability(examples: Examples, path: str | None) -> np.ndarray:
             expected="a model's predictions of the training rows",
             fix=_SCORE_FIRST,
         )
-    table = read_table(path, "standard")  # as evaluation writes it, whatever quotes mean in the files of texts
-    names = [f"{record.PROBABILITY}{name}" for name in examples.class_names]
-    missing = [name for name in ("id", *names) if name not in table]
+    table = read_table(path, "standard")  # evaluation always writes standard quotes
+    columns = [f"{record.PROBABILITY}{name}" for name in examples.class_names]
+    missing = [name for name in ("id", *columns) if name not in table]
     if missing:
         raise UserError(
             f"data.difficulty_path={path}",
@@ -143,9 +152,11 @@ def _improbability(examples: Examples, path: str | None) -> np.ndarray:
             expected="a model's predictions of the training rows",
             fix=_SCORE_FIRST,
         )
-    probabilities = np.asarray([table[name] for name in names], dtype=np.float64).T
-    rows = {str(identity): row for row, identity in enumerate(table["id"])}
-    unknown = [str(place) for place, one in zip(examples.places, examples.ids, strict=True) if one not in rows]
+    probabilities = np.asarray([table[name] for name in columns], dtype=np.float64).T
+    row_by_id = {str(identity): row for row, identity in enumerate(table["id"])}
+    unknown = [
+        str(place) for place, identity in zip(examples.places, examples.ids, strict=True) if identity not in row_by_id
+    ]
     if unknown:
         raise UserError(
             f"data.difficulty_path={path}",
@@ -153,4 +164,4 @@ def _improbability(examples: Examples, path: str | None) -> np.ndarray:
             expected="a prediction of every training row",
             fix=f"{_SCORE_FIRST}; <run> is one that was trained on the same files with the same data.split_seed",
         )
-    return 1.0 - probabilities[[rows[identity] for identity in examples.ids], examples.labels]
+    return 1.0 - probabilities[[row_by_id[identity] for identity in examples.ids], examples.labels]

@@ -1,4 +1,4 @@
-"""Split rows into parts of given sizes, stratified by class, with rows that belong together kept whole.
+"""Splits rows into parts of given sizes, stratified by class; rows that belong together stay in one part.
 
 Legend: N rows, C classes.
 """
@@ -27,11 +27,11 @@ class Drawn:
 
     Attributes:
         splits: All splits, drawn and given.
-        names: Those that were drawn, and ``train``, which they were drawn from.
-        classes: For each class the training rows before anything was drawn, and how many of them can be told apart:
-            clusters of rows of one group or of equal texts.
-        alike: For the data report: ``similarity``, ``rows`` that stay together with others, their ``clusters``, and
-            ``divided``, rows of clusters that were too large for any split. Empty where nobody looked.
+        names: The drawn splits, and ``train``, which they were drawn from.
+        classes: For each class the number of training rows before drawing, and the number of units among them: rows of
+            one group or of equal texts are one unit.
+        alike: For the data report: ``similarity``, ``rows`` in clusters of several rows, number of these ``clusters``,
+            and ``divided``, rows of clusters that were too large for a split. Empty if nothing was compared.
     """
 
     splits: dict[str, Examples]
@@ -43,15 +43,15 @@ class Drawn:
 def draw_missing(
     splits: Mapping[str, Examples], settings: DataSettings, announce: Callable[[str], object] = lambda line: None
 ) -> Drawn:
-    """Draw a fold and the splits that are missing from the training rows.
+    """Draw a fold, and the splits that are missing, from the training rows.
 
     Args:
-        splits: What the source has.
-        settings: Which fold, which shares, which seed, and from which similarity on texts stay together.
-        announce: Called with a line before the work takes long.
+        splits: The splits of the source.
+        settings: Fold, shares, seed, and the similarity of texts that stay together.
+        announce: Called with a message before a long search.
 
     Raises:
-        UserError: There is no such fold, or a class has too few rows or groups for so many.
+        UserError: There is no such fold, or a class has too few rows or groups for the number of folds.
     """
     shares = {TEST: settings.test_fraction, VAL: settings.val_fraction}
     names = [name for name, share in shares.items() if share > 0 and name not in splits]
@@ -62,66 +62,67 @@ def draw_missing(
     train, similarity, seed = splits[TRAIN], settings.split_similarity, settings.split_seed
     if settings.folds:
         _check_fold(settings)
-    related = whole = find_related(train, similarity, settings.cache_dir, announce)
-    found, rest, divided = dict(splits), np.arange(len(train)), np.zeros(len(train), dtype=bool)
-    for later, name in zip(reversed(range(len(names))), names, strict=True):
+    related = all_related = find_related(train, similarity, settings.cache_dir, announce)
+    new_splits, remaining, divided = dict(splits), np.arange(len(train)), np.zeros(len(train), dtype=bool)
+    for num_later, name in zip(reversed(range(len(names))), names, strict=True):
         if name == TEST and settings.folds:
-            _check_members(train, related, settings.folds, least=2 + later)
+            _check_enough_units(train, related, settings.folds, min_total=2 + num_later)
             part = take_fold(train.labels, related, settings.folds, settings.fold, seed)
             origin = f"fold {settings.fold} of {settings.folds} of {train.origin}"
         else:
-            every_class = name == VAL or similarity is not None  # None draws tests as runs did that know no such key
-            part = split_off(train.labels[rest], related, shares[name], seed, name, 1 + later, every_class)
+            every_class = name == VAL or similarity is not None  # None: the test split of older runs
+            part = split_off(train.labels[remaining], related, shares[name], seed, name, 1 + num_later, every_class)
             origin = f"{name} split off {train.origin}"
-        found[name] = replace(train.take(rest[part.off]), origin=origin)
-        divided[rest[part.divided]] = True
-        rest, related = rest[part.rest], related.take(part.rest)
-    found[TRAIN] = train.take(rest)
+        new_splits[name] = replace(train.take(remaining[part.off]), origin=origin)
+        divided[remaining[part.divided]] = True
+        remaining, related = remaining[part.rest], related.take(part.rest)
+    new_splits[TRAIN] = train.take(remaining)
     classes = tuple(
-        (int(there.sum()), len(np.unique(whole.units[there])))
-        for there in (train.labels == label for label in range(len(train.class_names)))
+        (int(in_class.sum()), len(np.unique(all_related.units[in_class])))
+        for in_class in (train.labels == label for label in range(len(train.class_names)))
     )
-    return Drawn(found, (TRAIN, *names), classes, _describe(whole, similarity, divided))
+    return Drawn(new_splits, (TRAIN, *names), classes, _describe(all_related, similarity, divided))
 
 
 def _check_fold(settings: DataSettings) -> None:
     if not 1 <= settings.fold <= settings.folds or settings.folds < 2:
-        found, expected = f"{settings.fold} of {settings.folds}", "2 folds or more, and one of them"
-        raise UserError("data.fold", found=found, expected=expected, fix="set data.folds=5 data.fold=1")
+        problem, expected = f"{settings.fold} of {settings.folds}", "2 folds or more, and one of them"
+        raise UserError("data.fold", found=problem, expected=expected, fix="set data.folds=5 data.fold=1")
 
 
-def _check_members(train: Examples, related: Related, folds: int, least: int) -> None:
-    """Each class needs a row, or a cluster of equal ones, in each fold, and ``least`` in all."""
-    members = [len(np.unique(related.units[train.labels == label])) for label in range(len(train.class_names))]
-    fewest = min(members)
-    name = train.class_names[members.index(fewest)]
-    if fewest < max(folds, least):
-        what = "different texts" if train.groups is None else "groups or different texts"
+def _check_enough_units(train: Examples, related: Related, folds: int, min_total: int) -> None:
+    """Raise unless each class has a unit (rows of equal text or one group) per fold, and ``min_total`` in total."""
+    units_per_class = [len(np.unique(related.units[train.labels == label])) for label in range(len(train.class_names))]
+    fewest = min(units_per_class)
+    name = train.class_names[units_per_class.index(fewest)]
+    if fewest < max(folds, min_total):
+        noun = "different texts" if train.groups is None else "groups or different texts"
         raise UserError(
             "data.folds",
-            found=f"{folds}, but {fewest} {what} of class '{name}' in {train.origin}",
-            expected=f"{max(folds, least)} of them at least",
-            fix=f"set data.folds={fewest}, or add rows" if fewest >= least else "add rows of that class",
+            found=f"{folds}, but {fewest} {noun} of class '{name}' in {train.origin}",
+            expected=f"{max(folds, min_total)} of them at least",
+            fix=f"set data.folds={fewest}, or add rows" if fewest >= min_total else "add rows of that class",
         )
 
 
 def _describe(related: Related, similarity: float | None, divided: np.ndarray) -> dict[str, Any]:
+    """The entries of ``Drawn.alike``."""
     if similarity is None:
         return {}
     sizes = np.unique(related.clusters(), return_counts=True)[1]
-    together = sizes[sizes > 1]
-    counts = {"rows": int(together.sum()), "clusters": len(together), "divided": int(divided.sum())}
+    shared_sizes = sizes[sizes > 1]
+    counts = {"rows": int(shared_sizes.sum()), "clusters": len(shared_sizes), "divided": int(divided.sum())}
     return {"similarity": similarity, **counts}
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows divided in two, by position.
+    """Row numbers of two parts.
 
     Attributes:
         rest: The remaining rows, in file order.
         off: The rows split off, in file order.
-        divided: Rows of clusters that were too large to stay whole.
+        divided: Rows of clusters that were too large and had to be divided.
     """
 
     rest: np.ndarray
@@ -132,144 +133,151 @@ class Part:
 def split_off(
     labels: np.ndarray, related: Related, fraction: float, seed: int, name: str, keep: int = 1, every_class: bool = True
 ) -> Part:
-    """Split a fraction of the rows off.
+    """Split off a fraction of the rows, stratified by class.
 
-    Strata are classes; a cluster of related rows counts to the class of most of its rows. Where clusters are so large
-    that a class would get less than half or more than twice its share, they are divided: only rows that are more alike
-    stay together then. Groups and equal texts always do.
+    A cluster of related rows counts for the class of most of its rows. If clusters are so large that a class would get
+    less than half or more than twice its share, they are divided: then only more similar rows stay together. Groups
+    and equal texts always stay together.
 
     Args:
         labels: [N] class indices.
         related: Which rows belong together.
         fraction: Share of rows to split off, in (0, 1).
         seed: Seed of the split.
-        name: Name of the new split; each name draws from its own stream of randomness.
-        keep: How many clusters of each class the rest needs: one for each split that is still to be drawn from it, and
-            one to train on. A class with more than that gets a row on both sides.
-        every_class: Whether rounding may leave the new split without a class that has the rows.
+        name: Name of the new split; each name has its own random stream.
+        keep: Number of clusters of each class that must remain: one for each split that is still to be drawn, and one
+            for training.
+        every_class: Whether the new split gets every class that has more than ``keep`` clusters, even if its share
+            rounds to 0.
     """
-    whole = related.clusters()
+    original_clusters = related.clusters()
     for level in (*LEVELS, None):
         generator = np.random.default_rng(derive_seed(seed, "split", name))
-        members = _members(related.clusters())
-        chosen = _draw(members, labels, fraction, generator)
-        _serve_each_class(members, chosen, labels, keep, every_class, generator)
+        rows_by_cluster = _rows_by_cluster(related.clusters())
+        chosen = _draw_clusters(rows_by_cluster, labels, fraction, generator)
+        _ensure_each_class(rows_by_cluster, chosen, labels, keep, every_class, generator)
         off = np.zeros(len(labels), dtype=bool)
-        off[[row for index in chosen for row in members[index]]] = True
-        large = _too_large(labels, off, related, fraction, keep)
-        if level is None or not large.any() or not len(related.pairs):
+        off[[row for index in chosen for row in rows_by_cluster[index]]] = True
+        oversized = _oversized_clusters(labels, off, related, fraction, keep)
+        if level is None or not oversized.any() or not len(related.pairs):
             break
-        related = related.divide(large, level)
-    return Part(np.flatnonzero(~off), np.flatnonzero(off), _divided(whole, related.clusters()))
+        related = related.divide(oversized, level)
+    return Part(np.flatnonzero(~off), np.flatnonzero(off), _divided_rows(original_clusters, related.clusters()))
 
 
 def take_fold(labels: np.ndarray, related: Related, folds: int, fold: int, seed: int) -> Part:
-    """Divide rows into folds, stratified by class, with clusters of related rows kept whole, and take one out.
+    """Divide rows into folds, stratified by class, without dividing clusters of related rows; return one fold.
 
-    Neighbours: ``split_off``, for a part of any size.
+    See also ``split_off``, for a part of any size.
 
     Args:
         labels: [N] class indices.
         related: Which rows belong together.
-        folds: Into how many.
-        fold: Which one to take out, from 1; together they are all rows, each once.
+        folds: Number of folds; each row is in exactly one of them.
+        fold: Number of the fold to return, from 1.
         seed: Seed of the division.
     """
-    whole = related.clusters()
+    original_clusters = related.clusters()
     for level in (*LEVELS, None):
-        if level is not None and len(np.unique(related.clusters())) < folds:  # nearly all rows are alike
+        if level is not None and len(np.unique(related.clusters())) < folds:  # nearly all texts are nearly equal
             related = related.divide(np.ones(len(labels), dtype=bool), level)
             continue
         divider = StratifiedGroupKFold(folds, shuffle=True, random_state=derive_seed(seed, "folds") % 2**32)
-        large = np.zeros(len(labels), dtype=bool)
+        oversized = np.zeros(len(labels), dtype=bool)
         parts = []
         for _, rows in divider.split(np.zeros(len(labels)), labels, related.clusters()):
             off = np.zeros(len(labels), dtype=bool)
             off[rows] = True
-            large |= _too_large(labels, off, related, 1 / folds, 1)
+            oversized |= _oversized_clusters(labels, off, related, 1 / folds, 1)
             parts.append(off)
-        if level is None or not large.any() or not len(related.pairs):
+        if level is None or not oversized.any() or not len(related.pairs):
             break
-        related = related.divide(large, level)
+        related = related.divide(oversized, level)
     off = parts[fold - 1]
-    return Part(np.flatnonzero(~off), np.flatnonzero(off), _divided(whole, related.clusters()))
+    return Part(np.flatnonzero(~off), np.flatnonzero(off), _divided_rows(original_clusters, related.clusters()))
 
 
-def _members(clusters: np.ndarray) -> list[list[int]]:
-    """Rows of each cluster, in the order of their first rows."""
-    members: dict[int, list[int]] = defaultdict(list)
+def _rows_by_cluster(clusters: np.ndarray) -> list[list[int]]:
+    """Return the rows of each cluster; clusters are in the order of their first rows."""
+    rows_by_cluster: dict[int, list[int]] = defaultdict(list)
     for row, cluster in enumerate(clusters.tolist()):
-        members[cluster].append(row)
-    return list(members.values())
+        rows_by_cluster[cluster].append(row)
+    return list(rows_by_cluster.values())
 
 
-def _draw(
-    members: Sequence[list[int]], labels: np.ndarray, fraction: float, generator: np.random.Generator
+def _draw_clusters(
+    rows_by_cluster: Sequence[list[int]], labels: np.ndarray, fraction: float, generator: np.random.Generator
 ) -> set[int]:
-    """Positions of the clusters that are split off."""
+    """Draw the clusters to split off, stratified by class; returns their positions in ``rows_by_cluster``."""
     strata: dict[int, list[int]] = defaultdict(list)
-    for index, rows in enumerate(members):
+    for index, rows in enumerate(rows_by_cluster):
         strata[int(np.bincount(labels[rows]).argmax()) if len(rows) > 1 else int(labels[rows[0]])].append(index)
     chosen: set[int] = set()
     for label in sorted(strata):
-        sizes = [len(members[index]) for index in strata[label]]
-        wanted, drawn, count = round(fraction * sum(sizes)), [], 0
-        for place in generator.permutation(len(sizes)):
-            if abs(count + sizes[place] - wanted) < abs(count - wanted):  # a large cluster may lead past the mark
-                drawn.append(strata[label][place])
-                count += sizes[place]
-        chosen |= set(drawn or ([min(strata[label], key=lambda index: len(members[index]))] if wanted else []))
+        sizes = [len(rows_by_cluster[index]) for index in strata[label]]
+        target, drawn, total = round(fraction * sum(sizes)), [], 0
+        for position in generator.permutation(len(sizes)):
+            if abs(total + sizes[position] - target) < abs(total - target):  # a large cluster may exceed the target
+                drawn.append(strata[label][position])
+                total += sizes[position]
+        chosen |= set(drawn or ([min(strata[label], key=lambda index: len(rows_by_cluster[index]))] if target else []))
     return chosen
 
 
-def _serve_each_class(
-    members: Sequence[list[int]],
+def _ensure_each_class(
+    rows_by_cluster: Sequence[list[int]],
     chosen: set[int],
     labels: np.ndarray,
     keep: int,
     every_class: bool,
     generator: np.random.Generator,
 ) -> None:
-    """Change ``chosen`` where the rest or the new split lacks a class, rarest class first."""
-    holders: dict[int, list[int]] = defaultdict(list)  # clusters that have rows of a class, smallest first
-    for index in sorted(generator.permutation(len(members)).tolist(), key=lambda index: len(members[index])):
-        for label in set(labels[members[index]].tolist()):
-            holders[label].append(index)
-    needed = {label: min(len(holding), keep) for label, holding in holders.items()}
-    left = {label: len(set(holding) - chosen) for label, holding in holders.items()}
+    """Change ``chosen`` if the remaining rows or the new split lack a class, rarest class first."""
+    clusters_by_class: dict[int, list[int]] = defaultdict(list)  # clusters with rows of a class, smallest first
+    for index in sorted(
+        generator.permutation(len(rows_by_cluster)).tolist(), key=lambda index: len(rows_by_cluster[index])
+    ):
+        for label in set(labels[rows_by_cluster[index]].tolist()):
+            clusters_by_class[label].append(index)
+    needed = {label: min(len(class_clusters), keep) for label, class_clusters in clusters_by_class.items()}
+    remaining = {label: len(set(class_clusters) - chosen) for label, class_clusters in clusters_by_class.items()}
 
     def move(index: int, back: bool) -> None:
         (chosen.discard if back else chosen.add)(index)
-        for label in set(labels[members[index]].tolist()):
-            left[label] += 1 if back else -1
+        for label in set(labels[rows_by_cluster[index]].tolist()):
+            remaining[label] += 1 if back else -1
 
-    for label in sorted(holders, key=lambda label: (len(holders[label]), label)):
-        for index in [index for index in holders[label] if index in chosen][: max(0, needed[label] - left[label])]:
+    for label in sorted(clusters_by_class, key=lambda label: (len(clusters_by_class[label]), label)):
+        for index in [index for index in clusters_by_class[label] if index in chosen][
+            : max(0, needed[label] - remaining[label])
+        ]:
             move(index, back=True)
-        if every_class and len(holders[label]) > keep and left[label] == len(holders[label]):
-            for index in holders[label]:
-                if all(left[other] > needed[other] for other in set(labels[members[index]].tolist())):
+        if every_class and len(clusters_by_class[label]) > keep and remaining[label] == len(clusters_by_class[label]):
+            for index in clusters_by_class[label]:
+                if all(remaining[other] > needed[other] for other in set(labels[rows_by_cluster[index]].tolist())):
                     move(index, back=False)
                     break
 
 
-def _too_large(labels: np.ndarray, off: np.ndarray, related: Related, fraction: float, keep: int) -> np.ndarray:
-    """[N] bool, rows of the clusters that keep a class from its share: half of it to twice, or a row at all."""
+def _oversized_clusters(
+    labels: np.ndarray, off: np.ndarray, related: Related, fraction: float, keep: int
+) -> np.ndarray:
+    """Return [N] bool: rows of clusters so large that a class gets no row, or not half to twice its share."""
     clusters = related.clusters()
-    large = np.zeros(len(labels), dtype=bool)
+    oversized = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
-        there = labels == label
-        wanted, count = fraction * there.sum(), off[there].sum()
-        if wanted / 2 <= count <= 2 * wanted + 1 and (count or len(np.unique(related.units[there])) <= keep):
+        in_class = labels == label
+        target, num_off = fraction * in_class.sum(), off[in_class].sum()
+        if target / 2 <= num_off <= 2 * target + 1 and (num_off or len(np.unique(related.units[in_class])) <= keep):
             continue
-        sizes = np.bincount(clusters[there], minlength=int(clusters.max()) + 1)
-        bound = wanted if (sizes > max(1, wanted)).any() else sizes.max() - 1
-        large |= sizes[clusters] > max(1, bound)
-    return large
+        sizes = np.bincount(clusters[in_class], minlength=int(clusters.max()) + 1)
+        max_size = target if (sizes > max(1, target)).any() else sizes.max() - 1
+        oversized |= sizes[clusters] > max(1, max_size)
+    return oversized
 
 
-def _divided(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Rows whose cluster fell into several."""
-    parts = np.unique(np.stack([before, after]), axis=1)[0]  # a column for each cluster of now: which one it was in
-    several, counts = np.unique(parts, return_counts=True)
-    return np.flatnonzero(np.isin(before, several[counts > 1]))
+def _divided_rows(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return the rows whose original cluster was divided into several."""
+    original_of_new = np.unique(np.stack([before, after]), axis=1)[0]  # one entry per new cluster: its original cluster
+    original, counts = np.unique(original_of_new, return_counts=True)
+    return np.flatnonzero(np.isin(before, original[counts > 1]))
