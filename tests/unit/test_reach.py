@@ -24,7 +24,7 @@ def test_the_cache_is_used_where_nothing_answers(
     monkeypatch.setattr(reach, "getproxies", dict)
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub, "ENDPOINT", f"http://127.0.0.1:{port}")
-    reach.use_cache_where_the_hub_is_away.__wrapped__()
+    reach.use_cache_if_hub_is_unreachable.__wrapped__()
     assert hub.HF_HUB_OFFLINE is not is_there
 
 
@@ -33,7 +33,7 @@ def test_an_address_that_swallows_everything_costs_seconds(monkeypatch: pytest.M
         time.sleep(5)
         raise TimeoutError
 
-    monkeypatch.setattr(reach, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(reach, "_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(socket, "create_connection", swallow)
     assert not reach._answers("hub", 443)
 
@@ -41,5 +41,5 @@ def test_an_address_that_swallows_everything_costs_seconds(monkeypatch: pytest.M
 def test_a_proxy_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reach, "getproxies", lambda: {"https": "http://proxy"})
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
-    reach.use_cache_where_the_hub_is_away.__wrapped__()
+    reach.use_cache_if_hub_is_unreachable.__wrapped__()
     assert hub.HF_HUB_OFFLINE is False

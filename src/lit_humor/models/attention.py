@@ -1,4 +1,4 @@
-"""Attention for short texts on a CPU, known to transformers by name. Legend: B rows, H heads, T tokens, E = D / H."""
+"""Attention for short texts on a CPU, registered with transformers. Legend: B rows, H heads, T tokens, E = D / H."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from lit_humor.models.dropout import fast_dropout
 
 MATMUL = "matmul"
-MASKED_BY_ROWS = ("sdpa", "eager", MATMUL)  # backends whose mask is a tensor [B, 1, Q or 1, T]
+TENSOR_MASK_BACKENDS = ("sdpa", "eager", MATMUL)  # backends whose mask is a tensor [B, 1, Q or 1, T]
 
 
 def matmul_attention(
@@ -25,20 +25,20 @@ def matmul_attention(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Softmax attention as two batched products, with the dropout of ``fast_dropout`` between them.
+    """Compute softmax attention by two batched matrix products, with ``fast_dropout`` on the weights.
 
-    Source: Vaswani et al. 2017, equation 1. Price: B H T T numbers of memory, as torch's with dropout on a CPU.
-    Neighbours: ``sdpa`` on a GPU, for long texts, or without dropout of attention.
+    Source: Vaswani et al. 2017, equation 1. Cost: memory for B H T T numbers, as torch's on a CPU with dropout.
+    Alternatives: ``sdpa`` on a GPU, for long texts, or without attention dropout.
 
     Args:
         module: The layer; not used.
         query: [B, H, Q, E].
         key: [B, H, T, E].
         value: [B, H, T, E].
-        attention_mask: [B, 1, Q or 1, T] bool, True where attended to; None attends to all.
-        scaling: Factor of the scores; None takes 1 / sqrt(E).
+        attention_mask: [B, 1, Q or 1, T] bool, True for tokens to attend to; None attends to all.
+        scaling: Factor of the scores; None means 1 / sqrt(E).
         dropout: Share of the attention weights to drop.
-        kwargs: What other backends take.
+        kwargs: Arguments of other backends; not used.
 
     Returns:
         [B, Q, H, E], and None in place of the weights.

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers cost little on a CPU."""
+"""Dropout with fast random numbers on a CPU."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_STEPS = 2**16  # rates are rounded to 1 / 65536
+_LEVELS = 2**16  # rates are rounded to 1 / 65536
 
 
 class FastDropout(nn.Dropout):
-    """``torch.nn.Dropout`` with 16 random bits an element, drawn by numpy's SFC64, where the tensor is on a CPU.
+    """``torch.nn.Dropout`` that draws 16 random bits per element by numpy's SFC64 if the tensor is on a CPU.
 
-    An element is dropped with probability ``round(65536 p) / 65536``. Each call takes its seed from torch's generator,
-    so that whatever seeds or restores that one governs these masks too.
+    An element is dropped with probability ``round(65536 p) / 65536``. Each call draws its seed from torch's generator:
+    seeding or restoring that generator also determines these masks.
 
-    Source: Srivastava et al. 2014, Dropout. Price: half the time of torch's on a CPU (``docs/log.md``).
-    Neighbours: on other devices, and in compiled code, this is torch's own.
+    Source: Srivastava et al. 2014, Dropout. Cost: half the time of torch's dropout on a CPU (``docs/log.md``).
+    Alternatives: on other devices, and in compiled code, torch's own dropout is used.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ class FastDropout(nn.Dropout):
 
 
 def fast_dropout(input: Tensor, p: float) -> Tensor:
-    """See ``FastDropout``.
+    """Drop elements and scale the others; see ``FastDropout``.
 
     Args:
         input: Any shape.
@@ -42,7 +42,7 @@ def fast_dropout(input: Tensor, p: float) -> Tensor:
 
 
 def use_fast_dropout(module: nn.Module) -> None:
-    """Replace every ``nn.Dropout`` inside a module, in place; parameters and names stay."""
+    """Replace every ``nn.Dropout`` in a module by ``FastDropout``, in place; names and parameters do not change."""
     for parent in module.modules():
         for name, child in parent.named_children():
             if type(child) is nn.Dropout:
@@ -50,15 +50,15 @@ def use_fast_dropout(module: nn.Module) -> None:
 
 
 class _ScaleByMask(torch.autograd.Function):
-    """Multiply by 0 or 1 / (1 - p), and the gradient likewise, from one saved mask."""
+    """Multiply the input, and later the gradient, by a saved mask of 0 and 1 / (1 - p)."""
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, p: float) -> Tensor:
         seed = int(torch.randint(2**62, ()))
         words = np.random.Generator(np.random.SFC64(seed)).integers(2**64, size=-(-input.numel() // 4), dtype=np.uint64)
-        drawn = torch.from_numpy(words.view(np.int16)[: input.numel()]).view(input.shape)
-        num_dropped = round(p * _STEPS)
-        mask = drawn.ge(num_dropped - _STEPS // 2).to(input.dtype).mul_(_STEPS / (_STEPS - num_dropped))
+        random_values = torch.from_numpy(words.view(np.int16)[: input.numel()]).view(input.shape)
+        num_dropped = round(p * _LEVELS)
+        mask = random_values.ge(num_dropped - _LEVELS // 2).to(input.dtype).mul_(_LEVELS / (_LEVELS - num_dropped))
         ctx.save_for_backward(mask)
         return input * mask
 

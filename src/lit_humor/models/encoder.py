@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 
 from lit_humor.core.batch import MODEL_INPUTS
 from lit_humor.core.errors import UserError
-from lit_humor.models.attention import MASKED_BY_ROWS
+from lit_humor.models.attention import TENSOR_MASK_BACKENDS
 from lit_humor.models.dropout import use_fast_dropout
 from lit_humor.models.embeddings import UsedRowsEmbedding
 from lit_humor.models.heads import ClassificationHead
@@ -22,7 +22,7 @@ from lit_humor.models.pretrained import EMBEDDED, first_position, load_backbone,
 
 
 class TextClassifier(nn.Module):
-    """Any encoder of the Hugging Face hub, pooled, with the head of RoBERTa (dense, tanh, projection).
+    """Any encoder of the Hugging Face hub with pooling and the head of RoBERTa (dense, tanh, projection).
 
     Args:
         pretrained: Name on the hub or local folder (``config.json``, ``model.safetensors``).
@@ -30,17 +30,17 @@ class TextClassifier(nn.Module):
         dropout: Dropout of hidden states and of the head.
         attention_dropout: Dropout of attention probabilities.
         pooling: ``first`` token or ``mean`` of tokens.
-        embeddings: Word embeddings that learn: ``all``, those of tokens that occur (``used``, see ``prepare``), or none
+        embeddings: Word embeddings to train: ``all``, those of tokens that occur (``used``, see ``prepare``), or none
             (``frozen``).
-        fast_dropout: Draw dropout by ``FastDropout``.
-        short_last_layer: Compute only the first token of the last layer, where that is the one pooled.
+        fast_dropout: Use ``FastDropout``.
+        short_last_layer: Compute only the first token of the last layer, if pooling is ``first``.
         gradient_checkpointing: Keep only the input of each layer and compute the rest again in the backward pass.
-        attention: Attention backend of transformers (``sdpa``, ``eager``, ``matmul``), or ``packed``, which spares
-            every layer the padding.
-        with_weights: Load the pretrained weights; False leaves them random, for a checkpoint that follows.
+        attention: Attention backend of transformers (``sdpa``, ``eager``, ``matmul``), or ``packed``, which computes no
+            padding.
+        with_weights: Load the pretrained weights; False leaves them random, if a checkpoint is loaded later.
 
     Raises:
-        UserError: The model cannot be found or loaded, or not be packed.
+        UserError: The model cannot be found or loaded, or does not support packing.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class TextClassifier(nn.Module):
         self.backbone = load_backbone(pretrained, config, attention, with_weights)
         self.backbone.train()  # from_pretrained leaves evaluation mode, and the Trainer would keep it: no dropout
         if getattr(self.backbone, "pooler", None) is not None:
-            self.backbone.pooler = None  # type: ignore[assignment]  # nothing uses it, so it would get no gradient, and DDP stops on that
+            self.backbone.pooler = None  # type: ignore[assignment]  # unused: it would get no gradient, and DDP would stop
         self.pool = POOLINGS[pooling]
         self.head = ClassificationHead(config.hidden_size, num_classes, dropout, config.initializer_range)
         self.embeddings = embeddings
@@ -75,13 +75,13 @@ class TextClassifier(nn.Module):
         if fast_dropout:
             use_fast_dropout(self)
         self.is_short = False
-        if short_last_layer and pooling == "first" and attention in (*MASKED_BY_ROWS, PACKED):
+        if short_last_layer and pooling == "first" and attention in (*TENSOR_MASK_BACKENDS, PACKED):
             self.is_short = keep_first_token_only(self.layers()[-1])
         if gradient_checkpointing:
             self.backbone.activation_checkpointing_enable({"use_reentrant": False})
 
     def prepare(self, used_tokens: np.ndarray) -> None:
-        """Make ready for training on data in which only these token ids occur [U]; before the optimizer is built."""
+        """Prepare training on data with only these token ids [U]; call it before the optimizer is built."""
         if self.embeddings == "used":
             table = self.backbone.get_input_embeddings()
             assert isinstance(table, nn.Embedding)
@@ -89,18 +89,18 @@ class TextClassifier(nn.Module):
             self.backbone.set_input_embeddings(UsedRowsEmbedding(table, rows))
 
     def compile_encoder(self, whole: bool = False, backend: str = "inductor") -> None:
-        """Compile for all widths, in place: names in checkpoints stay.
+        """Compile the encoder for all widths, in place; names in checkpoints do not change.
 
         Args:
-            whole: All as one; by default each layer, so that equal layers share their code.
-            backend: Compiler, by the name that ``torch.compile`` has for it.
+            whole: Compile the encoder as one graph; by default each layer, so that equal layers share code.
+            backend: Name of the compiler for ``torch.compile``.
         """
         for module in (self.backbone,) if whole else self.layers():
             module.compile(backend=backend, dynamic=True)
 
     @property
     def config(self) -> PretrainedConfig:
-        """Configuration of the encoder, as transformers saves it."""
+        """Configuration of the encoder, from transformers."""
         return self.backbone.config
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -118,7 +118,7 @@ class TextClassifier(nn.Module):
         return {"logits": self.head(pooled), "embeddings": pooled}
 
     def _encode_packed(self, inputs: dict[str, Tensor]) -> Tensor:
-        """[B, T, D], or [B, 1, D] where the last layer is short."""
+        """Return hidden states [B, T, D], or [B, 1, D] if the last layer is short."""
         packing = Packing.of(inputs.pop("attention_mask"))
         packed = {name: packing.pack(value) for name, value in inputs.items()}
         positions = packing.columns + first_position(self.config)
@@ -126,16 +126,16 @@ class TextClassifier(nn.Module):
         return hidden if self.is_short else packing.pad(hidden)
 
     def parameter_depths(self) -> dict[str, int]:
-        """Depth of each parameter by name: 0 for embeddings, 1 ... L for layers from below, L + 1 for the head."""
+        """Return the depth of each parameter by name: 0 embeddings, 1 ... L layers (bottom to top), L + 1 head."""
         layers = self.layers()
-        of_layers = {id(p): depth for depth, layer in enumerate(layers, start=1) for p in layer.parameters()}
+        layer_depths = {id(p): depth for depth, layer in enumerate(layers, start=1) for p in layer.parameters()}
         return {
-            name: of_layers.get(id(p), len(layers) + 1 if name.startswith("head.") or ".final" in name else 0)
+            name: layer_depths.get(id(p), len(layers) + 1 if name.startswith("head.") or ".final" in name else 0)
             for name, p in self.named_parameters()
         }
 
     def layers(self) -> nn.ModuleList:
-        """The encoder's layers from below: its list of ``num_hidden_layers`` modules."""
+        """Return the encoder's layers, bottom to top: its list of ``num_hidden_layers`` modules."""
         for module in self.modules():
             if isinstance(module, nn.ModuleList) and len(module) == self.config.num_hidden_layers:
                 return module

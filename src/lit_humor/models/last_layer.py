@@ -1,4 +1,4 @@
-"""Only the first token through the last layer. Legend: B rows, T tokens, D hidden size."""
+"""Computes the last layer for the first token only. Legend: B rows, T tokens, D hidden size."""
 
 from __future__ import annotations
 
@@ -11,24 +11,31 @@ from transformers.models.bert.modeling_bert import eager_attention_forward
 
 from lit_humor.models.packing import Packing
 
-# Layers built as BERT's: norms after the residual sums, no positions inside the attention.
-LIKE_BERT = ("BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer", "ElectraLayer", "Data2VecTextLayer")
+# Layers with the structure of BERT's: norm after the residual sum, no positions inside the attention.
+BERT_LIKE_LAYERS = (
+    "BertLayer",
+    "RobertaLayer",
+    "XLMRobertaLayer",
+    "CamembertLayer",
+    "ElectraLayer",
+    "Data2VecTextLayer",
+)
 
 
 def keep_first_token_only(layer: nn.Module) -> bool:
-    """Have the last layer of an encoder compute its first token and nothing else, in place.
+    """Change the last layer of an encoder, in place, so that it computes only the first token of each row.
 
-    Whoever pools the first token reads nothing else of the last layer: there its queries, output projection and
-    feed-forward block are needed for one token of a row, its keys and values for all. Result and gradients are those of
-    the whole layer. Saves 10 of 12 parts of one layer's products. Price: gradient checkpointing leaves this layer out.
+    First-token pooling reads nothing else of the last layer: its queries, output projection and feed-forward block are
+    needed for one token of each row, its keys and values for all tokens. Results and gradients equal those of the full
+    layer. This saves 10/12 of the products of one layer. Cost: gradient checkpointing does not cover this layer.
 
     Args:
         layer: The last layer of an encoder.
 
     Returns:
-        Whether the layer is one of BERT, RoBERTa, XLM-R and their kin; if not, it stays as it was.
+        Whether the layer has BERT's structure (``BERT_LIKE_LAYERS``); if not, it is not changed.
     """
-    if type(layer).__name__ not in LIKE_BERT:
+    if type(layer).__name__ not in BERT_LIKE_LAYERS:
         return False
     layer.forward = MethodType(_first_token_forward, layer)
     return True
@@ -38,22 +45,22 @@ def _first_token_forward(
     layer: Any, hidden: Tensor, attention_mask: Tensor | None = None, *_: Any, packing: Packing | None = None, **__: Any
 ) -> Tensor:
     """[B, T, D], [B, 1, T or 1, T] -> [B, 1, D]; packed [1, N, D] -> [B, 1, D]."""
-    block = layer.attention.self
-    first = hidden[:, :1] if packing is None else hidden[:, packing.offsets[:-1]]
+    self_attention = layer.attention.self
+    first_tokens = hidden[:, :1] if packing is None else hidden[:, packing.offsets[:-1]]
 
-    def heads(states: Tensor) -> Tensor:
-        return states.unflatten(-1, (-1, block.attention_head_size)).transpose(1, 2)
+    def split_heads(states: Tensor) -> Tensor:
+        return states.unflatten(-1, (-1, self_attention.attention_head_size)).transpose(1, 2)
 
-    attend = AttentionInterface().get_interface(block.config._attn_implementation, eager_attention_forward)
+    attend = AttentionInterface().get_interface(self_attention.config._attn_implementation, eager_attention_forward)
     context, _ = attend(
-        block,
-        heads(block.query(first)),
-        heads(block.key(hidden)),
-        heads(block.value(hidden)),
+        self_attention,
+        split_heads(self_attention.query(first_tokens)),
+        split_heads(self_attention.key(hidden)),
+        split_heads(self_attention.value(hidden)),
         None if attention_mask is None else attention_mask[:, :, :1],
-        dropout=block.dropout.p if layer.training else 0.0,
-        scaling=block.scaling,
+        dropout=self_attention.dropout.p if layer.training else 0.0,
+        scaling=self_attention.scaling,
         packing=packing,
     )
-    result = layer.feed_forward_chunk(layer.attention.output(context.flatten(2), first))
+    result = layer.feed_forward_chunk(layer.attention.output(context.flatten(2), first_tokens))
     return result if packing is None else result.transpose(0, 1)

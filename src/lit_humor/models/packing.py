@@ -1,4 +1,7 @@
-"""Rows laid end to end: no layer computes padding. Legend: B rows, T width, N real tokens, H heads, E = D / H."""
+"""Packs rows without padding, so that no layer computes it.
+
+Legend: B rows, T width, N real tokens, H heads, E = D / H.
+"""
 
 from __future__ import annotations
 
@@ -15,37 +18,37 @@ PACKED = "packed"
 
 
 class Packing(NamedTuple):
-    """Where the real tokens of a batch that is padded on the right are.
+    """Positions of the real tokens of a batch that is padded on the right.
 
     Attributes:
-        places: [N] place of each among the B T of the batch.
-        offsets: [B + 1] where each row starts, and N.
-        mask: [B, T] bool, True on tokens.
+        indices: [N] index of each token in the flattened batch, 0 to B T - 1.
+        offsets: [B + 1] start of each row among the N tokens, and N.
+        mask: [B, T] bool, True for tokens.
     """
 
-    places: Tensor
+    indices: Tensor
     offsets: Tensor
     mask: Tensor
 
     @classmethod
     def of(cls, attention_mask: Tensor) -> Packing:
-        """Read it off a mask [B, T]; on a GPU this waits for the device, once a pass."""
-        places = attention_mask.flatten().nonzero().squeeze(1)
-        return cls(places, F.pad(attention_mask.sum(dim=1).cumsum(dim=0), (1, 0)), attention_mask.bool())
+        """Make it from a mask [B, T]; on a GPU this synchronises with the device, once per forward pass."""
+        indices = attention_mask.flatten().nonzero().squeeze(1)
+        return cls(indices, F.pad(attention_mask.sum(dim=1).cumsum(dim=0), (1, 0)), attention_mask.bool())
 
     @property
     def columns(self) -> Tensor:
-        """[1, N] place of each token within its row."""
-        return (self.places % self.mask.shape[1]).unsqueeze(0)
+        """[1, N] position of each token in its row."""
+        return (self.indices % self.mask.shape[1]).unsqueeze(0)
 
     def pack(self, padded: Tensor) -> Tensor:
         """[B, T, ...] -> [1, N, ...]."""
-        return padded.flatten(0, 1)[self.places].unsqueeze(0)
+        return padded.flatten(0, 1)[self.indices].unsqueeze(0)
 
     def pad(self, packed: Tensor) -> Tensor:
-        """[1, N, ...] -> [B, T, ...], zero where there is no token."""
+        """[1, N, ...] -> [B, T, ...], zero on padding."""
         padded = packed.new_zeros(self.mask.numel(), *packed.shape[2:])
-        return padded.index_copy(0, self.places, packed[0]).unflatten(0, self.mask.shape)
+        return padded.index_copy(0, self.indices, packed[0]).unflatten(0, self.mask.shape)
 
 
 def packed_attention(
@@ -60,23 +63,23 @@ def packed_attention(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Softmax attention within each of the rows that lie end to end.
+    """Compute softmax attention within each of the packed rows.
 
     Source: Krell et al. 2021, Efficient Sequence Packing without Cross-contamination; Dao 2023, FlashAttention-2 (its
-    kernels for rows of different lengths, behind torch's jagged tensors). Price: on a CPU, which has no such kernel,
-    attention alone pads its rows, and three copies a layer go there and back; pays where batches hold much padding.
-    Neighbours: rows of like length in a batch (``data.length_grouped``) leave little padding to begin with.
+    kernels for rows of different lengths, used by torch's jagged tensors). Cost: a CPU has no such kernel, so attention
+    alone pads its rows, with three copies per layer; packing pays if batches have much padding.
+    Alternatives: batches of rows of similar length (``data.length_grouped``) have little padding.
 
     Args:
         module: The layer; not used.
-        query: [1, H, N, E], or [1, H, B, E] for the first token of each row alone.
+        query: [1, H, N, E], or [1, H, B, E] for only the first token of each row.
         key: [1, H, N, E].
         value: [1, H, N, E].
         attention_mask: None.
-        packing: Where the rows are.
-        scaling: Factor of the scores; None takes 1 / sqrt(E).
+        packing: Positions of the tokens.
+        scaling: Factor of the scores; None means 1 / sqrt(E).
         dropout: Share of the attention weights to drop.
-        kwargs: What other backends take.
+        kwargs: Arguments of other backends; not used.
 
     Returns:
         [1, N or B, H, E], and None in place of the weights.
@@ -88,30 +91,30 @@ def packed_attention(
 def attend_padded(
     query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling: float | None, dropout: float
 ) -> Tensor:
-    """See ``packed_attention``; pads for the products alone."""
-    is_whole = query.shape[2] == key.shape[2]
-    keys, values = (packing.pad(one.transpose(1, 2)).transpose(1, 2) for one in (key, value))
-    queries = packing.pad(query.transpose(1, 2)).transpose(1, 2) if is_whole else query.permute(2, 1, 0, 3)
+    """See ``packed_attention``; pads the rows only for the matrix products."""
+    is_full_layer = query.shape[2] == key.shape[2]
+    keys, values = (packing.pad(states.transpose(1, 2)).transpose(1, 2) for states in (key, value))
+    queries = packing.pad(query.transpose(1, 2)).transpose(1, 2) if is_full_layer else query.permute(2, 1, 0, 3)
     mask = packing.mask[:, None, None]
     context, _ = matmul_attention(nn.Identity(), queries, keys, values, mask, scaling, dropout)
-    return packing.pack(context) if is_whole else context.transpose(0, 1)
+    return packing.pack(context) if is_full_layer else context.transpose(0, 1)
 
 
 def attend_jagged(
     query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling: float | None, dropout: float
 ) -> Tensor:
-    """See ``packed_attention``; with the kernels for rows of different lengths that a GPU has."""
+    """See ``packed_attention``; uses a GPU's kernels for rows of different lengths."""
 
     def jagged(tokens: Tensor, offsets: Tensor, width: int) -> Tensor:
-        values = tokens[0].transpose(0, 1).contiguous()  # as they come from a layer they are
+        values = tokens[0].transpose(0, 1).contiguous()  # no copy for the output of a layer
         return torch.nested.nested_tensor_from_jagged(values, offsets, min_seqlen=1, max_seqlen=width).transpose(1, 2)
 
     width = packing.mask.shape[1]
-    queries_at, most = packing.offsets, width
+    query_offsets, max_queries = packing.offsets, width
     if query.shape[2] != key.shape[2]:
-        queries_at, most = torch.arange(len(packing.offsets), device=query.device), 1
-    keys, values = (jagged(one, packing.offsets, width) for one in (key, value))
-    queries = jagged(query, queries_at, most)
+        query_offsets, max_queries = torch.arange(len(packing.offsets), device=query.device), 1
+    keys, values = (jagged(states, packing.offsets, width) for states in (key, value))
+    queries = jagged(query, query_offsets, max_queries)
     context = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout, scale=scaling)
     return context.transpose(1, 2).values().unsqueeze(0)
 

@@ -1,4 +1,4 @@
-"""Whether the hub can be reached, found out in seconds: the hub's own library tries for the better part of a minute."""
+"""Checks in seconds whether the hub can be reached; the hub's own library tries for most of a minute."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from urllib.request import getproxies
 
 from huggingface_hub import constants
 
-_PATIENCE_SECONDS = 3.0
+_TIMEOUT_SECONDS = 3.0
 
 
 @functools.cache
-def use_cache_where_the_hub_is_away() -> None:
-    """Work with what is cached where nothing answers at the hub's address; behind a proxy leave that to the library."""
+def use_cache_if_hub_is_unreachable() -> None:
+    """Switch to offline mode if nothing answers at the hub's address; behind a proxy the library itself decides."""
     if not constants.HF_HUB_OFFLINE and not getproxies():
         address = urlsplit(constants.ENDPOINT)
         port = address.port or (80 if address.scheme == "http" else 443)
@@ -23,17 +23,17 @@ def use_cache_where_the_hub_is_away() -> None:
 
 
 def _answers(host: str, port: int) -> bool:
-    """In a thread: to look up a name knows no time limit."""
-    answered = threading.Event()
+    """Whether a server accepts connections; checked in a thread, since a name lookup has no time limit."""
+    is_connected = threading.Event()
 
-    def knock() -> None:
+    def connect() -> None:
         try:
-            socket.create_connection((host, port), timeout=_PATIENCE_SECONDS).close()
+            socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS).close()
         except OSError:
             return
-        answered.set()
+        is_connected.set()
 
-    knocking = threading.Thread(target=knock, daemon=True)
-    knocking.start()
-    knocking.join(_PATIENCE_SECONDS)
-    return answered.is_set()
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(_TIMEOUT_SECONDS)
+    return is_connected.is_set()

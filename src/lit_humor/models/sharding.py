@@ -1,4 +1,4 @@
-"""Weights spread over several devices, each of which keeps a part (FSDP2)."""
+"""Shards weights over several devices (FSDP2)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def shard(model: nn.Module, mesh: DeviceMesh) -> None:
-    """Spread a model, layer by layer, in place: a layer's weights are whole only while it computes.
+    """Shard a model layer by layer, in place: a layer's full weights exist only while it computes.
 
     A second call does nothing.
 
     Source: Zhao et al. 2023, PyTorch FSDP.
 
     Args:
-        model: Has ``layers()``; every process holds the same weights.
-        mesh: The devices, one dimension.
+        model: Has ``layers()``; every process has the same weights.
+        mesh: One-dimensional mesh of the devices.
     """
     if not isinstance(model, FSDPModule):
         for module in (*model.layers(), model):  # type: ignore[operator]
@@ -28,24 +28,24 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
 
 
 def reshard(model: nn.Module) -> None:
-    """Keep parts again: after an evaluation the outermost weights are whole."""
+    """Shard the weights again: after an evaluation the outermost module has its full weights."""
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()
 
 
 def is_sharded(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether an optimizer steps on parts."""
-    return any(isinstance(one, DTensor) for group in optimizer.param_groups for one in group["params"])
+    """Whether an optimizer updates sharded parameters."""
+    return any(isinstance(parameter, DTensor) for group in optimizer.param_groups for parameter in group["params"])
 
 
 def whole(value: Any) -> Any:
-    """A tensor from the parts of all processes, which must all ask; anything else as it is."""
+    """Return the full tensor of a sharded one (all processes must call this), or any other value as it is."""
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
 def part_like(value: Tensor, part: Tensor) -> Tensor:
-    """This process's part of a tensor that is whole, spread as another one is; whole where that is."""
+    """Return this process's shard of a full tensor, sharded like ``part``; all of it if ``part`` is not sharded."""
     if not isinstance(part, DTensor):
         return value
     return distribute_tensor(value.to(part.device), part.device_mesh, part.placements, src_data_rank=None)
