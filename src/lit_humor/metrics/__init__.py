@@ -1,4 +1,4 @@
-"""Numbers from predictions and labels.
+"""Metrics of predictions and labels.
 
-Add a file to add a metric; nothing here knows models or runs.
+One file per metric; nothing here depends on models or runs.
 """

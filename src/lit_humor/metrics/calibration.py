@@ -1,4 +1,4 @@
-"""Whether a probability means what it says, and what to do about it. Legend: N rows, C classes, B bins."""
+"""Measures and improves the calibration of probabilities. Legend: N rows, C classes, B bins."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 NUM_BINS = 15
-_SMALLEST = 1e-12
+_MIN_PROBABILITY = 1e-12
 
 
 class Reliability(NamedTuple):
-    """Rows by their highest probability, in bins of equal width; all [B].
+    """Rows in bins of equal width by their highest probability; all attributes are [B].
 
     Attributes:
-        rows: Rows of the bin.
-        confidence: Their mean highest probability; nan where there are none.
-        accuracy: Share of them that are right; nan where there are none.
+        rows: Number of rows in the bin.
+        confidence: Mean highest probability in the bin; nan for an empty bin.
+        accuracy: Share of correct predictions in the bin; nan for an empty bin.
     """
 
     rows: np.ndarray
@@ -26,7 +26,7 @@ class Reliability(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Expected calibration error: the mean gap between confidence and accuracy, weighted by rows."""
+        """Expected calibration error: mean absolute gap between confidence and accuracy, weighted by rows."""
         return float(np.nansum(self.rows * np.abs(self.confidence - self.accuracy)) / self.rows.sum())
 
 
@@ -40,23 +40,23 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> Reliability:
         labels: [N] class indices.
     """
     confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
+    is_correct = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)
     rows = np.bincount(bins, minlength=NUM_BINS)
     with np.errstate(invalid="ignore"):
         return Reliability(
             rows,
             np.bincount(bins, weights=confidence, minlength=NUM_BINS) / rows,
-            np.bincount(bins, weights=right, minlength=NUM_BINS) / rows,
+            np.bincount(bins, weights=is_correct, minlength=NUM_BINS) / rows,
         )
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Find the temperature under which the labels are most likely.
+    """Return the temperature that maximises the likelihood of the labels.
 
-    Above 1 the model was too sure of itself, below 1 not sure enough. No decision changes.
+    Above 1 the model was overconfident, below 1 underconfident. A temperature changes no prediction.
 
-    Source: Guo et al. 2017, section 4.2. Neighbours: with some ten thousand rows isotonic regression bends more freely.
+    Source: Guo et al. 2017, section 4.2. Alternatives: isotonic regression is more flexible with 10,000 rows or more.
 
     Args:
         probabilities: [N, C] of rows that the model did not train on.
@@ -65,29 +65,30 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
     def loss(log_temperature: float) -> float:
         scaled = apply_temperature(probabilities, float(np.exp(log_temperature)))
-        return -float(np.log(np.maximum(scaled[np.arange(len(labels)), labels], _SMALLEST)).mean())
+        return -float(np.log(np.maximum(scaled[np.arange(len(labels)), labels], _MIN_PROBABILITY)).mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Divide the logits [N, C] by a temperature, as probabilities before and after."""
-    logits = np.log(np.maximum(probabilities, _SMALLEST)) / temperature
+    """Divide the logits of probabilities [N, C] by a temperature and return the new probabilities [N, C]."""
+    logits = np.log(np.maximum(probabilities, _MIN_PROBABILITY)) / temperature
     scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
     return scaled / scaled.sum(axis=1, keepdims=True)
 
 
 def best_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Find the probability from which on to call a row positive for the highest F1; of equals the nearest to 0.5.
+    """Return the threshold of the positive class with the highest F1; of several, the nearest to 0.5.
 
     Args:
         probabilities: [N] of the positive class.
         labels: [N] 1 for positive, 0 for negative.
     """
     order = np.argsort(-probabilities, kind="stable")
-    values, hits = probabilities[order], np.cumsum(labels[order])
-    f1 = 2 * hits / (np.arange(1, len(values) + 1) + labels.sum())
-    last = np.append(values[1:] < values[:-1], True)  # rows of equal probability are called alike
-    middles = (values + np.append(values[1:], 0.0)) / 2
-    candidates = np.flatnonzero(last & (f1 >= f1[last].max() - 1e-12))
-    return float(min(middles[candidates], key=lambda value: abs(value - 0.5)))
+    sorted_probabilities, true_positives = probabilities[order], np.cumsum(labels[order])
+    f1 = 2 * true_positives / (np.arange(1, len(sorted_probabilities) + 1) + labels.sum())
+    # Rows of equal probability have the same prediction: a threshold lies below the last of them.
+    ends_tie = np.append(sorted_probabilities[1:] < sorted_probabilities[:-1], True)
+    midpoints = (sorted_probabilities + np.append(sorted_probabilities[1:], 0.0)) / 2
+    candidates = np.flatnonzero(ends_tie & (f1 >= f1[ends_tie].max() - 1e-12))
+    return float(min(midpoints[candidates], key=lambda threshold: abs(threshold - 0.5)))

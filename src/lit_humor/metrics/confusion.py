@@ -1,4 +1,4 @@
-"""Scores of a confusion matrix, and how far they can be trusted. Legend: C classes, R replicates."""
+"""Scores of a confusion matrix and their bootstrap intervals. Legend: C classes, R replicates."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _ALPHA = 0.05
 
 
 def count_confusion(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
-    """Count [C, C] rows, true class before predicted class, from class indices [N]."""
+    """Return the confusion matrix [C, C] (true class, predicted class) of class indices [N]."""
     return np.bincount(labels * num_classes + predictions, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 def scores_of(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Scores of one confusion matrix or of many.
+    """Compute the scores of one or several confusion matrices.
 
-    A class that was never predicted has precision 0, one without rows has recall 0, as in scikit-learn; macro F1 leaves
-    classes out that have neither rows nor predictions.
+    A class that was never predicted has precision 0, one without rows has recall 0, as in scikit-learn. Macro F1 omits
+    classes that have neither rows nor predictions.
 
     Args:
         counts: [..., C, C], true class before predicted class.
@@ -29,28 +29,28 @@ def scores_of(counts: np.ndarray) -> dict[str, np.ndarray]:
         ``recall`` and ``class_f1`` [..., C].
     """
     counts = np.asarray(counts, dtype=float)
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    true, predicted = counts.sum(-1), counts.sum(-2)
-    class_f1 = 2 * hits / np.maximum(true + predicted, 1)
-    macro = class_f1.sum(-1) / np.maximum((true + predicted > 0).sum(-1), 1)
+    true_positives = np.diagonal(counts, axis1=-2, axis2=-1)
+    true_rows, predicted_rows = counts.sum(-1), counts.sum(-2)
+    class_f1 = 2 * true_positives / np.maximum(true_rows + predicted_rows, 1)
+    f1_macro = class_f1.sum(-1) / np.maximum((true_rows + predicted_rows > 0).sum(-1), 1)
     return {
-        "accuracy": hits.sum(-1) / np.maximum(true.sum(-1), 1),
-        "f1": class_f1[..., -1] if counts.shape[-1] == 2 else macro,
-        "f1_macro": macro,
-        "precision": hits / np.maximum(predicted, 1),
-        "recall": hits / np.maximum(true, 1),
+        "accuracy": true_positives.sum(-1) / np.maximum(true_rows.sum(-1), 1),
+        "f1": class_f1[..., -1] if counts.shape[-1] == 2 else f1_macro,
+        "f1_macro": f1_macro,
+        "precision": true_positives / np.maximum(predicted_rows, 1),
+        "recall": true_positives / np.maximum(true_rows, 1),
         "class_f1": class_f1,
     }
 
 
 def bootstrap_intervals(counts: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
-    """95 % percentile intervals of the scores, over rows drawn anew with replacement.
+    """Return 95 % bootstrap percentile intervals of the scores, over rows resampled with replacement.
 
-    To draw N rows from N is to draw the cells of the confusion matrix from a multinomial distribution; nothing else of
-    a row matters to these scores. Rows count as independent: of a text's near copies the interval knows nothing.
+    Resampling N rows is equivalent to drawing the confusion matrix from a multinomial distribution, as these scores
+    depend on nothing else. Rows are assumed to be independent: near duplicates are not taken into account.
 
-    Source: Efron & Tibshirani 1993, chapter 13. Price: 2,000 draws take a millisecond whatever N. Neighbours: with a
-    few dozen rows, or a share of 0 or 1, such intervals are too narrow.
+    Source: Efron & Tibshirani 1993, chapter 13. Cost: 2,000 draws take a millisecond for any N. The intervals are too
+    narrow with a few dozen rows, or a share of 0 or 1.
 
     Args:
         counts: [C, C], true class before predicted class.
@@ -63,27 +63,28 @@ def bootstrap_intervals(counts: np.ndarray, seed: int = 0) -> dict[str, np.ndarr
 
 
 def bootstrap_difference(counts: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
-    """95 % intervals of what a second model scores more than a first one on the same rows.
+    """Return 95 % intervals of the difference in score, second model minus first model, on the same rows.
 
     Args:
-        counts: [C, C, C], rows by true class, the first model's prediction and the second's.
+        counts: [C, C, C] rows by true class, prediction of the first model, prediction of the second.
         seed: Seed of the draws.
 
     Returns:
         Lower and upper end [2, ...] of the difference of each score.
     """
-    drawn = _resample(counts, seed)
-    first, second = scores_of(drawn.sum(-1)), scores_of(drawn.sum(-2))
+    replicates = _resample(counts, seed)
+    first, second = scores_of(replicates.sum(-1)), scores_of(replicates.sum(-2))
     return _percentiles({name: second[name] - value for name, value in first.items()})
 
 
 def _resample(counts: np.ndarray, seed: int) -> np.ndarray:
+    """Draw R replicates [R, ...] of a table of counts [...] from a multinomial distribution."""
     counts = np.asarray(counts)
-    rows = counts.sum()
-    drawn = np.random.default_rng(seed).multinomial(rows, counts.ravel() / max(rows, 1), size=_REPLICATES)
-    return drawn.reshape(_REPLICATES, *counts.shape)
+    num_rows = counts.sum()
+    replicates = np.random.default_rng(seed).multinomial(num_rows, counts.ravel() / max(num_rows, 1), size=_REPLICATES)
+    return replicates.reshape(_REPLICATES, *counts.shape)
 
 
 def _percentiles(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    ends = (_ALPHA / 2, 1 - _ALPHA / 2)
-    return {name: np.quantile(values, ends, axis=0) for name, values in scores.items()}
+    quantiles = (_ALPHA / 2, 1 - _ALPHA / 2)
+    return {name: np.quantile(values, quantiles, axis=0) for name, values in scores.items()}

@@ -1,4 +1,4 @@
-"""Which labels are probably wrong, and how sure a share is. Legend: N rows, C classes."""
+"""Finds labels that are probably wrong; confidence bound of a share. Legend: N rows, C classes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import numpy as np
 from lit_humor.core.errors import MissingExtraError
 from lit_humor.metrics.confusion import count_confusion, scores_of
 
-LEAST_F1 = 0.7  # of a model whose doubts are worth reading
+LEAST_F1 = 0.7  # macro F1; doubts of a worse model say little
 
 
 def suspect_labels(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray | None:
-    """Rows whose label is probably wrong, most suspect first, by confident learning.
+    """Find rows whose label is probably wrong by confident learning, most suspect first.
 
-    A row is suspect if the model finds another class at least as likely as it does on average for rows of that class.
-    How many of the suspects are wrong depends on the model: where it tells the classes well, most; where it does
-    badly, most are just hard.
+    A row is suspect if the model gives another class at least the mean probability that it gives to that class on its
+    own rows. A good model is right about most suspects; the suspects of a poor model are mostly just hard rows.
 
     Source: Northcutt, Jiang & Chuang 2021, Confident Learning, in cleanlab.
 
@@ -24,7 +23,7 @@ def suspect_labels(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray 
         probabilities: [N, C] of a model that did not train on these rows.
 
     Returns:
-        Row indices; None where the model's macro F1 lies below ``LEAST_F1``.
+        Row indices; None if the model's macro F1 is below ``LEAST_F1``.
 
     Raises:
         MissingExtraError: The ``audit`` extra is not installed.
@@ -46,6 +45,6 @@ def suspect_labels(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray 
 
 
 def wilson_lower(share: float, num_rows: int, z: float = 1.96) -> float:
-    """Lower end of the Wilson score interval of a share (Wilson 1927)."""
-    spread = z * np.sqrt(share * (1 - share) / num_rows + z * z / (4 * num_rows**2))
-    return float((share + z * z / (2 * num_rows) - spread) / (1 + z * z / num_rows))
+    """Return the lower end of the Wilson score interval of a share (Wilson 1927)."""
+    margin = z * np.sqrt(share * (1 - share) / num_rows + z * z / (4 * num_rows**2))
+    return float((share + z * z / (2 * num_rows) - margin) / (1 + z * z / num_rows))
