@@ -1,4 +1,4 @@
-"""Formats for other programs, a file each.
+"""Exporters to formats of other programs, one file per format.
 
-They get a model and a folder, and know no configuration.
+They take a model and a folder, and depend on no configuration.
 """

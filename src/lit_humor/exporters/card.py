@@ -8,33 +8,35 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from lit_humor.pages.page import render
 
-_METRICS = ("f1", "accuracy", "f1_macro", "auroc")  # none of which a temperature changes
+_METRICS = ("f1", "accuracy", "f1_macro", "auroc")  # a temperature changes none of them
 
 
 def model_card(run: dict[str, Any]) -> str:
-    """``README.md`` as the hub expects it.
+    """Return the text of ``README.md`` in the hub's format.
 
     Args:
         run: ``name``, ``to``, ``class_names``, ``result``, ``environment``, ``data_report``, ``backbone``,
             ``max_length``, ``temperature``, ``calibrated``, ``parity``, and for ONNX ``opset`` and ``inputs``.
     """
-    evaluated = [
+    # The results were measured before the quantization.
+    results = run["result"]["results"] if run["to"] != "onnx_int8" else {}
+    eval_results = [
         EvalResult(
             task_type="text-classification",
             dataset_type=split,
             dataset_name=run["data_report"]["splits"][split]["origin"],
             metric_type=name,
-            metric_value=round(found[name], 4),
+            metric_value=round(scores[name], 4),
         )
-        for split, found in (run["result"]["results"].items() if run["to"] != "onnx_int8" else ())  # measured before
+        for split, scores in results.items()
         for name in _METRICS
-        if isinstance(found.get(name), float)
+        if isinstance(scores.get(name), float)
     ]
-    front = ModelCardData(
+    metadata = ModelCardData(
         library_name="transformers" if run["to"] == "huggingface" else "onnx",
         pipeline_tag="text-classification",
         tags=["humor"],
         model_name=run["name"],
-        eval_results=evaluated or None,
+        eval_results=eval_results or None,
     )
-    return render("card.md", front=front.to_yaml(), metrics=_METRICS, **run)
+    return render("card.md", front=metadata.to_yaml(), metrics=_METRICS, **run)

@@ -1,4 +1,4 @@
-"""An exported folder on the Hugging Face hub."""
+"""Uploads an exported folder to the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from lit_humor.core.remedies import clean_name
 
 
 def check_repository(name: str) -> None:
-    """Refuse a name that the hub would refuse, before anything is exported.
+    """Check the name of a repository before anything is exported.
 
     Raises:
-        UserError: It is no ``<owner>/<name>``.
+        UserError: The hub would reject the name, or it is not ``<owner>/<name>``.
     """
     try:
         validate_repo_id(name)
     except HFValidationError as error:
-        told = str(error)
+        problem = str(error)
     else:
         if "/" in name:
             return
-        told = "no owner in it"
+        problem = "no owner in it"
     raise UserError(
         f"push={name}",
-        found=told,
+        found=problem,
         expected="<owner>/<name>",
         fix=f"set push=<your account>/{clean_name(name.rpartition('/')[2])}",
     )
 
 
 def push_folder(folder: Path, name: str, *, private: bool) -> str:
-    """Upload a folder as a model of the hub, in one commit.
+    """Upload a folder as a model to the hub, in one commit.
 
     Returns:
-        Its address.
+        The address of the model.
 
     Raises:
-        UserError: The hub is not reached or takes nothing from this account; the folder stays.
+        UserError: The hub cannot be reached or rejects the upload; the folder is kept.
     """
     try:
         api = HfApi()
         url = api.create_repo(name, private=private, exist_ok=True)
         api.upload_folder(repo_id=name, folder_path=folder, commit_message="Upload from lit_humor")
-    except Exception as error:  # offline, no token, no network, refused: of several packages
+    except Exception as error:  # no network, no token, rejected: errors of several packages
         raise UserError(
             f"push={name}",
             found=f"a hub that does not take it ({one_line(error)})",

@@ -1,4 +1,4 @@
-"""A trained classifier as a folder that plain transformers loads."""
+"""Exports a trained classifier to a folder that transformers loads without this project."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from lit_humor.models.pooling import POOLINGS
 
 
 def as_transformers(model: TextClassifier, class_names: Sequence[str], temperature: float) -> PreTrainedModel:
-    """The same function in classes of transformers, its calibration folded into the last layer.
+    """Return the same classifier as a transformers model, with the calibration in its last layer.
 
     Args:
         model: A trained classifier that pools the first token.
-        class_names: In class order.
-        temperature: The last layer's weights are divided by it, so that probabilities come out calibrated.
+        class_names: Names in class order.
+        temperature: Divides the weights of the last layer, so that the probabilities are calibrated.
 
     Raises:
         UserError: transformers has no classifier of this architecture with such a head.
     """
     if model.pool is not POOLINGS["first"]:
         raise _no_such_head("mean pooling")
-    config = type(model.config).from_dict(model.config.to_dict())  # without our attention backend
+    config = type(model.config).from_dict(model.config.to_dict())  # drops our attention backend
     config.id2label = dict(enumerate(class_names))
     config.label2id = {name: index for index, name in enumerate(class_names)}
     config.problem_type = "single_label_classification"
     exported = AutoModelForSequenceClassification.from_config(config)
     base = getattr(exported, exported.base_model_prefix)
-    found = base.load_state_dict(model.backbone.state_dict(), strict=False)
-    if found.unexpected_keys or any("pooler" not in name for name in found.missing_keys):
+    loaded = base.load_state_dict(model.backbone.state_dict(), strict=False)
+    if loaded.unexpected_keys or any("pooler" not in name for name in loaded.missing_keys):
         raise _no_such_head(config.model_type)
-    dense, projection = _head(exported, base)
+    dense, projection = _head_layers(exported, base)
     with torch.no_grad():
-        for ours, theirs, divisor in ((model.head.dense, dense, 1.0), (model.head.out_proj, projection, temperature)):
-            theirs.weight.copy_(ours.weight / divisor)
-            theirs.bias.copy_(ours.bias / divisor)
+        for source, target, divisor in ((model.head.dense, dense, 1.0), (model.head.out_proj, projection, temperature)):
+            target.weight.copy_(source.weight / divisor)
+            target.bias.copy_(source.bias / divisor)
     return exported.eval()
 
 
-def _head(exported: Any, base: Any) -> tuple[nn.Linear, nn.Linear]:
-    """The layers of a head that is dense, tanh, projection: RoBERTa's own, or BERT's pooler and classifier."""
+def _head_layers(exported: Any, base: Any) -> tuple[nn.Linear, nn.Linear]:
+    """Return the dense and projection layers: of RoBERTa's head, or of BERT's pooler and classifier."""
     classifier = getattr(exported, "classifier", None)
     if hasattr(classifier, "dense") and hasattr(classifier, "out_proj"):
         return classifier.dense, classifier.out_proj  # type: ignore[union-attr]
@@ -57,10 +57,11 @@ def _head(exported: Any, base: Any) -> tuple[nn.Linear, nn.Linear]:
     raise _no_such_head(exported.config.model_type)
 
 
-def _no_such_head(what: str) -> UserError:
+def _no_such_head(architecture: str) -> UserError:
+    """The error for a classifier that transformers cannot represent."""
     return UserError(
         "to=huggingface",
-        found=f"{what}, for which transformers has no classifier with our head",
+        found=f"{architecture}, for which transformers has no classifier with our head",
         expected="an encoder like RoBERTa or BERT that pools its first token",
         fix="set to=onnx",
     )
@@ -75,11 +76,11 @@ def save_folder(exported: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, f
 def pipeline_scores(
     folder: Path, texts: Sequence[str], text_pairs: Sequence[str] | None, max_length: int, class_names: Sequence[str]
 ) -> np.ndarray:
-    """[N, C] what ``transformers.pipeline`` of the folder says."""
-    judge = pipeline("text-classification", str(folder), device="cpu")
+    """Return the probabilities [N, C] of ``transformers.pipeline`` with the exported folder."""
+    classifier = pipeline("text-classification", str(folder), device="cpu")
     inputs: list[Any] = list(texts)
     if text_pairs is not None:
         inputs = [{"text": text, "text_pair": pair} for text, pair in zip(texts, text_pairs, strict=True)]
-    found: Any = judge(inputs, top_k=None, truncation=True, max_length=max_length, batch_size=32)
-    by_name = [{one["label"]: one["score"] for one in row} for row in found]
-    return np.asarray([[row[name] for name in class_names] for row in by_name])
+    predictions: Any = classifier(inputs, top_k=None, truncation=True, max_length=max_length, batch_size=32)
+    scores_by_name = [{score["label"]: score["score"] for score in row} for row in predictions]
+    return np.asarray([[row[name] for name in class_names] for row in scores_by_name])

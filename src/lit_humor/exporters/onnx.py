@@ -1,4 +1,4 @@
-"""A trained classifier as an ONNX graph, in fp32 or int8, that runs without torch."""
+"""Exports a trained classifier as an ONNX graph, in fp32 or int8, that runs without torch."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from lit_humor.runs import record
 OPSET = 18
 _MODEL, _LABELS = "model.onnx", "labels.json"
 _BATCH_ROWS = 32
-_TOO_LARGE_BYTES = 2**31 - 2**20  # what fits into one protobuf
+_MAX_PROTOBUF_BYTES = 2**31 - 2**20  # a larger model needs external data
 
 
 class _Probabilities(nn.Module):
-    """Token ids to calibrated probabilities, by position as ONNX wants it."""
+    """Maps token ids to calibrated probabilities; takes positional arguments, as ONNX requires."""
 
     def __init__(self, model: TextClassifier, temperature: float) -> None:
         super().__init__()
@@ -58,12 +58,12 @@ def save_onnx(
     names = input_names(with_token_types)
     ids = torch.full((2, 8), 5, dtype=torch.long)
     example = (ids, torch.ones_like(ids), torch.zeros_like(ids))[: len(names)]
-    sizes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("tokens", max=max_length)}
-    model.backbone.set_attn_implementation("eager")  # plain operations
+    dynamic_sizes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("tokens", max=max_length)}
+    model.backbone.set_attn_implementation("eager")  # uses only basic operations
     folder.mkdir(parents=True, exist_ok=True)
     num_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nothing here needs
-    with warnings.catch_warnings():  # about its own axis names
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is missing, which is not needed
+    with warnings.catch_warnings():  # on names of axes
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _Probabilities(model, temperature).eval(),
@@ -73,22 +73,22 @@ def save_onnx(
             opset_version=OPSET,
             input_names=list(names),
             output_names=["probabilities"],
-            dynamic_shapes=((sizes,) * len(names),),
-            external_data=num_bytes > _TOO_LARGE_BYTES,
+            dynamic_shapes=((dynamic_sizes,) * len(names),),
+            external_data=num_bytes > _MAX_PROTOBUF_BYTES,
             verbose=False,
         )
     save_companions(tokenizer, class_names, max_length, folder)
 
 
 def input_names(with_token_types: bool) -> tuple[str, ...]:
-    """Inputs of the graph, in order."""
+    """Return the names of the graph's inputs, in order."""
     return MODEL_INPUTS if with_token_types else MODEL_INPUTS[:2]
 
 
 def save_companions(
     tokenizer: PreTrainedTokenizerBase, class_names: Sequence[str], max_length: int, folder: Path
 ) -> None:
-    """Write what a program needs beside the graph: ``tokenizer.json``, which cuts and pads, and ``labels.json``."""
+    """Write the files beside the graph: ``tokenizer.json`` (with truncation and padding) and ``labels.json``."""
     backend = tokenizer.backend_tokenizer
     backend.enable_truncation(max_length)
     backend.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)
@@ -99,7 +99,7 @@ def save_companions(
 
 
 def quantize(source: Path, folder: Path) -> None:
-    """Write an int8 copy of a folder made by ``save_onnx``: weights by channel, activations as they come.
+    """Write an int8 copy of a folder made by ``save_onnx``: weights per channel, activations dynamically.
 
     Raises:
         MissingExtraError: The ``export`` extra is not installed.
@@ -110,20 +110,20 @@ def quantize(source: Path, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     graph = onnx.load(source / _MODEL)
-    del graph.graph.value_info[:]  # shapes of torch's export that the quantizer takes for contradictions
-    with tempfile.TemporaryDirectory() as held:
-        plain = Path(held) / _MODEL
-        onnx.save(graph, plain, save_as_external_data=graph.ByteSize() > _TOO_LARGE_BYTES)
-        quantize_dynamic(plain, folder / _MODEL, weight_type=QuantType.QInt8, per_channel=True)
+    del graph.graph.value_info[:]  # the quantizer reports shapes of torch's export as contradictory
+    with tempfile.TemporaryDirectory() as temporary:
+        model_path = Path(temporary) / _MODEL
+        onnx.save(graph, model_path, save_as_external_data=graph.ByteSize() > _MAX_PROTOBUF_BYTES)
+        quantize_dynamic(model_path, folder / _MODEL, weight_type=QuantType.QInt8, per_channel=True)
     for name in ("tokenizer.json", _LABELS):
         (folder / name).write_bytes((source / name).read_bytes())
 
 
 class OnnxClassifier:
-    """Scores texts by a folder of ``save_onnx``; uses onnxruntime and tokenizers, not torch.
+    """Scores texts with a folder of ``save_onnx``; uses onnxruntime and tokenizers, not torch.
 
     Args:
-        folder: The folder.
+        folder: Folder with graph, tokenizer and labels.
 
     Raises:
         MissingExtraError: The ``export`` extra is not installed.
@@ -139,11 +139,11 @@ class OnnxClassifier:
         self.class_names: list[str] = record.read_json(folder / _LABELS)
 
     def score(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> np.ndarray:
-        """[N, C] calibrated probabilities, in the order of the texts."""
+        """Return calibrated probabilities [N, C], in the order of the texts."""
         inputs: list[Any] = list(texts) if text_pairs is None else list(zip(texts, text_pairs, strict=True))
         order = sorted(range(len(inputs)), key=lambda row: -len(texts[row]))
-        names = [one.name for one in self.session.get_inputs()]
-        found = np.zeros((len(inputs), len(self.class_names)))
+        names = [graph_input.name for graph_input in self.session.get_inputs()]
+        probabilities = np.zeros((len(inputs), len(self.class_names)))
         for start in range(0, len(order), _BATCH_ROWS):
             rows = order[start : start + _BATCH_ROWS]
             encodings = self.tokenizer.encode_batch([inputs[row] for row in rows])
@@ -152,9 +152,9 @@ class OnnxClassifier:
                 "attention_mask": [encoding.attention_mask for encoding in encodings],
                 "token_type_ids": [encoding.type_ids for encoding in encodings],
             }
-            fed = {name: np.asarray(values[name], dtype=np.int64) for name in names}
-            found[rows] = self.session.run(None, fed)[0]
-        return found
+            feeds = {name: np.asarray(values[name], dtype=np.int64) for name in names}
+            probabilities[rows] = self.session.run(None, feeds)[0]
+        return probabilities
 
 
 def seconds_to_score(
@@ -163,7 +163,7 @@ def seconds_to_score(
     text_pairs: Sequence[str] | None,
     repeats: int = 3,
 ) -> list[float]:
-    """Median seconds that each takes for all texts, interleaved."""
+    """Return the median seconds that each classifier takes for all texts; their repeats alternate."""
     seconds: list[list[float]] = [[] for _ in classifiers]
     for _ in range(repeats):
         for index, classifier in enumerate(classifiers):
@@ -174,11 +174,12 @@ def seconds_to_score(
 
 
 def folder_bytes(folder: Path) -> int:
-    """Size of the graph with its weights."""
+    """Return the size of the graph with its weights in bytes."""
     return sum(path.stat().st_size for path in folder.glob(f"{_MODEL}*"))
 
 
 def _need(package: str) -> None:
+    """Raise a ``MissingExtraError`` if a package is not installed."""
     try:
         __import__(package)
     except ImportError:
