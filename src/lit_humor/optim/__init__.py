@@ -1,4 +1,4 @@
 """Parameter groups, optimizers, schedules.
 
-They see named parameters and depths, no model class.
+They work on named parameters and their depths, not on a model class.
 """

@@ -13,25 +13,25 @@ from lit_humor.optim.schedules import WarmupDecay
 
 
 class LayerwiseAdamW:
-    """AdamW whose learning rate falls from the head down to the embeddings.
+    """AdamW whose learning rate decreases from the head down to the embeddings.
 
-    A parameter at depth d (embeddings 0, layers 1 ... L, head L + 1) learns at
-    ``learning_rate * lr_scale * layer_decay ** (L + 1 - d)``: the head at the full rate, the top layer at one
-    factor less, the embeddings at ``layer_decay ** (L + 1)``. Biases and norms (parameters of one dimension) get no
-    weight decay.
+    A parameter at depth d (embeddings 0, layers 1 ... L, head L + 1) has the learning rate
+    ``learning_rate * lr_scale * layer_decay ** (L + 1 - d)``: the head has the full rate, the top layer ``layer_decay``
+    times this rate, the embeddings ``layer_decay ** (L + 1)`` times. Biases and norms (one-dimensional parameters) have
+    no weight decay.
 
     Source: Howard & Ruder 2018, section 3.2 (discriminative fine-tuning); Clark et al. 2020, section 3.1.
-    Price: none; the same optimizer with more groups.
+    Cost: none; the same optimizer with more groups.
 
     Args:
         learning_rate: Rate of the head at the peak of the schedule.
-        schedule: Course of all rates over the training.
-        lr_scale: Factor of the model, so that one recipe serves large and small encoders.
-        layer_decay: Factor from one depth to the next below; 1 switches it off.
-        weight_decay: Decoupled weight decay of matrices.
+        schedule: Factor of all rates during training.
+        lr_scale: Factor of the model, so that one recipe works for large and small encoders.
+        layer_decay: Factor from one depth to the next lower one; 1 disables it.
+        weight_decay: Decoupled weight decay of parameters with two or more dimensions.
         eps: AdamW's epsilon.
         betas: AdamW's betas.
-        fused: Update all parameters in one pass; otherwise as torch chooses, on a CPU one by one.
+        fused: Use the fused kernel, which updates all parameters at once; otherwise torch chooses.
 
     Raises:
         UserError: A value is out of range.
@@ -48,28 +48,28 @@ class LayerwiseAdamW:
         betas: Sequence[float] = (0.9, 0.999),
         fused: bool = True,
     ) -> None:
-        for key, value, usual in (
+        for key, value, default in (
             ("learning_rate", learning_rate, 3e-5),
             ("lr_scale", lr_scale, 1),
             ("layer_decay", layer_decay, 0.95),
         ):
             if not value > 0 or (key == "layer_decay" and value > 1):
                 limit = "0 < value <= 1" if key == "layer_decay" else "a number above 0"
-                raise UserError(f"optim.{key}", found=str(value), expected=limit, fix=f"set optim.{key}={usual}")
+                raise UserError(f"optim.{key}", found=str(value), expected=limit, fix=f"set optim.{key}={default}")
         self.schedule = schedule
         self.learning_rate, self.lr_scale, self.layer_decay = learning_rate, lr_scale, layer_decay
         self.weight_decay, self.eps, self.betas = weight_decay, eps, (betas[0], betas[1])
         self.fused = fused
 
     def groups(self, parameters: Iterable[tuple[str, nn.Parameter]], depths: Mapping[str, int]) -> list[dict[str, Any]]:
-        """Sort trainable parameters into groups, each into exactly one.
+        """Put each trainable parameter into exactly one group.
 
         Args:
             parameters: Names and parameters.
             depths: Depth of each parameter by name; see ``LayerwiseAdamW``.
 
         Returns:
-            Groups for ``torch.optim``, from the embeddings up, with ``name``, ``depth``, ``lr`` and ``weight_decay``.
+            Groups for ``torch.optim`` with ``name``, ``depth``, ``lr``, ``weight_decay``; embeddings first, head last.
         """
         top = max(depths.values())
         groups: dict[tuple[int, bool], dict[str, Any]] = {}
@@ -92,6 +92,6 @@ class LayerwiseAdamW:
         return [groups[key] for key in sorted(groups)]
 
     def build(self, groups: list[dict[str, Any]], precision: str) -> torch.optim.AdamW:
-        """Make the optimizer; a fused update cannot wait for fp16's gradient scaler to unscale first."""
+        """Make the optimizer; it is not fused in fp16, where gradients must be unscaled before the update."""
         fused = self.fused and precision != "16-mixed"
         return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, eps=self.eps, fused=fused)

@@ -12,14 +12,14 @@ from lit_humor.core.errors import UserError
 
 
 class WarmupDecay:
-    """Multiplies every group's own rate, so that layer-wise decay stays.
+    """Multiplies the rate of every group by the same factor, so that the ratios of layer-wise decay stay.
 
-    Over n steps with warm-up fraction f: rises linearly from 1 / (f n) of the rate in the first step to the whole,
-    then falls to 0 at step n, linearly or by half a cosine, and stays there.
+    Over n steps with warm-up fraction f, the factor rises linearly from 1 / (f n) in the first step to 1, then falls to
+    0 at step n, linearly or as half a cosine, and stays there.
 
     Args:
-        decay: ``linear``, ``cosine``, or ``constant``.
-        warmup_fraction: Share of the steps that warm up, in [0, 1).
+        decay: ``linear``, ``cosine``, or ``constant`` (stays at 1 after the warm-up).
+        warmup_fraction: Share of the steps used for warm-up, in [0, 1).
     """
 
     def __init__(self, decay: Literal["linear", "cosine", "constant"], warmup_fraction: float = 0.0) -> None:
@@ -33,11 +33,11 @@ class WarmupDecay:
         self.decay, self.warmup_fraction = decay, warmup_fraction
 
     def num_warmup_steps(self, num_steps: int) -> int:
-        """Optimizer steps of warm-up in a schedule of ``num_steps``."""
+        """Return the number of warm-up steps in a schedule of ``num_steps`` optimizer steps."""
         return round(self.warmup_fraction * num_steps)
 
     def factor(self, step: int, num_steps: int) -> float:
-        """Factor of the rate at an optimizer step, counted from 0."""
+        """Return the factor of the rate at an optimizer step, counted from 0."""
         warmup = self.num_warmup_steps(num_steps)
         if step < warmup:
             return (step + 1) / warmup
@@ -47,5 +47,5 @@ class WarmupDecay:
         return 1 - progress if self.decay == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
 
     def build(self, optimizer: Optimizer, num_steps: int) -> LambdaLR:
-        """Make the scheduler, to be stepped after each optimizer step."""
+        """Make the scheduler; call its ``step`` after each optimizer step."""
         return LambdaLR(optimizer, lambda step: self.factor(step, num_steps))
