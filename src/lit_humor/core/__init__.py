@@ -1,4 +1,4 @@
-"""Names, shapes, errors and streams of random numbers that every room shares.
+"""Names, shapes, errors and random streams that all packages share.
 
-Imports no other room; change it only when a contract changes.
+Imports no other package of this project; change it only when a contract changes.
 """

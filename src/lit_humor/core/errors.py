@@ -1,4 +1,4 @@
-"""Exceptions that commands answer with a message and an exit code: mistakes of a user, and requests to stop."""
+"""Exceptions that end a command with a message and an exit code: errors of a user, and requests to stop."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours of a terminal
 
 
 class UserError(Exception):
-    """A mistake in input, told in one sentence: where, what was found, what was expected, what to do.
+    """An error in the input, in one sentence: where, what was found, what was expected, what to do.
 
     Commands print it without a traceback and exit with code 1.
 
     Args:
-        where: Config key, file with line, or row that is wrong.
-        found: What is there.
-        expected: What should be there.
+        where: The config key, file with line, or row that is wrong.
+        found: The actual value.
+        expected: What is allowed.
         fix: What the user can do about it.
     """
 
@@ -26,10 +26,10 @@ class UserError(Exception):
 
 
 class UserErrors(UserError):
-    """Several mistakes reported at once, a line each.
+    """Several errors, reported together on one line each.
 
     Args:
-        errors: The mistakes, in the order to show them.
+        errors: The errors, in the order to show them.
     """
 
     def __init__(self, errors: Iterable[Exception]) -> None:
@@ -37,18 +37,18 @@ class UserErrors(UserError):
 
 
 class NonFiniteStepError(UserError):
-    """A gradient that is not a number; the weights are those before its step."""
+    """A gradient is not finite; the weights are those before its step."""
 
 
 class CollapsedError(Exception):
-    """A model answers one class only; the training is to be taken from its start."""
+    """The model predicts one class only; the training must be restarted."""
 
 
 class InterruptedRun(Exception):
-    """Somebody asked the process to stop; what there was to save is saved.
+    """The process was asked to stop; its state has been saved.
 
     Args:
-        number: The signal that asked.
+        number: Number of the signal.
     """
 
     def __init__(self, number: int = 2) -> None:
@@ -57,12 +57,12 @@ class InterruptedRun(Exception):
 
 
 class MissingExtraError(UserError):
-    """An optional package is needed that is not installed.
+    """A feature needs an optional package that is not installed.
 
     Args:
         what: The feature that needs it, e.g. ``data=hub``.
         package: The package that could not be found.
-        extra: The extra of this project that brings it.
+        extra: The extra of this project that installs it.
     """
 
     def __init__(self, what: str, *, package: str, extra: str) -> None:
@@ -75,15 +75,15 @@ class MissingExtraError(UserError):
 
 
 def shorten(value: object, limit: int = 80) -> str:
-    """Show a value from somebody's data in an error: one line, at most ``limit`` characters."""
+    """Return a value of the user's data as text for an error: one line, at most ``limit`` characters."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
-    """What an error of a library says, for a message of ours: all its lines in one, at most ``limit`` characters.
+    """Return the message of another library's error on one line, at most ``limit`` characters.
 
-    The first line alone often says nothing ("Error(s) in loading state_dict for Model:").
+    Its first line alone often says nothing ("Error(s) in loading state_dict for Model:").
     """
     text = " ".join(_ESCAPES.sub("", str(error)).split()).rstrip(".:") or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"

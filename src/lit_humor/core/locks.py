@@ -1,4 +1,4 @@
-"""Files that one process holds and others can see held."""
+"""File locks between processes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TextIO
 
 
 def hold(path: Path) -> TextIO | None:
-    """Hold a file until it is closed; the system closes it where the process is killed.
+    """Lock a file until it is closed; the system closes it when the process ends.
 
     Returns:
-        The open file, or None where another process holds it.
+        The open file, or None if another process has locked it.
     """
     file = path.open("w")
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, no forked loader process inherits it
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, forked loader processes do not inherit it
     except OSError:
         file.close()
         return None

@@ -1,4 +1,4 @@
-"""Where this process is: in which checkout, and which of several processes it is. Standard library only."""
+"""The checkout that this process runs in, and its role among several processes. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ ROOT_DIR = Path(__file__).resolve().parents[3]
 
 
 def is_main_process() -> bool:
-    """Whether this is the process a user started, not one that DDP started beside it."""
+    """Whether this is the process that the user started, not a further process of DDP."""
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK"))

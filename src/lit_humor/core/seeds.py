@@ -1,4 +1,4 @@
-"""Streams of randomness: every use of chance draws from its own stream, named by what it is for."""
+"""Random streams: every use of random numbers has its own stream, named by its purpose."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import hashlib
 def derive_seed(seed: int, *names: str | int) -> int:
     """Derive the seed of one stream from the seed of the run.
 
-    Streams are independent of one another: drawing more numbers in one never shifts another, and the
-    result does not depend on the Python process.
+    Streams are independent: drawing more numbers from one never changes another. The result does not depend on the
+    Python process.
 
     Args:
         seed: The seed of the run.
-        *names: What the stream is for, e.g. ``derive_seed(42, "order", epoch)``.
+        *names: Purpose of the stream, e.g. ``derive_seed(42, "order", epoch)``.
 
     Returns:
         An integer in [0, 2**63).
     """
-    key = "/".join(str(part) for part in (seed, *names))
+    key = "/".join(str(name) for name in (seed, *names))
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
