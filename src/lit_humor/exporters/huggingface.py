@@ -25,7 +25,7 @@ def as_transformers(model: TextClassifier, class_names: Sequence[str], temperatu
         temperature: Divides the weights of the last layer, so that the probabilities are calibrated.
 
     Raises:
-        UserError: transformers has no classifier of this architecture with such a head.
+        UserError: transformers has no classifier of this architecture with our head.
     """
     if model.pool is not POOLINGS["first"]:
         raise _no_such_head("mean pooling")

@@ -1,4 +1,4 @@
-"""Networks and the fast paths within them.
+"""Networks and their fast paths.
 
-Tensors in, named tensors out; each fast path has an equality test.
+Networks map tensors to named tensors; a test compares each fast path with the plain computation.
 """

@@ -1,4 +1,4 @@
-"""From files of any kind to rows with texts and labels, and errors that name line and remedy.
+"""Reads data files into rows with texts and labels; errors name the line and the remedy.
 
-Standard library, pyarrow and pandas; a row is never lost without being named.
+Uses the standard library, numpy and pyarrow; every row that is left out is reported.
 """

@@ -31,7 +31,7 @@ class _Suspect(NamedTuple):
     first: int
     last: int | None
     line: str
-    found: str
+    problem: str
     is_text: bool
 
 
@@ -60,10 +60,10 @@ def checked_rows(file: Separated, key: str) -> Iterator[Row]:
         num_lines = len(feed.row_lines)
         if num_lines % _CHECK_EVERY:
             return
-        is_suspect = num_lines == _CHECK_EVERY and classifier.may_be_several_rows(feed.row_lines, ends=False)
+        is_suspect = num_lines == _CHECK_EVERY and classifier.may_be_several_rows(feed.row_lines, is_complete=False)
         if is_suspect or feed.num_characters > _MAX_CHARACTERS:
-            found = f"a quote that is not closed in {num_lines:,} lines; {classifier.describe(feed.row_lines)}"
-            suspects.append(_Suspect(feed.first, None, feed.row_lines[0], found, is_text=True))
+            problem = f"a quote that is not closed in {num_lines:,} lines; {classifier.describe(feed.row_lines)}"
+            suspects.append(_Suspect(feed.first, None, feed.row_lines[0], problem, is_text=True))
             raise _RowTooLong
 
     with suppress(_RowTooLong):
@@ -111,14 +111,14 @@ class _RowClassifier:
             and all(column.fits_form(value.strip(' "')) for column, value in zip(self.columns, fields, strict=True))
         )
 
-    def may_be_several_rows(self, lines: Sequence[str], ends: bool = True) -> bool:
-        """Whether the lines of one row may be several rows; ``ends``: the row is complete."""
+    def may_be_several_rows(self, lines: Sequence[str], is_complete: bool = True) -> bool:
+        """Whether the lines of one row may be several rows; ``is_complete``: its last line is read."""
         lines = [line for line in lines if line.strip()]
         if self.num_fields == 1:
             return not self._is_text_alone(lines)
         is_row = [self.is_row(line) for line in lines]
         if self.is_distinctive:  # the first and last line contain the other columns, too
-            has_row_inside = any(is_row[1:-1] if ends else is_row[1:]) or (ends and all(is_row))
+            has_row_inside = any(is_row[1:-1] if is_complete else is_row[1:]) or (is_complete and all(is_row))
             return has_row_inside or all(map(self.has_row_form, lines))  # values may be new
         is_most_of_file = len(lines) >= _MANY_LINES and 2 * sum(map(len, lines)) > self.file.path.stat().st_size
         return (is_most_of_file and any(is_row[1:])) or (is_row[0] and 3 * sum(is_row) >= 2 * len(is_row))
@@ -136,14 +136,13 @@ class _RowClassifier:
 
     def suspect_of(self, row: Row) -> _Suspect | None:
         """Return the row as a suspect if it may be several rows or its quotes are broken, else None."""
-        has_several_lines, is_ragged = len(row.lines) > 1, len(row.fields) != self.num_fields
-        if row.fault or (has_several_lines and (is_ragged or self.may_be_several_rows(row.lines))):
-            found = row.fault or f"a quote that opens in line {row.first} and closes in line {row.last}"
-            if has_several_lines:
-                found += f": {len(row.lines):,} lines were read as one row, but {self.describe(row.lines)}"
-            return _Suspect(
-                row.first, row.last, row.lines[0], found, is_text=has_several_lines and not row.fault and not is_ragged
-            )
+        is_multiline, is_ragged = len(row.lines) > 1, len(row.fields) != self.num_fields
+        if row.fault or (is_multiline and (is_ragged or self.may_be_several_rows(row.lines))):
+            problem = row.fault or f"a quote that opens in line {row.first} and closes in line {row.last}"
+            if is_multiline:
+                problem += f": {len(row.lines):,} lines were read as one row, but {self.describe(row.lines)}"
+            is_text = is_multiline and not row.fault and not is_ragged
+            return _Suspect(row.first, row.last, row.lines[0], problem, is_text)
         return None
 
 
@@ -198,4 +197,4 @@ def _quoting_error(file: Separated, suspects: Sequence[_Suspect], key: str) -> U
     if any(suspect.is_text for suspect in suspects):
         fix += f", or set {key}=standard (these are texts of several lines)"
     expected = "a line for each row, or texts of several lines between quotes, with quotes inside doubled"
-    return UserError(f"{file.path}, {span}", found=first.found + more, expected=expected, fix=fix)
+    return UserError(f"{file.path}, {span}", found=first.problem + more, expected=expected, fix=fix)
