@@ -28,7 +28,7 @@ ARROWS = {
     "sweeps": {"config", "core", "launch", "pages", "reporting", "runs", "tasks"},
     "exporters": {"core", "models", "pages", "runs"},
     "callbacks": {"core", "data", "reporting", "runs", "tasks"},
-    "learning": {"core", "metrics", "models", "objectives", "optim", "runs", "tasks"},
+    "learning": {"core", "metrics", "models", "objectives", "optim", "tasks"},
     "engine": {"callbacks", "config", "core", "learning", "reporting", "runs", "tasks", *SIBLINGS},
     "inference": {
         "callbacks",

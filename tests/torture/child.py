@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 EVENTS = {  # what: a function that is called just then
-    "pass": "lit_humor.learning.learner.Learner.row_losses",
+    "pass": "lit_humor.learning.step.OptimizerStep.row_losses",
     "batch": "lit_humor.callbacks.step_seeds.StepSeeds.on_train_batch_start",
     "stepped": "lit_humor.callbacks.heartbeat.Heartbeat.on_train_batch_end",
     "validation": "lit_humor.learning.learner.Learner.validation_step",

@@ -55,9 +55,11 @@ class _Hungry(BagOfTokens):
     """Runs out of memory on more than some tokens, in the forward, the backward or an evaluation pass."""
 
     most, where = 0, "forward"
+    kinds: frozenset[torch.dtype] = frozenset()  # of the logits
 
     def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         outputs = super().forward(batch)
+        self.kinds = self.kinds | {outputs["logits"].dtype}
         too_much = self.training != (self.where == "evaluation") and batch["input_ids"].numel() > self.most
         if too_much and self.where != "backward":
             raise torch.OutOfMemoryError("planted")
@@ -77,14 +79,15 @@ class _FailsBackward(torch.autograd.Function):
 
 
 def _train(
-    tiny_model: str, folder: Path, most: int, where: str, max_tokens: int | None
+    tiny_model: str, folder: Path, most: int, where: str, max_tokens: int | None, **trainer_options: str
 ) -> tuple[torch.Tensor, Learner]:
     datamodule = make_datamodule(tiny_model, folder, window_size=16, micro_batch_size=8)
     pl.seed_everything(0, verbose=False)
     model = _Hungry()
     model.most, model.where = most, where
     learner = make_learner(datamodule, model, max_tokens=max_tokens)
-    trainer = pl.Trainer(**TRAINER, max_epochs=2, accumulate_grad_batches=2, gradient_clip_val=1.0)
+    options = TRAINER | trainer_options
+    trainer = pl.Trainer(**options, max_epochs=2, accumulate_grad_batches=2, gradient_clip_val=1.0)
     trainer.fit(learner, datamodule)
     return torch.cat([p.detach().flatten() for p in learner.parameters()]), learner
 
@@ -96,7 +99,7 @@ def test_out_of_memory_goes_on_in_smaller_passes(
 ) -> None:
     expected, _ = _train(tiny_model, tmp_path, 10**9, where, max_tokens)
     found, learner = _train(tiny_model, tmp_path, 100, where, max_tokens)
-    assert 32 <= learner.max_tokens <= 100
+    assert 32 <= learner.step.max_tokens <= 100
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
@@ -109,7 +112,7 @@ def test_a_resumed_training_knows_what_memory_allows(tiny_model: str, tmp_path: 
     first = pl.Trainer(**options, max_epochs=1, accumulate_grad_batches=2, plugins=[SafeCheckpointIO()])
     learner = make_learner(datamodule, hungry)
     first.fit(learner, datamodule)
-    learned = learner.max_tokens
+    learned = learner.step.max_tokens
     first.save_checkpoint(tmp_path / "last.ckpt")
 
     class Noting(_Hungry):
@@ -120,10 +123,10 @@ def test_a_resumed_training_knows_what_memory_allows(tiny_model: str, tmp_path: 
     again = Noting()
     again.most = 100
     learner = make_learner(make_datamodule(tiny_model, tmp_path, window_size=16, micro_batch_size=8), again)
-    assert learner.max_tokens is None
+    assert learner.step.max_tokens is None
     trainer = pl.Trainer(**options, max_epochs=2, accumulate_grad_batches=2, plugins=[SafeCheckpointIO()])
     trainer.fit(learner, datamodule, ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
-    assert learner.max_tokens == learned <= 100
+    assert learner.step.max_tokens == learned <= 100
     assert 0 < max(sizes) <= learned
 
 
@@ -132,14 +135,21 @@ def test_a_checkpoint_without_a_bound_leaves_the_plan_as_it_is(tiny_model: str, 
     learner._trainer = pl.Trainer(**TRAINER)
     for told, expected in (({}, 64), ({"max_tokens": None}, 64), ({"max_tokens": 128}, 64), ({"max_tokens": 32}, 32)):
         learner.on_load_checkpoint(dict(told))
-        assert learner.max_tokens == expected
+        assert learner.step.max_tokens == expected
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_a_step_that_is_made_anew_keeps_its_precision(tiny_model: str, tmp_path: Path, where: str) -> None:
+    _, learner = _train(tiny_model, tmp_path, 100, where, None, precision="bf16-mixed")
+    assert learner.step.max_tokens <= 100
+    assert learner.model.kinds == {torch.bfloat16}
 
 
 def test_evaluation_goes_on_in_smaller_passes(tiny_model: str, tmp_path: Path) -> None:
     _, expected = _train(tiny_model, tmp_path, 10**9, "evaluation", None)
     _, learner = _train(tiny_model, tmp_path, 100, "evaluation", None)
     assert 32 <= learner.eval_max_tokens <= 100
-    assert learner.max_tokens is None
+    assert learner.step.max_tokens is None
     for name in ("loss", "f1", "auroc"):
         assert learner.results["val"][name] == pytest.approx(expected.results["val"][name])
 

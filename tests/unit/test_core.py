@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from lit_humor.core.batch import passes
+from lit_humor.core.batch import chunks
 from lit_humor.core.errors import UserError, UserErrors
 from lit_humor.core.seeds import derive_seed
 
@@ -36,7 +36,7 @@ def test_an_error_names_place_finding_expectation_and_remedy() -> None:
 )
 def test_passes_are_the_batch_in_parts_of_bounded_size(max_tokens: int | None, sizes: list[int]) -> None:
     batch = {"input_ids": torch.arange(70).view(7, 10), "labels": torch.arange(7)}
-    parts = passes(batch, max_tokens)  # type: ignore[arg-type]
+    parts = chunks(batch, max_tokens)  # type: ignore[arg-type]
     assert [len(part["labels"]) for part in parts] == sizes
     for name, value in batch.items():
         assert torch.equal(torch.cat([part[name] for part in parts]), value)  # type: ignore[literal-required]

@@ -13,7 +13,7 @@ import torch
 from omegaconf import DictConfig
 
 from lit_humor.config.command import compose
-from lit_humor.core.batch import Batch, passes
+from lit_humor.core.batch import Batch
 from lit_humor.core.errors import UserError
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine import factory
@@ -62,16 +62,17 @@ class Setup:
         return {name: value.to(self.device) for name, value in batch.items()}  # type: ignore[return-value,attr-defined]
 
     def step(self, optimizer: torch.optim.Optimizer, window: Sequence[Batch]) -> None:
-        """Take one optimizer step: forward, backward, clip, AdamW."""
-        for part in (part for batch in window for part in passes(batch, self.plan.max_tokens)):
-            with self.autocast():
-                losses = self.learner.objective(self.learner.model, part).losses
-            self.scaler.scale(sum(losses.values()).sum() / self.plan.window_size).backward()
+        """Take one optimizer step, with the object that train.py takes it with: forward, backward, clip, AdamW."""
+        step = self.learner.step
+        for batch in window:
+            step.backward(step.scale(step.loss(batch)))
         self.scaler.unscale_(optimizer)
-        self.learner.clip_gradients_to(self.cfg.trainer.gradient_clip_val)
+        norm = step.clip(self.cfg.trainer.gradient_clip_val)
+        if not self.scaler.is_enabled():
+            step.check_finite(norm, optimizer, "the loop without Lightning")
         self.scaler.step(optimizer)
         self.scaler.update()
-        optimizer.zero_grad()
+        step.close(optimizer)
 
 
 def build(overrides: Sequence[str], machine: Machine | None = None) -> Setup:
@@ -85,7 +86,9 @@ def build(overrides: Sequence[str], machine: Machine | None = None) -> Setup:
     learner = factory.build_learner(cfg, pretrained, datamodule, class_names=names, plan=plan)
     device = torch.device("cuda" if plan.accelerator == "gpu" else plan.accelerator)
     scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "16-mixed")
-    return Setup(cfg, plan, datamodule, learner.to(device).train(), device, scaler)
+    setup = Setup(cfg, plan, datamodule, learner.to(device).train(), device, scaler)
+    learner.step.connect(scale=scaler.scale, autocast=setup.autocast)
+    return setup
 
 
 def pick_windows(

@@ -73,7 +73,7 @@ class EpochProgress(ProgressBar):
         self._drawn_at = now
         rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)
         pace = self._rows / (now - self._epoch_started_at)
-        loss = float(pl_module.last_loss)  # type: ignore[arg-type]
+        loss = float(pl_module.step.last_loss)  # type: ignore[union-attr,arg-type]
         score = trainer.callback_metrics.get(self.monitor or "")
         told = f"loss {loss:.3f}  lr {rate:.1e}  {pace:.0f} samples/s"
         told += "" if score is None else f"  {self.monitor} {score:.3f}"

@@ -30,7 +30,7 @@ class Batch(TypedDict):
     slices: Tensor  # [B, S] int64, code of the row's language, genre, ...; -1 where unknown
 
 
-def passes(batch: Batch, max_tokens: int | None) -> list[Batch]:
+def chunks(batch: Batch, max_tokens: int | None) -> list[Batch]:
     """Split a micro-batch into chunks of consecutive rows, with about the same number of rows each.
 
     Args:

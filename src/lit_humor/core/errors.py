@@ -37,7 +37,13 @@ class UserErrors(UserError):
 
 
 class NonFiniteStepError(UserError):
-    """A gradient is not finite; the weights are those before its step."""
+    """A gradient is not finite; the weights are those before its step.
+
+    Attributes:
+        CHECKPOINT: File among the checkpoints that keeps these weights.
+    """
+
+    CHECKPOINT = "finite.ckpt"
 
 
 class CollapsedError(Exception):

@@ -101,6 +101,7 @@ def build_learner(
         schedule_epochs=cfg.trainer.schedule_epochs,
         max_tokens=plan.max_tokens if plan else None,
         slice_values=datamodule.slice_values if datamodule else {},
+        announce=screen.show,
     )
     if plan is not None and plan.compile:
         network.compile_encoder(whole=plan.compile == FULL)

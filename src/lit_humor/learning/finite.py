@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lit_humor.core.errors import NonFiniteStepError, UserError
 from lit_humor.models.sharding import is_sharded
 
 
@@ -66,3 +68,25 @@ class FiniteGuard:
             copied.synchronize()
             if on_host:
                 raise NonFiniteRowsError(rows, place)
+
+
+def non_finite_step(error: NonFiniteRowsError, ids: Sequence[object], num_processes: int, fix: str) -> UserError:
+    """The message that names the rows of such a step; every process must ask.
+
+    Args:
+        error: What the guard raised, with the rows of this process.
+        ids: Of the rows of the training split.
+        num_processes: Processes that took part in the step.
+        fix: What the user can do about it.
+    """
+    rows: list[list[int]] = [error.rows.tolist()]
+    if num_processes > 1:
+        rows = [[] for _ in range(num_processes)]
+        torch.distributed.all_gather_object(rows, error.rows.tolist())
+    names = ", ".join(str(ids[row]) for row in sorted(row for part in rows for row in part))
+    return NonFiniteStepError(
+        "train/loss",
+        found=f"a gradient that is not finite in {error.place}, in a step of the rows {names}",
+        expected="finite numbers in every step",
+        fix=f"{fix}; checkpoints/{NonFiniteStepError.CHECKPOINT} holds the weights before that step",
+    )

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from lit_humor.core.batch import Batch, passes
+from lit_humor.core.batch import TRAIN, Batch, chunks
 from lit_humor.core.errors import UserError
+from lit_humor.learning.finite import NonFiniteRowsError, non_finite_step
 from lit_humor.learning.measuring import StageMetrics
-from lit_humor.learning.memory import halve_passes
-from lit_humor.learning.step import SteppingModule
+from lit_humor.learning.memory import halve_chunks
+from lit_humor.learning.step import OptimizerStep
 from lit_humor.models.sharding import shard
 from lit_humor.objectives.objective import Objective, Outcome
 from lit_humor.optim.groups import LayerwiseAdamW
 from lit_humor.tasks.task import Task
 
+_USUAL_RATE = 3e-5
 
-class Learner(SteppingModule):
-    """Trains and evaluates a model under an objective; how a step is made is in ``SteppingModule``.
+
+class Learner(pl.LightningModule):
+    """Trains and evaluates a model under an objective; how a step is made is in ``OptimizerStep``.
 
     Args:
         model: Tensors in, named tensors out; has ``parameter_depths()``.
@@ -30,8 +35,9 @@ class Learner(SteppingModule):
         optimizer: Makes the parameter groups, the optimizer and its schedule; None for evaluation only.
         window_size: Rows of an optimizer step over all processes and micro-batches.
         schedule_epochs: Epochs until the rate is back at zero; the trainer's epochs where these are fewer.
-        max_tokens: Tokens of a training pass at most, padding included; None passes every micro-batch whole.
+        max_tokens: Tokens of a training chunk at most, padding included; None takes every micro-batch whole.
         slice_values: Names of slice columns with their values, which metrics are counted by.
+        announce: Called with a line where memory runs out.
     """
 
     metrics: Mapping[str, StageMetrics]
@@ -46,15 +52,69 @@ class Learner(SteppingModule):
         schedule_epochs: int | None = None,
         max_tokens: int | None = None,
         slice_values: Mapping[str, Sequence[str]] | None = None,
+        announce: Callable[[str], object] = lambda line: None,
     ) -> None:
-        super().__init__(window_size, max_tokens)
+        super().__init__()
         self.model, self.objective, self.tasks = model, objective, dict(tasks)
         metrics = {stage: StageMetrics(tasks, slice_values or {}) for stage in ("val", "test")}
         self.metrics = nn.ModuleDict(metrics)  # type: ignore[assignment]
+        self.step = OptimizerStep(model, objective, window_size, max_tokens, announce)
         self.optimizer, self.schedule_epochs = optimizer, schedule_epochs
         self.num_warmup_steps = 0
-        self.eval_max_tokens: int | None = None  # of a pass without gradients, once memory ran out
+        self.eval_max_tokens: int | None = None  # of a chunk without gradients, once memory ran out
         self.results: dict[str, dict[str, Any]] = {}
+
+    def on_train_start(self) -> None:
+        """Tell the step where it is made."""
+        precision = self.trainer.precision_plugin
+        scaler: torch.amp.GradScaler | None = getattr(precision, "scaler", None)
+        named = {} if scaler is None else {"scale": scaler.scale}
+        self.step.connect(self.trainer.world_size, autocast=precision.forward_context, **named)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Return the loss whose gradient is this micro-batch's share of the step's: sum of row losses / window_size.
+
+        Lightning divides it by the number of micro-batches of a step, which is no part of that formula. Where memory
+        asks for several chunks, the others have added their gradients and this is the loss of the last.
+        """
+        return self.step.loss(batch) * self.trainer.accumulate_grad_batches
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Add the gradient."""
+        self.step.backward(loss)
+
+    def configure_gradient_clipping(
+        self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """Clip the global norm, and refuse one that is not finite; Lightning refuses fused optimizers."""
+        norm = self.step.clip(gradient_clip_val)
+        if self.trainer.precision != "16-mixed":  # where the gradient scaler leaves such steps out, as it should
+            with self.naming_rows():
+                place = f"epoch {self.current_epoch}, step {self.trainer.global_step}"
+                self.step.check_finite(norm, optimizer, place)
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Take the step."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self.step.close(optimizer)
+
+    def optimizer_zero_grad(self, *args: Any) -> None:
+        """Keep the gradients: Lightning asks for this after the first chunks of a step; ``close`` drops them."""
+
+    @contextmanager
+    def naming_rows(self) -> Iterator[None]:
+        """Say which rows a gradient came from that is not finite."""
+        try:
+            yield
+        except NonFiniteRowsError as error:
+            ids = self.trainer.datamodule.splits[TRAIN].ids  # type: ignore[attr-defined]
+            raise non_finite_step(error, ids, self.trainer.world_size, self.way_to_finite()) from None
+
+    def way_to_finite(self) -> str:
+        """What to set where the numbers of a training do not stay finite."""
+        assert self.optimizer is not None
+        rate = f"set optim.learning_rate={min(self.optimizer.learning_rate / 2, _USUAL_RATE):g}"
+        return rate if str(self.trainer.precision) == "32-true" else f"set trainer.precision=32-true, or {rate}"
 
     def validation_step(self, batch: Batch, batch_index: int) -> Outcome:  # type: ignore[override]
         """Score a validation batch with the training objective."""
@@ -74,22 +134,12 @@ class Learner(SteppingModule):
         """Compute and log the metrics of the evaluated split, under its own name."""
         self._finish("test", split=getattr(self.trainer.datamodule, "test_split", "test"))  # type: ignore[attr-defined]
 
-    @property
-    def peak_rate(self) -> float:
-        """Learning rate of the recipe."""
-        assert self.optimizer is not None
-        return self.optimizer.learning_rate
-
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Run the model alone."""
         return self.model(batch)
 
-    def row_losses(self, batch: Batch) -> Tensor:
-        """[B] loss of each row under the objective, zero for fillers."""
-        return self.objective(self.model, batch).total * batch["row_weights"]
-
     def outcome(self, batch: Batch) -> Outcome:
-        """What the objective says without gradients, in one pass, or in smaller ones where memory runs out.
+        """What the objective says without gradients, in one chunk, or in smaller ones where memory runs out.
 
         Raises:
             UserError: One row does not fit.
@@ -97,12 +147,13 @@ class Learner(SteppingModule):
         while True:
             try:
                 return Outcome.joined(
-                    [self.objective(self.model, part) for part in passes(batch, self.eval_max_tokens)]
+                    [self.objective(self.model, chunk) for chunk in chunks(batch, self.eval_max_tokens)]
                 )
             except torch.OutOfMemoryError:
                 pass  # what failed is freed only behind this block
-            is_alone = self.device_mesh is None  # else others would wait for passes that never come
-            self.eval_max_tokens = halve_passes([batch], self.eval_max_tokens, can_halve=is_alone)
+            is_alone = self.device_mesh is None  # else others would wait for chunks that never come
+            announce, most = self.step.announce, self.eval_max_tokens
+            self.eval_max_tokens = halve_chunks([batch], most, can_halve=is_alone, announce=announce)
 
     def _evaluate(self, stage: str, batch: Batch) -> Outcome:
         outcome = self.outcome(batch)
@@ -118,9 +169,10 @@ class Learner(SteppingModule):
 
     def _finish_training_loss(self) -> None:
         """Log the mean loss of the rows trained on since the last validation, over all processes."""
-        self.guarded(self.guard.settle)
-        total, num_rows = self.trainer.strategy.reduce(self.train_totals.clone(), reduce_op="sum").tolist()
-        self.train_totals.zero_()
+        with self.naming_rows():
+            self.step.guard.settle()
+        total, num_rows = self.trainer.strategy.reduce(self.step.totals.clone(), reduce_op="sum").tolist()
+        self.step.totals.zero_()
         loss = total / num_rows
         if not math.isfinite(loss):  # under fp16, where single steps may be left out
             raise UserError(
@@ -133,20 +185,20 @@ class Learner(SteppingModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the sums of the losses of an epoch that is not over, those of each process, and what memory allows."""
-        checkpoint["max_tokens"], checkpoint["eval_max_tokens"] = self.max_tokens, self.eval_max_tokens
+        checkpoint["max_tokens"], checkpoint["eval_max_tokens"] = self.step.max_tokens, self.eval_max_tokens
         checkpoint["train_totals"] = (
-            self.trainer.strategy.all_gather(self.train_totals.to(self.device)).cpu().reshape(-1, 2)
+            self.trainer.strategy.all_gather(self.step.totals.to(self.device)).cpu().reshape(-1, 2)
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with these sums, each process with its own: in another order they add up to other last digits."""
-        self.max_tokens = _smaller(self.max_tokens, checkpoint.get("max_tokens"))
+        self.step.max_tokens = _smaller(self.step.max_tokens, checkpoint.get("max_tokens"))
         self.eval_max_tokens = _smaller(self.eval_max_tokens, checkpoint.get("eval_max_tokens"))
         totals = checkpoint.get("train_totals", torch.zeros(1, 2))
         if len(totals) == self.trainer.world_size:
-            self.train_totals = totals[self.trainer.global_rank]
+            self.step.totals = totals[self.trainer.global_rank]
         elif self.trainer.is_global_zero:
-            self.train_totals = totals.sum(dim=0)
+            self.step.totals = totals.sum(dim=0)
 
     def configure_model(self) -> None:
         """Spread the model over the devices, where the strategy asks for it."""

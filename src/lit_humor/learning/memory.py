@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
-from lit_humor.core.batch import Batch, passes
+from lit_humor.core.batch import Batch, chunks
 from lit_humor.core.errors import UserError
-from lit_humor.runs import screen
 
 
-def halve_passes(batches: Sequence[Batch], max_tokens: int | None, *, can_halve: bool = True) -> int:
-    """Half the tokens of the largest pass that these batches were cut into; says so.
+def halve_chunks(
+    batches: Sequence[Batch],
+    max_tokens: int | None,
+    *,
+    can_halve: bool = True,
+    announce: Callable[[str], object] = lambda line: None,
+) -> int:
+    """Half the tokens of the largest chunk that these batches were cut into.
 
     Args:
         batches: Micro-batches that did not fit.
-        max_tokens: Tokens of a pass at most so far; None passed every batch whole.
-        can_halve: Whether this process may pass others than planned.
+        max_tokens: Tokens of a chunk at most so far; None passed every batch whole.
+        can_halve: Whether this process may take other chunks than planned.
+        announce: Called with a line that says so.
 
     Raises:
-        UserError: A pass of one row would not be smaller.
+        UserError: A chunk of one row would not be smaller.
     """
-    sizes = [part["input_ids"].shape for batch in batches for part in passes(batch, max_tokens)]
+    sizes = [chunk["input_ids"].shape for batch in batches for chunk in chunks(batch, max_tokens)]
     fewer = max(rows * width for rows, width in sizes) // 2
     is_a_row_less = fewer >= max(width for _, width in sizes)
     if not (is_a_row_less and can_halve):
@@ -34,7 +40,7 @@ def halve_passes(batches: Sequence[Batch], max_tokens: int | None, *, can_halve:
             expected="a pass that fits",
             fix=f"set trainer.max_tokens={fewer}" if is_a_row_less else smaller,
         )
-    screen.show(f"Out of memory: going on in smaller passes, of {fewer} tokens; a step has as many rows as before.")
+    announce(f"Out of memory: going on in smaller passes, of {fewer} tokens; a step has as many rows as before.")
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return fewer

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_humor.core import settings
+from lit_humor.core.errors import NonFiniteStepError
 from lit_humor.tasks.classification import PROBABILITY as PROBABILITY
 from lit_humor.tasks.recorded import RecordedTasks, recorded_tasks
 
@@ -26,7 +27,7 @@ QUEUE = "queue.json"  # in the folder of a set of runs: how each of them stands
 STATES = "states.json"  # there, too: how the jobs of a queue on another machine ended
 STOP_REQUEST = "stop-request"  # a file that asks the run to save and leave
 BEST, LAST = "best.ckpt", "last.ckpt"
-FINITE = "finite.ckpt"  # weights before a step whose gradient was not finite
+FINITE = NonFiniteStepError.CHECKPOINT  # weights before a step whose gradient was not finite
 
 _UNFINISHED = ".unfinished"
 

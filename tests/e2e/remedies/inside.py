@@ -29,14 +29,14 @@ def _settings(line: Line) -> dict[str, str]:
 
 def _halve(folder: Path, line: Line) -> None:
     """A GPU with room for four rows of eight tokens, or for one where gradients are computed anew."""
-    from lit_humor.learning.memory import halve_passes
+    from lit_humor.learning.memory import halve_chunks
 
     found = _settings(line)
     if "model.network.gradient_checkpointing" in found or int(found.get("data.max_length", 128)) <= 64:
         return
     if int(found.get("trainer.max_tokens", 999)) > 512:
-        halve_passes([{"input_ids": torch.zeros(8, 128)}], None, can_halve=False)  # type: ignore[typeddict-item]
-    halve_passes([{"input_ids": torch.zeros(1, 128)}], None)  # type: ignore[typeddict-item]
+        halve_chunks([{"input_ids": torch.zeros(8, 128)}], None, can_halve=False)  # type: ignore[typeddict-item]
+    halve_chunks([{"input_ids": torch.zeros(1, 128)}], None)  # type: ignore[typeddict-item]
 
 
 def _sum_of_losses(folder: Path, line: Line) -> None:
@@ -45,7 +45,9 @@ def _sum_of_losses(folder: Path, line: Line) -> None:
 
     if _settings(line):
         return
-    learner = mock.Mock(peak_rate=1e-3, current_epoch=3, train_totals=torch.zeros(2))
+    learner = mock.MagicMock(current_epoch=3)
+    learner.optimizer.learning_rate = 1e-3
+    learner.step.totals = torch.zeros(2)
     learner.trainer.precision = "16-mixed"
     learner.trainer.strategy.reduce.return_value = torch.tensor([float("nan"), 1.0])
     learner.way_to_finite = lambda: Learner.way_to_finite(learner)
