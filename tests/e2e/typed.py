@@ -11,14 +11,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from hydra.core.global_hydra import GlobalHydra
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.e2e.copies import ROOT, keep_spares, run_script, spares_for, take_environment, take_streams
+
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -40,6 +41,72 @@ class Typed(subprocess.CompletedProcess[str]):
     pid = 0
 
 
+class Started:
+    """A command that runs, in a copy of a process that has imported everything.
+
+    Args:
+        line: What was typed.
+        folder: Where.
+        environment: Its variables.
+        before: Called in the new process first.
+    """
+
+    def __init__(
+        self, line: Sequence[str], folder: Path, environment: dict[str, str], before: Callable[[], None] | None
+    ) -> None:
+        self.line = list(line)
+        self._outputs = tempfile.TemporaryDirectory()
+        self._paths = [os.path.join(self._outputs.name, name) for name in ("out", "err")]
+        arguments = (self.line, self._paths, str(folder), environment, before)
+        self._process = _SERVER.Process(target=_run_copy, args=arguments)
+        self._process.start()
+        self.pid = self._process.pid or 0
+
+    def poll(self) -> int | None:
+        """Its exit code, if it has ended."""
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def ended(self, timeout: float = 300) -> Typed:
+        """Wait until it has ended.
+
+        Raises:
+            AssertionError: It hangs; it is killed then, with all of its session.
+        """
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._process.join()
+        told = [Path(path).read_text(errors="replace") if os.path.exists(path) else "" for path in self._paths]
+        self._outputs.cleanup()
+        if code is None:
+            raise AssertionError("\n".join(("it hangs:", *told)))
+        done = Typed(self.line, code, *told)
+        done.pid = self.pid
+        return done
+
+
+def start(
+    command: str, *arguments: str, folder: Path = ROOT, before: Callable[[], None] | None = None, **variables: str
+) -> Started:
+    """``python src/lit_humor/<command>.py <arguments>`` in a copy of a process that has imported everything.
+
+    Begins in no time where ``typed_alone`` takes ten seconds.
+
+    Args:
+        command: Name of the command.
+        arguments: What is typed behind it.
+        folder: Where it is typed.
+        before: Called in the new process first.
+        variables: Of its environment.
+    """
+    return Started([sys.executable, _script(command), *arguments], folder, os.environ | ENVIRONMENT | variables, before)
+
+
 def typed(
     command: str,
     *arguments: str,
@@ -47,9 +114,7 @@ def typed(
     folder: Path = ROOT,
     before: Callable[[], None] | None = None,
 ) -> Typed:
-    """``python src/lit_humor/<command>.py <arguments>`` in a copy of a process that has imported everything.
-
-    Takes a second where ``typed_alone`` takes ten.
+    """The same to its end.
 
     Args:
         command: Name of the command.
@@ -58,46 +123,23 @@ def typed(
         folder: Where it is typed.
         before: Called in the new process first.
     """
-    argv = [_script(command), *arguments]
-    with tempfile.TemporaryDirectory() as outputs:
-        paths = [os.path.join(outputs, name) for name in ("out", "err")]
-        environment = os.environ | ENVIRONMENT
-        process = _SERVER.Process(target=_run_copy, args=(command, argv, paths, str(folder), environment, before))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-        told = [Path(path).read_text(errors="replace") for path in paths]
-    if process.exitcode is None:
-        raise AssertionError("\n".join(("it hangs:", *told)))
-    done = Typed(argv, process.exitcode, *told)
-    done.pid = process.pid or 0
-    return done
+    return start(command, *arguments, folder=folder, before=before).ended(timeout)
 
 
 def _run_copy(
-    command: str,
-    argv: list[str],
-    outputs: list[str],
-    folder: str,
-    environment: dict[str, str],
-    before: Callable[[], None] | None,
+    line: list[str], outputs: list[str], folder: str, environment: dict[str, str], before: Callable[[], None] | None
 ) -> None:
     """What the copied process does."""
     os.setsid()
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    for number, path in enumerate(outputs, start=1):
-        os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
-    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
-    sys.argv = argv
-    tempfile.tempdir = None  # may be another now
+    take_environment(folder, environment)
+    streams = [os.open(os.devnull, os.O_RDONLY), *(os.open(p, os.O_CREAT | os.O_WRONLY | os.O_APPEND) for p in outputs)]
+    take_streams(streams)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a test of loader processes may have started the server
+    keep_spares(spares_for(Path(line[1]).stem if line[1] != "-m" else line[2], line))
     if before is not None:
         before()
-    importlib.import_module(f"lit_humor.{command}").main()
+    run_script(line)
 
 
 def typed_alone(command: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
@@ -144,17 +186,11 @@ def free_port() -> int:
     return port
 
 
-def typed_under_torchrun(command: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def typed_under_torchrun(command: str, *arguments: str, timeout: float = 300) -> Typed:
     """The same in two processes that torchrun starts."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
-    return subprocess.run(
-        [*torchrun, _script(command), *arguments, "trainer.devices=2"],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        cwd=ROOT,
-        env=os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"},
-    )
+    line = [*torchrun, _script(command), *arguments, "trainer.devices=2"]
+    return Started(line, ROOT, os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"}, None).ended(timeout)
 
 
 def result_of(folder: Path) -> Any:

@@ -7,8 +7,6 @@ import functools
 import json
 import os
 import re
-import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import torch
 
-from tests.e2e.typed import ENVIRONMENT, ROOT, typed
+from tests.e2e.typed import ENVIRONMENT, ROOT, Started, typed
 from tests.torture import child
 
 _ENDING_SECONDS = 10.0
@@ -52,18 +50,12 @@ def train(folder: Path, *arguments: str, accident: dict[str, Any] | None = None,
 def train_by_two(*arguments: str, accident: dict[str, Any] | None = None, timeout: float = 120) -> Ended:
     """``train.py`` in two processes, started as Lightning starts them."""
     environment = os.environ | ENVIRONMENT | {"ACCIDENT": json.dumps(accident), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, child.__file__, *arguments, "trainer.devices=2"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment, start_new_session=True,
-    )  # fmt: skip
-    try:
-        output, _ = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
+    line = [sys.executable, child.__file__, *arguments, "trainer.devices=2"]
+    done = Started(line, ROOT, environment, None).ended(timeout)
     seconds = time.time()
+    output = done.stdout + done.stderr
     met = re.findall(rf"^{child.ACCIDENT_AT}(\S+)$", output, re.MULTILINE)
-    return Ended(process.returncode, output, _left_of_session(process.pid), seconds - float(met[0]) if met else None)
+    return Ended(done.returncode, output, _left_of_session(done.pid), seconds - float(met[0]) if met else None)
 
 
 def _left_of_session(session: int) -> list[int]:
