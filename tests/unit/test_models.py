@@ -3,6 +3,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from lit_humor.config.command import compose
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.data.batches.tokens import load_tokenizer
 from lit_humor.engine.factory import resolve_pretrained
-from lit_humor.models import embedded
+from lit_humor.models import embedded, pretrained
 from lit_humor.models.encoder import TextClassifier
 from lit_humor.models.pooling import first_token, mean_of_tokens
 from lit_humor.models.pretrained import max_positions, set_dropout
@@ -35,9 +36,58 @@ def test_tiny_is_a_local_folder_in_the_hubs_format(tiny_model: str) -> None:
 
 def test_weights_are_those_of_the_folder(tiny_model: str) -> None:
     saved = AutoModel.from_pretrained(tiny_model).state_dict()["encoder.layer.1.output.dense.weight"]
-    loaded, blank = (TextClassifier(tiny_model, 2, with_weights=flag).state_dict() for flag in (True, False))
+    loaded = TextClassifier(tiny_model, 2).state_dict()
     assert torch.equal(loaded["backbone.encoder.layer.1.output.dense.weight"], saved)
-    assert not torch.equal(blank["backbone.encoder.layer.1.output.dense.weight"], saved)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager", "packed"])
+def test_an_encoder_without_values_is_the_same_once_it_has_them(tiny_model: str, attention: str) -> None:
+    """Buffers that no checkpoint holds (positions) have their values from the start."""
+    full = TextClassifier(tiny_model, 2, attention=attention, short_last_layer=True).eval()
+    blank = TextClassifier(tiny_model, 2, attention=attention, short_last_layer=True, with_weights=False).eval()
+    assert all(one.is_meta for one in blank.backbone.parameters())
+    state = {name: value.clone() for name, value in full.state_dict().items()}
+    blank.load_state_dict(state, assign=True)
+    assert not [name for name, one in (*blank.named_parameters(), *blank.named_buffers()) if one.is_meta]
+    buffers = dict(full.named_buffers())
+    assert {name for name, _ in blank.named_buffers()} == buffers.keys()
+    assert all(torch.equal(one, buffers[name]) for name, one in blank.named_buffers())
+    batch = _batch(9)
+    with torch.inference_mode():
+        assert torch.equal(blank(batch)["logits"], full(batch)["logits"])
+
+
+class _Tied(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+        self.second.weight = self.first.weight
+
+
+class _Derived(_Tied):
+    """Keeps something that is computed from a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("doubled", self.first.weight.detach() * 2, persistent=False)
+
+
+class _Asking(_Tied):
+    """Reads the value of a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_positive = bool(self.first.weight.sum() > 0)
+
+
+def test_values_that_an_encoder_needs_to_be_built_are_there() -> None:
+    tied: Any = pretrained._without_values(_Tied)  # type: ignore[arg-type]
+    assert tied.first.weight.is_meta
+    assert tied.first.weight is tied.second.weight
+    for kind in (_Derived, _Asking):
+        made: Any = pretrained._without_values(kind)  # type: ignore[arg-type]
+        assert not any(one.is_meta for one in (*made.parameters(), *made.buffers()))
+    assert not torch.nn.Linear(2, 2).weight.is_meta, "behind it everything is as before"
 
 
 def test_padding_does_not_change_the_scores(tiny_model: str) -> None:

@@ -74,8 +74,8 @@ def build_learner(
 ) -> Learner:
     """Build model, objective, optimizer and metrics; initial weights depend on the seed alone.
 
-    Without a plan the weights stay random and the class weights 1, for a checkpoint that follows, and ``attention``
-    names the backend.
+    Without a plan the weights have no values and the class weights are 1, for a checkpoint that follows, and
+    ``attention`` names the backend.
     """
     tasks = build_tasks(cfg, class_names)
     pl.seed_everything(derive_seed(cfg.seed, "init") % 2**32, verbose=False)

@@ -40,7 +40,7 @@ def load_weights(learner: Learner, checkpoint: Path) -> None:
     Raises:
         UserError: There is no such checkpoint, or it is another model's.
     """
-    state = read_checkpoint(checkpoint)["state_dict"]
+    state = read_checkpoint(checkpoint, mmap=True)["state_dict"]  # the optimizer's state stays on the disk
     if why_not := _put(learner, state):
         run = checkpoint.absolute().parent.parent
         fix = f"set run={run}" if (run / record.CONFIG).is_file() else "set run=<the run folder that it came from>"
@@ -76,9 +76,12 @@ def load_initial_weights(learner: Learner, run: str) -> dict[str, str]:
 
 
 def _put(learner: Learner, state: Mapping[str, Tensor]) -> str:
-    """Load weights; where they do not fit, say which and why."""
+    """Load weights, or take them over where a model waits for them; where they do not fit, say which and why."""
+    is_waiting = any(parameter.is_meta for parameter in learner.parameters())
+    if is_waiting:
+        state = {name: value.clone() for name, value in state.items()}  # in memory: files may change or go
     try:
-        learner.load_state_dict(state)
+        learner.load_state_dict(state, assign=is_waiting)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         return f"weights of another model ({_difference(learner, state) or one_line(error)})"
     return ""

@@ -37,7 +37,8 @@ class TextClassifier(nn.Module):
         gradient_checkpointing: Keep only the input of each layer and compute the rest again in the backward pass.
         attention: Attention backend of transformers (``sdpa``, ``eager``, ``matmul``), or ``packed``, which computes no
             padding.
-        with_weights: Load the pretrained weights; False leaves them random, if a checkpoint is loaded later.
+        with_weights: Load the pretrained weights; False leaves the encoder's parameters without values, on the meta
+            device where it can be built so, for a checkpoint that follows (``load_state_dict(..., assign=True)``).
 
     Raises:
         UserError: The model cannot be found or loaded, or does not support packing.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from huggingface_hub.utils import enable_progress_bars
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as hf_logging
 
@@ -101,14 +104,14 @@ def load_backbone(pretrained: str, config: PretrainedConfig, attention: str, wit
         pretrained: Name on the hub or local folder.
         config: Its configuration, with the dropout to use.
         attention: Attention backend.
-        with_weights: Load its weights; False leaves them random.
+        with_weights: Load its weights; False leaves its parameters without values, on the meta device.
 
     Raises:
         UserError: It does not load, or has no layers that can be packed.
     """
     backend = None if attention == "sdpa" else attention  # None: sdpa, or eager where an encoder has none
     if not with_weights:
-        backbone = AutoModel.from_config(config, attn_implementation=backend)
+        backbone = _without_values(lambda: AutoModel.from_config(config, attn_implementation=backend))
     else:
         try:
             backbone = AutoModel.from_pretrained(
@@ -131,6 +134,32 @@ def load_backbone(pretrained: str, config: PretrainedConfig, attention: str, wit
     if attention == MATMUL and not (backbone._supports_sdpa and backbone._can_set_attn_implementation()):
         backbone.config._attn_implementation = "eager"  # has an attention of its own, and would misread matmul's mask
     return backbone
+
+
+def _without_values(build: Callable[[], PreTrainedModel]) -> PreTrainedModel:
+    """Build an encoder whose parameters cost neither time nor memory, for values that follow; buffers have theirs.
+
+    An encoder that needs the values of its parameters to be built is built with random ones.
+    """
+    hook = register_module_parameter_registration_hook(_to_meta)
+    try:
+        backbone = build()
+    except (RuntimeError, NotImplementedError):  # it reads a value
+        backbone = None
+    finally:
+        hook.remove()
+    return build() if backbone is None or _derives_from_parameters(backbone) else backbone
+
+
+def _derives_from_parameters(backbone: nn.Module) -> bool:
+    """Whether it keeps tensors, in buffers or elsewhere, that were computed of parameters without values."""
+    kept = itertools.chain(backbone.buffers(), *(vars(module).values() for module in backbone.modules()))
+    return any(isinstance(one, Tensor) and one.is_meta for one in kept)
+
+
+def _to_meta(module: nn.Module, name: str, parameter: nn.Parameter) -> nn.Parameter | None:
+    """What is registered in the place of a parameter; one that is shared by two modules stays one."""
+    return None if parameter.is_meta else nn.Parameter(parameter.to("meta"), parameter.requires_grad)
 
 
 def _unreachable(pretrained: str, error: Exception) -> UserError:
