@@ -22,7 +22,7 @@ import pandas as pd
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from lit_humor.inference.loading import load_run
-from lit_humor.reporting.evidence import read_predictions
+from lit_humor.reporting.classification.predictions import read_predictions
 from lit_humor.runs.watch import find_runs, is_done
 
 # %% [markdown]

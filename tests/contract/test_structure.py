@@ -62,7 +62,7 @@ LIBRARIES = {
         "benchmarking",
         "exporters",
     },
-    "matplotlib": {"reporting/figures.py", "callbacks/confusion.py", "benchmarking/plots.py"},
+    "matplotlib": {"reporting", "callbacks/confusion.py", "benchmarking/plots.py"},
     "jinja2": {"pages"},
     "fastapi": {"inference/serving.py"},
 }

@@ -15,10 +15,13 @@ from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_
 
 from lit_humor.core.errors import UserError
 from lit_humor.pages.page import Grid
-from lit_humor.reporting.comparison import mcnemar, write_comparison
-from lit_humor.reporting.evidence import read_predictions, read_run
-from lit_humor.reporting.rows import twin_pairs
-from lit_humor.reporting.run_page import calibrate, write_report
+from lit_humor.reporting.classification.comparison import mcnemar
+from lit_humor.reporting.classification.predictions import read_predictions
+from lit_humor.reporting.classification.rows import twin_pairs
+from lit_humor.reporting.classification.sections import calibrate
+from lit_humor.reporting.comparison import write_comparison
+from lit_humor.reporting.evidence import read_run
+from lit_humor.reporting.run_page import write_report
 from lit_humor.runs import record
 from lit_humor.tasks.classification import Classification
 

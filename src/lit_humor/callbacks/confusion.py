@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
-from lit_humor.reporting.figures import CONFUSION_INCHES, paint_confusion
+from lit_humor.reporting.classification.figures import CONFUSION_INCHES, paint_confusion
 from lit_humor.runs import record
 
 

@@ -25,7 +25,7 @@ from lit_humor.engine import tables
 from lit_humor.engine.quiet import quiet_libraries
 from lit_humor.engine.training import score
 from lit_humor.inference.loading import TrainedRun, load_run
-from lit_humor.reporting.evidence import read_predictions
+from lit_humor.reporting.classification.predictions import read_predictions
 from lit_humor.runs import record, screen
 from lit_humor.tasks.classification import Classification
 from lit_humor.tasks.task import Task, definitions_of

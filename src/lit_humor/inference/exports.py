@@ -24,7 +24,7 @@ from lit_humor.exporters.hub import check_repository, push_folder
 from lit_humor.exporters.huggingface import as_transformers, pipeline_scores, save_folder
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.metrics.confusion import count_confusion, scores_of
-from lit_humor.reporting.evidence import Predictions, read_predictions
+from lit_humor.reporting.classification.predictions import Predictions, read_predictions
 from lit_humor.runs import record, screen
 
 TARGETS = ("huggingface", "onnx", "onnx_int8")

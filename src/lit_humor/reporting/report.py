@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from lit_humor.config.saved import open_run
 from lit_humor.core.errors import UserError
-from lit_humor.reporting.comparison import write_comparison
+from lit_humor.reporting.comparison import in_words, write_comparison
 from lit_humor.reporting.run_page import PICTURES, write_report
 from lit_humor.runs import screen
 from lit_humor.runs.watch import find_runs
@@ -34,8 +34,7 @@ def report(cfg: DictConfig) -> None:
     page = Path(cfg.output or first / f"versus-{second.name}.html")
     found = write_comparison(first, second, page)
     screen.show(
-        f"F1 {found['f1_difference']:+.4f}, accuracy {found['accuracy_difference']:+.4f} "
-        f"({second.name} less {first.name}); McNemar's p {found['mcnemar_p']:.4f}",
+        in_words(first, second, found),
         f"Comparison: {page}",
     )
 

@@ -1,0 +1,160 @@
+"""What the page of a classifier shows beside what every page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lit_humor.core.batch import VAL
+from lit_humor.metrics.calibration import apply_temperature, best_threshold, fit_temperature, reliability
+from lit_humor.metrics.confusion import bootstrap_intervals, count_confusion, scores_of
+from lit_humor.pages.page import Grid, Section
+from lit_humor.reporting.classification import figures
+from lit_humor.reporting.classification.predictions import SCORES, Predictions, predictions_of
+from lit_humor.reporting.classification.rows import row_sections
+from lit_humor.reporting.evidence import Evidence
+from lit_humor.runs import record
+
+_FEW_ROWS = 30
+_INTERVALS = "95 % intervals in brackets: bootstrap over rows, which it takes for independent."
+_PER_CLASS = ("precision", "recall", "class_f1")
+
+
+def lead(run: Evidence) -> str:
+    """The numbers to quote, with their intervals."""
+    found = predictions_of(run)[run.headline]
+    ends = bootstrap_intervals(found.counts)
+    scores = scores_of(found.counts)
+    told = ", ".join(f"{name} {_with_interval(scores[key], ends[key])}" for key, name in SCORES.items())
+    names = " / ".join(found.class_names)
+    return (
+        f"{len(found.labels):,} rows of {run.headline}: {told}. Classes: {names}; F1 alone is that of the last of two."
+    )
+
+
+def results(run: Evidence) -> list[Grid]:
+    """Scores of every split with intervals, beside the baseline, and those of each class."""
+    grids = list[Grid]()
+    baselines = (run.result.get("baseline") or {}).get("results", {})
+    for split, found in predictions_of(run).items():
+        numbers, baseline = run.result["results"][split], baselines.get(split, {})
+        ends = bootstrap_intervals(found.counts)
+        rows = []
+        for name, value in numbers.items():
+            if isinstance(value, float):
+                told = f"{value:.3f}" if name not in ends else _with_interval(value, ends[name])
+                rows.append([name, told, f"{baseline[name]:.3f}" if isinstance(baseline.get(name), float) else ""])
+        origin = run.data_report["splits"].get(split, {}).get("origin", split)
+        note = "These rows chose the checkpoint, so their numbers flatter a little. " if split == VAL else ""
+        grids.append(
+            Grid(
+                f"{split}: {len(found.labels):,} rows ({origin})",
+                ["metric", "model", "TF-IDF baseline"],
+                rows,
+                note + _INTERVALS,
+            )
+        )
+        classes = [
+            [
+                name,
+                *(_with_interval(scores_of(found.counts)[key][i], ends[key][:, i]) for key in _PER_CLASS),
+                str(rows_of),
+            ]
+            for i, (name, rows_of) in enumerate(zip(found.class_names, found.counts.sum(axis=1).tolist(), strict=True))
+        ]
+        grids.append(Grid(f"{split}: classes", ["class", "precision", "recall", "F1", "rows"], classes))
+    return grids
+
+
+def sections(run: Evidence) -> list[Section]:
+    """Confusion, slices, probabilities, and rows that are worth reading."""
+    predictions = predictions_of(run)
+    found = predictions[run.headline]
+    return [
+        _confusion(predictions),
+        _slices(run.headline, found),
+        _probabilities(run.headline, found, calibrate(run)),
+        *row_sections(run.headline, found),
+    ]
+
+
+def finish(run: Evidence) -> None:
+    """Keep what was fitted on validation, for ``predict.py`` and ``serve.py``."""
+    if calibration := calibrate(run):
+        record.write_json(run.folder / record.CALIBRATION, calibration)
+
+
+def calibrate(run: Evidence) -> dict[str, float]:
+    """Temperature, and with two classes the threshold of the scaled last one, both fitted on validation."""
+    val = predictions_of(run).get(VAL)
+    if val is None:
+        return {}
+    temperature = fit_temperature(val.probabilities, val.labels)
+    found = {"temperature": temperature}
+    if len(val.class_names) == 2:
+        found["threshold"] = best_threshold(apply_temperature(val.probabilities, temperature)[:, 1], val.labels)
+    return found
+
+
+def _with_interval(value: Any, ends: np.ndarray) -> str:
+    return f"{float(value):.3f} [{ends[0]:.3f}, {ends[1]:.3f}]"
+
+
+def _confusion(predictions: Mapping[str, Predictions]) -> Section:
+    section = Section("Confusion")
+    for split, found in predictions.items():
+        shares = found.counts / np.maximum(found.counts.sum(axis=1, keepdims=True), 1)
+        rows = [
+            [name, *(f"{count} ({share:.1%})" for count, share in zip(counts, parts, strict=True))]
+            for name, counts, parts in zip(found.class_names, found.counts.tolist(), shares.tolist(), strict=True)
+        ]
+        section.parts.append(figures.confusion(split, found))
+        section.parts.append(
+            Grid(f"{split}: rows and share of the true class", ["true \\ predicted", *found.class_names], rows)
+        )
+    return section
+
+
+def _slices(split: str, found: Predictions) -> Section:
+    section = Section("Slices")
+    for name, values in found.slices().items():
+        rows = []
+        for value, members in values.items():
+            counts = found.counts_of(members)
+            scores, ends = scores_of(counts), bootstrap_intervals(counts)
+            rows.append([value, *(_with_interval(scores[key], ends[key]) for key in SCORES), str(len(members))])
+        few = any(len(members) < _FEW_ROWS for members in values.values())
+        note = f"Slices of fewer than {_FEW_ROWS} rows tell little; their intervals are too narrow." if few else ""
+        section.parts.append(Grid(f"{split}: by {name}", [name, *SCORES.values(), "rows"], rows, note))
+    section.parts = section.parts or ["The data has no language, genre or part, and no lengths were kept."]
+    return section
+
+
+def _probabilities(split: str, found: Predictions, calibration: Mapping[str, float]) -> Section:
+    section = Section("Probabilities", [figures.precision_recall(split, found)])
+    if not calibration:
+        return section
+    temperature = calibration["temperature"]
+    scaled = apply_temperature(found.probabilities, temperature)
+    before, after = reliability(found.probabilities, found.labels), reliability(scaled, found.labels)
+    section.parts += [
+        figures.reliability_curves(split, before, after),
+        Grid(
+            "Temperature, fitted on val",
+            ["temperature", f"calibration error of {split}", "scaled"],
+            [[f"{temperature:.3f}", f"{before.error:.4f}", f"{after.error:.4f}"]],
+            "Above 1 the model was too sure of itself. Scaling changes no decision.",
+        ),
+    ]
+    if "threshold" in calibration:
+        rows = []
+        for name, threshold in (("as it is", 0.5), ("best F1 of val", calibration["threshold"])):
+            called = (scaled[:, 1] >= threshold).astype(np.int64)
+            scores = scores_of(count_confusion(found.labels, called, 2))
+            values = [scores["precision"][1], scores["recall"][1], scores["f1"], scores["accuracy"]]
+            rows.append([name, f"{threshold:.3f}", *(f"{float(value):.3f}" for value in values)])
+        columns = ["", "threshold", "precision", "recall", "F1", "accuracy"]
+        section.parts.append(Grid(f"Where to draw the line for {found.class_names[1]} ({split})", columns, rows))
+    return section
