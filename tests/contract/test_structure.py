@@ -239,6 +239,35 @@ def test_one_run_is_read_in_an_hour() -> None:
     assert lines["src/lit_humor/engine/training.py"] < 200
 
 
+# Where a task may be taken for classification: its own bricks, and what only a classifier can be asked for.
+KNOW_CLASSES = (
+    *("tasks", "metrics", "models", "objectives", "exporters", "reporting/classification"),
+    *("auditing", "data/dividing/ordering.py"),
+    *("inference/exports.py", "inference/scoring.py", "inference/serving.py"),
+)
+OF_CLASSIFICATION = re.compile(r"val/f1|probabilities|num_classes")
+
+
+def _knows_classes(path: str, text: str) -> bool:
+    """Whether a file outside of these rooms takes every task for classification."""
+    return not path.startswith(KNOW_CLASSES) and OF_CLASSIFICATION.search(text) is not None
+
+
+def test_nothing_takes_every_task_for_classification() -> None:
+    assert [path for path in FILES if _knows_classes(path.relative_to(SOURCE).as_posix(), path.read_text())] == []
+    for room in KNOW_CLASSES:
+        there = [path for path in FILES if path.relative_to(SOURCE).as_posix().startswith(room)]
+        assert any(OF_CLASSIFICATION.search(path.read_text()) for path in there), f"{room} needs no leave"
+    choices = sorted((SOURCE.parents[1] / "configs").rglob("*.yaml"))
+    assert len(choices) > 40
+    assert [path.parent.name for path in choices if "val/f1" in path.read_text()] == ["task"]
+
+
+def test_a_file_that_names_the_score_is_found() -> None:
+    assert _knows_classes("callbacks/progress.py", 'metrics.get("val/f1")')
+    assert not _knows_classes("metrics/classification.py", "probabilities")
+
+
 def test_no_error_is_told_by_its_first_line_alone() -> None:
     """Of a library's error the first line may say nothing; ``one_line`` tells all of them."""
     pattern = re.compile(r"str\((?:error|cause)[^\n]*splitlines\(\)\[0\]")

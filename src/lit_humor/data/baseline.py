@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline, make_union
 
 from lit_humor.data.examples import Examples
 
@@ -20,14 +19,13 @@ def tfidf_features(characters: bool = True) -> FeatureUnion:
     return make_union(*parts)
 
 
-def tfidf_probabilities(train: Examples, *evaluated: Examples) -> list[np.ndarray]:
-    """Fit on the training texts, score others.
+def fit_tfidf(train: Examples) -> Pipeline:
+    """Fit the baseline on the training texts.
 
     Price: about 20 s for 8,000 training texts on one core.
 
-    Returns:
-        For each of ``evaluated`` an array [N, C] of class probabilities.
+    Raises:
+        ValueError: The texts have no words to count.
     """
     model = make_pipeline(tfidf_features(), LogisticRegression(C=10, max_iter=1000, class_weight="balanced"))
-    model.fit(train.whole_texts(), train.labels)
-    return [model.predict_proba(examples.whole_texts()) for examples in evaluated]
+    return model.fit(train.whole_texts(), train.labels)

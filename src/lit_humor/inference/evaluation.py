@@ -21,14 +21,12 @@ from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.data.reading.columns import Columns, no_pairs
 from lit_humor.data.settings import DataSettings
-from lit_humor.engine import tables
+from lit_humor.engine import factory, tables
 from lit_humor.engine.quiet import quiet_libraries
 from lit_humor.engine.training import score
 from lit_humor.inference.loading import TrainedRun, load_run
-from lit_humor.reporting.classification.predictions import read_predictions
 from lit_humor.runs import record, screen
-from lit_humor.tasks.classification import Classification
-from lit_humor.tasks.task import Task, definitions_of
+from lit_humor.tasks.task import Task, definitions_of, join_results
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -86,7 +84,8 @@ def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], fol
 
 def _take_together(cfg: DictConfig) -> None:
     """Score what several models predicted, each of other rows, as the predictions of one."""
-    folders = [open_run(one).folder for one in cfg.runs]
+    runs = [open_run(one) for one in cfg.runs]
+    folders = [run.folder for run in runs]
     split = cfg.split or (TEST if record.predictions_path(folders[0], TEST).is_file() else VAL)
     missing = [one for one in folders if not record.predictions_path(one, split).is_file()]
     if missing or not cfg.output:
@@ -98,8 +97,8 @@ def _take_together(cfg: DictConfig) -> None:
             expected="runs that are done" if missing else "a folder for what all say together",
             fix=f"set split={others[-1]}" if missing and others else fix,
         )
-    tables = [pq.read_table(record.predictions_path(one, split)) for one in folders]
-    table = pa.concat_tables(tables, promote_options="default")
+    parts = [pq.read_table(record.predictions_path(one, split)) for one in folders]
+    table = pa.concat_tables(parts, promote_options="default")
     ids = table["id"].to_pylist()
     if len(set(ids)) < len(ids):
         expected, both = "every row answered by one model", ",".join(map(str, folders[:2]))
@@ -111,10 +110,11 @@ def _take_together(cfg: DictConfig) -> None:
     folder = Path(cfg.output)
     with record.replacing(record.predictions_path(folder, split)) as unfinished:
         pq.write_table(table, unfinished)
-    found = read_predictions(record.predictions_path(folder, split))
-    task = Classification(found.class_names)
-    results = task.measure(found.labels, found.probabilities)
-    _write({task.kind: task}, folder, split, results, " + ".join(one.name for one in folders), "best")
+    columns = table.to_pydict()
+    tasks = factory.build_tasks(runs[0].config, runs[0].class_names)
+    results = join_results(task.measure_columns(columns) for task in tasks.values())
+    record.write_json(folder / record.TASKS, record.read_tasks(folders[0]).to_json())
+    _write(tasks, folder, split, results, " + ".join(one.name for one in folders), "best")
 
 
 def _other_data(cfg: DictConfig, saved: SavedRun) -> DictConfig | None:

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from lit_humor.config.saved import SavedRun, open_run
+from lit_humor.core.errors import UserError
+from lit_humor.core.settings import command_line, setting
 from lit_humor.data.batches.batching import Collator, SplitTensors, WindowSampler
 from lit_humor.data.batches.tokens import PreTrainedTokenizerBase, encode, load_tokenizer
 from lit_humor.engine.machine import look_at_machine
@@ -19,6 +21,8 @@ from lit_humor.inference.loading import load_learner
 from lit_humor.learning.learner import Learner
 from lit_humor.metrics.calibration import apply_temperature
 from lit_humor.models.pretrained import load_config
+from lit_humor.runs import record
+from lit_humor.tasks.classification import Classification
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,13 @@ def load_scorer(run: str | SavedRun, checkpoint: str | None = None) -> Scorer:
         checkpoint: Checkpoint file; None takes the best of the run.
 
     Raises:
-        UserError: There is no such run or checkpoint.
+        UserError: There is no such run or checkpoint, or it does not classify.
     """
     saved = open_run(run)
+    kinds = record.read_tasks(saved.folder).kinds
+    if Classification.kind not in kinds:
+        fix = f"{command_line('eval', setting('run', str(saved.folder)))} scores it on its data"
+        raise UserError(f"run={saved.folder}", found=", ".join(kinds), expected="a run that classifies", fix=fix)
     learner = load_learner(saved, checkpoint)
     machine = look_at_machine()
     device = torch.device("cuda" if machine.gpu_names else "cpu")

@@ -77,6 +77,14 @@ class Classification(Task):
 
         return measure(self.class_names, labels, probabilities)
 
+    def measure_columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        """Read ``label`` and ``p_<class>``."""
+        import numpy as np
+
+        code = {name: index for index, name in enumerate(self.class_names)}
+        labels = np.asarray([code[name] for name in columns["label"]], dtype=np.int64)
+        return self.measure(labels, np.asarray([columns[PROBABILITY + name] for name in self.class_names]).T)
+
     def columns(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Any]:
         """``label``, ``prediction``, and ``p_<class>`` for each class."""
         probabilities, names = outputs["probabilities"], self.class_names
@@ -109,14 +117,11 @@ class Classification(Task):
 
     def baseline(self, train: Examples, evaluated: Mapping[str, Examples]) -> Baseline:
         """TF-IDF and logistic regression."""
-        from lit_humor.data.baseline import DESCRIPTION, tfidf_probabilities
+        from lit_humor.data.baseline import DESCRIPTION, fit_tfidf
 
-        scored = tfidf_probabilities(train, *evaluated.values())
-        results = {
-            split: self.measure(examples.labels, probabilities)
-            for (split, examples), probabilities in zip(evaluated.items(), scored, strict=True)
-        }
-        return Baseline(DESCRIPTION, results)
+        model = fit_tfidf(train)
+        scored = {split: model.predict_proba(examples.whole_texts()) for split, examples in evaluated.items()}
+        return Baseline(DESCRIPTION, {split: self.measure(evaluated[split].labels, p) for split, p in scored.items()})
 
     def is_collapsed(self, results: Mapping[str, Any], objective: nn.Module) -> bool:
         """Whether one class only is answered, and the loss is no less than that of the best constant answer."""

@@ -115,6 +115,14 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def measure_columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        """Every number of rows that were answered before, without slices, on this process alone.
+
+        Args:
+            columns: Of ``predictions/<split>.parquet``.
+        """
+
+    @abstractmethod
     def tables(
         self, split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None = None
     ) -> list[ResultTable]:
