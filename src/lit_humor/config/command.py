@@ -14,9 +14,11 @@ from typing import Any
 
 import hydra
 import yaml
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException, ValidationError
 
@@ -139,7 +141,7 @@ def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError |
     entry = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
     try:
         arguments = settings_first(config_name, as_typed[1:], lambda key: _siblings(key, config_name, as_typed[1:]))
-        with _typed(for_hydra(config_name, arguments)), explained(config_name, arguments):
+        with _typed(for_hydra(config_name, arguments)), explained(config_name, arguments), _composed_once(arguments):
             entry(task)()
     except UserError as error:  # before there was a configuration
         mistakes.append(error)
@@ -167,6 +169,18 @@ def _typed(overrides: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = as_typed
+
+
+@contextlib.contextmanager
+def _composed_once(settings: Sequence[str]) -> Iterator[None]:
+    """Keep Hydra from composing everything a first time, to see whether several runs are asked for: none are."""
+    asked = Hydra.get_mode
+    if not any("hydra.mode" in one for one in settings):
+        Hydra.get_mode = lambda *_, **__: RunMode.RUN  # type: ignore[assignment,method-assign]
+    try:
+        yield
+    finally:
+        Hydra.get_mode = asked  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager

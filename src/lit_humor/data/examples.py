@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +17,8 @@ from lit_humor.core.errors import UserError, shorten
 from lit_humor.data.reading.columns import LABEL_COLUMNS, TEXT_COLUMNS, Columns, find_column, match_column
 from lit_humor.data.reading.labels import DEFAULT_CLASS_NAMES, LabelRules, UnknownLabelError, encode_labels
 from lit_humor.data.reading.tables import FILE, LINE, FileCounts, Table
+
+_HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair
 
 
 class Place(NamedTuple):
@@ -228,7 +231,7 @@ def check_texts(
                 expected="a text",
                 fix="fill in the text or delete the row; audit.py lists all such rows and fix=<folder> leaves them out",
             )
-        elif any("\ud800" <= character <= "\udfff" for character in value):
+        elif _HALF.search(value):
             problems[row] = UserError(
                 f"{places[row]}, column '{column}'",
                 found=f"half of a surrogate pair in {shorten(value)}",

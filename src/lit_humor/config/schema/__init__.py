@@ -6,6 +6,7 @@ A file a command, with a dataclass ``<Command>Config``; a new file is a new sche
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from typing import Any
@@ -23,6 +24,7 @@ def _schema(command: str) -> type[Any]:
 SCHEMAS = {one.name: _schema(one.name) for one in pkgutil.iter_modules(__path__)}  # by the name of the command
 
 
+@functools.cache
 def register_schemas() -> None:
     """Make the types, and ``${root_dir:}``, known to Hydra."""
     OmegaConf.register_new_resolver("root_dir", lambda: str(ROOT_DIR), replace=True)

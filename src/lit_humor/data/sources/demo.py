@@ -46,10 +46,10 @@ class DemoCorpus:
         splits = {}
         for split in SPLITS:
             rows = [row for row, name in enumerate(merged["split"]) if name == split]
+            if self.rows_per_split is not None:
+                rows = [rows[index] for index in _spread(len(rows), self.rows_per_split)]
             table = {name: [values[row] for row in rows] for name, values in merged.items()}
             splits[split] = build_examples(table, Columns(group_column="pair_id"), f"data=demo, {split}")
-            if self.rows_per_split is not None:
-                splits[split] = splits[split].take(_spread(len(rows), self.rows_per_split))
         return splits
 
 
