@@ -3,9 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.composing import remember_files
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 ROOT = Path(__file__).resolve().parents[1]
+remember_files()
 
 
 @pytest.fixture(scope="session")

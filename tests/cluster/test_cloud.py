@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.launch.queue import Job, Queue
 from lit_humor.sweeps.launching import open_queue
 from tests.cluster.test_slurm import steps_of
-from tests.e2e.typed import ROOT
+from tests.e2e.typed import ROOT, start
 from tests.unit.test_sweeping import A_RUN
 
 GOLDEN = Path(__file__).with_name("one_chain.yaml")
@@ -103,17 +102,17 @@ def test_a_second_call_finds_what_is_there(cloud: Path, tmp_path: Path) -> None:
 def test_a_run_whose_machine_is_taken_away_goes_on_and_ends_the_same(cloud: Path, tmp_path: Path) -> None:
     settings = ("debug=tiny", "trainer.max_epochs=3", "trainer.checkpoint_every=2", "baseline=false", "report=false")
     there = ("launch=cloud", "launch.bucket=s3://jokes", "launch.poll_seconds=0.3")
-    command = [sys.executable, str(ROOT / "src" / "lit_humor" / "sweep.py"), "plan=seeds", "n=1", "name=set"]
+    command = ("sweep", "plan=seeds", "n=1", "name=set")
     rows = []
     for number, is_taken in enumerate((False, True), start=1):
         logs = tmp_path / f"logs {number}"
-        sweep = subprocess.Popen([*command, *settings, *there, f"paths.logs_dir={logs}"], cwd=ROOT)
+        sweep = start(*command, *settings, *there, f"paths.logs_dir={logs}")
         while is_taken and not any(steps_of(path) > 3 for path in (cloud / "bucket").glob("*/status.json")):
             assert sweep.poll() is None
             time.sleep(0.02)
         if is_taken:
             (cloud / f"{number}.taken").touch()
-        assert sweep.wait(300) == 0
+        assert sweep.ended().returncode == 0
         assert json.loads((cloud / f"{number}.json").read_text())["recovery_count"] == is_taken
         run = next(logs.glob("*/config.yaml")).parent
         assert len(json.loads((run / "environment.json").read_text()).get("resumed_by", [])) == is_taken

@@ -6,15 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch.distributed import TCPStore
 
 from lit_humor.core.errors import UserError
 from lit_humor.engine.hardware import make_plan
 from lit_humor.engine.machine import Machine
 from lit_humor.engine.nodes import check_processes
 from tests.e2e.test_bad_input import assert_one_message
-from tests.e2e.typed import ENVIRONMENT, ROOT, free_port, result_of, typed
-
-TRAIN = str(ROOT / "src" / "lit_humor" / "train.py")
+from tests.e2e.typed import ENVIRONMENT, Typed, free_port, result_of, start, typed
 
 
 def _arguments(folder: Path, name: str) -> list[str]:
@@ -34,23 +33,11 @@ def _check_equal(folder: Path, name: str) -> None:
         assert found["results"][split]["auroc"] == pytest.approx(plain["results"][split]["auroc"], abs=1e-6)
 
 
-def _start_nodes(folder: Path, *more: str) -> list[subprocess.CompletedProcess[str]]:
+def _start_nodes(folder: Path, *more: str) -> list[Typed]:
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, TRAIN, *_arguments(folder, "nodes"), "trainer.num_nodes=2", "trainer.devices=1", *more],
-            env=os.environ | ENVIRONMENT | place | {"NODE_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (1, 0)
-    ]
-    ended = []
-    for process in processes:
-        out, err = process.communicate(timeout=300)
-        ended.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
-    return ended
+    arguments = (*_arguments(folder, "nodes"), "trainer.num_nodes=2", "trainer.devices=1", *more)
+    processes = [start("train", *arguments, **place, NODE_RANK=str(rank)) for rank in (1, 0)]
+    return [process.ended() for process in processes]
 
 
 def test_two_nodes_train_as_two_devices_do_and_go_on_together(tmp_path: Path) -> None:
@@ -66,16 +53,18 @@ def test_two_nodes_train_as_two_devices_do_and_go_on_together(tmp_path: Path) ->
 def test_the_first_node_waits_until_the_others_know(tmp_path: Path) -> None:
     """It may have nothing else to do: a run that is done already, and a second node that comes late."""
     code = "from lit_humor.engine.nodes import agree_on; print(agree_on('WHAT', 2, lambda: 'this'))"
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    port = free_port()
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
-    def start(rank: int) -> "subprocess.Popen[str]":
+    def begin(rank: int) -> "subprocess.Popen[str]":
         environment = os.environ | ENVIRONMENT | place | {"NODE_RANK": str(rank)}
         return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
 
-    first = start(0)
+    first = begin(0)
+    TCPStore("127.0.0.1", port + 1, is_master=False).wait(["WHAT"])  # it has decided
     with pytest.raises(subprocess.TimeoutExpired):
-        first.wait(10)
-    second = start(1)
+        first.wait(1)
+    second = begin(1)
     assert [process.communicate(timeout=60)[0] for process in (first, second)] == ["this\n", "this\n"]
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 
 from lit_humor.reporting.classification.predictions import read_predictions
 from tests.e2e.test_bad_input import assert_one_message
-from tests.e2e.typed import result_of, typed_alone, typed_here
+from tests.e2e.typed import result_of, typed, typed_here
 from tests.unit.test_reporting import EVIL, make_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -22,7 +22,7 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     logs = tmp_path_factory.mktemp("logs")
-    done = typed_alone("train", "debug=tiny", f"paths.logs_dir={logs}", "run_id=run")
+    done = typed("train", "debug=tiny", f"paths.logs_dir={logs}", "run_id=run")
     assert done.returncode == 0, done.stderr
     assert f"Report: {logs / 'run' / 'report.html'}" in done.stdout
     return logs / "run"

@@ -2,11 +2,9 @@
 
 import http.client
 import json
-import os
 import re
+import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,7 +22,7 @@ from lit_humor.inference.scoring import load_scorer
 from lit_humor.inference.serving import texts_of
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.test_report import browser  # noqa: F401  # a fixture
-from tests.e2e.typed import ROOT, typed_here
+from tests.e2e.typed import start, typed_here
 
 EMOJIS = "😂🤣🐔"
 
@@ -42,16 +40,15 @@ def address(run: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "src/lit_humor/serve.py", f"run={run}", f"port={port}"]
-    server = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    server = start("serve", f"run={run}", f"port={port}")
     for _ in range(600):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 break
         time.sleep(0.1)
     yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait(timeout=30)
+    server.send_signal(signal.SIGTERM)
+    server.ended(30)
 
 
 def _post(url: str, body: Any) -> tuple[int, Any]:

@@ -2,9 +2,8 @@ import csv
 import itertools
 import json
 import re
+import signal
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 
 from lit_humor.runs.watch import look
 from tests.e2e.test_bad_input import assert_one_message
-from tests.e2e.typed import ROOT, typed, typed_here
+from tests.e2e.typed import start, typed, typed_here
 
 
 def _arguments(folder: Path) -> tuple[str, ...]:
@@ -64,7 +63,7 @@ def test_a_sweep_that_is_killed_goes_on_and_ends_the_same(tmp_path: Path) -> Non
     settings = ("plan=seeds", "n=2", "slots=1", "trainer.max_epochs=3", "baseline=false", "report=false")
     killed, undisturbed = ((*settings, *_arguments(tmp_path / name)) for name in ("killed", "undisturbed"))
     logs = tmp_path / "killed" / "logs"
-    sweep = subprocess.Popen([sys.executable, str(ROOT / "src" / "lit_humor" / "sweep.py"), *killed], cwd=ROOT)
+    sweep = start("sweep", *killed)
 
     def finished() -> set[Path]:
         return {path.parent for path in logs.glob("*/result.json")}
@@ -75,8 +74,8 @@ def test_a_sweep_that_is_killed_goes_on_and_ends_the_same(tmp_path: Path) -> Non
     while not finished() or saved() == finished():  # one is done, and the next has a checkpoint
         assert sweep.poll() is None
         time.sleep(0.02)
-    sweep.kill()
-    sweep.wait()
+    sweep.send_signal(signal.SIGKILL)
+    sweep.ended()
     first, going = finished().copy(), saved() - finished()
     while any(look(folder).is_alive for folder in going):
         time.sleep(0.05)

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import MLFlowLogger
 
 from lit_humor.engine import loggers
 from tests.e2e.test_bad_input import assert_one_message
-from tests.e2e.typed import result_of, typed_alone, typed_here
+from tests.e2e.typed import result_of, typed, typed_alone, typed_here
 
 TINY = ("model=tiny", "data=tiny")  # debug=tiny shows tracebacks
 
@@ -22,9 +22,7 @@ def _last(run: Path, column: str) -> float:
 
 @pytest.mark.slow
 def test_mlflow_on_this_disk(tmp_path: Path) -> None:
-    done = typed_alone(
-        "train", "debug=tiny", "logger=mlflow", f"paths.logs_dir={tmp_path}", "run_id=run", "baseline=false"
-    )
+    done = typed("train", "debug=tiny", "logger=mlflow", f"paths.logs_dir={tmp_path}", "run_id=run", "baseline=false")
     assert done.returncode == 0, done.stderr
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         metrics = dict(database.execute("SELECT key, value FROM latest_metrics"))

@@ -17,7 +17,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
-from tests.e2e.typed import ROOT, result_of, typed, typed_here
+from tests.e2e.typed import ROOT, result_of, start, typed, typed_here
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "configs" / "experiment").glob("*.yaml"))
 
@@ -186,18 +186,17 @@ def test_own_csv_with_contexts_and_groups(logs: Path, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(logs: Path) -> None:
-    command = [sys.executable, "src/lit_humor/train.py", "debug=tiny", f"paths.logs_dir={logs}", "run_id=stopped",
-               "trainer.max_epochs=40", "callbacks.early_stopping=null", "baseline=false", "report=false"]  # fmt: skip
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    bare = ("trainer.max_epochs=40", "callbacks.early_stopping=null", "baseline=false", "report=false")
+    process = start("train", "debug=tiny", f"paths.logs_dir={logs}", "run_id=stopped", *bare)
     status = logs / "stopped" / "status.json"
     for _ in range(2400):
         if status.is_file() and json.loads(status.read_text())["step"] >= 4:
             break
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
-    assert f"train.py resume={logs / 'stopped'}\n" in output  # in one line, to be copied
+    ended = process.ended(60)
+    assert ended.returncode == 130, ended.stdout + ended.stderr
+    assert f"train.py resume={logs / 'stopped'}\n" in ended.stdout + ended.stderr  # in one line, to be copied
     assert json.loads(status.read_text())["state"] == "interrupted"
     stopped_at = torch.load(logs / "stopped" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert 0 < stopped_at < 80

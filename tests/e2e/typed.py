@@ -23,12 +23,7 @@ from tests.e2e.copies import ROOT, keep_spares, run_script, spares_for, take_env
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(
-    [
-        *(f"lit_humor.{name}" for name in ("engine.training", "train", "eval", "audit", "auditing.audit")),
-        *("matplotlib.backends.backend_agg", "sklearn.metrics", "torch.utils.tensorboard", "tests.torture.child"),
-    ]
-)
+_SERVER.set_forkserver_preload(["tests.e2e.warm"])
 
 
 class Typed(subprocess.CompletedProcess[str]):

@@ -12,7 +12,7 @@ from lit_humor.core.errors import NonFiniteStepError, UserError
 from lit_humor.engine.checkpoints import SafeCheckpointIO
 from lit_humor.learning.learner import Learner
 from lit_humor.tasks.classification import is_collapsed
-from tests.e2e.typed import typed_alone
+from tests.e2e.typed import typed
 from tests.torture.running import train
 from tests.unit.building import TRAINER, BagOfTokens, make_datamodule, make_learner
 
@@ -186,7 +186,7 @@ def test_a_collapse_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_collapse_is_tried_again_at_half_the_rate_once(tmp_path: Path) -> None:
-    done = typed_alone("train", "debug=tiny", f"paths.logs_dir={tmp_path}", "run_id=run", "recover=true", *COLLAPSING)
+    done = typed("train", "debug=tiny", f"paths.logs_dir={tmp_path}", "run_id=run", "recover=true", *COLLAPSING)
     assert done.returncode == 0, done.stderr
     assert "Once more from the start at half the rate, as run-half-rate" in done.stdout
     config = (tmp_path / "run-half-rate" / "config.yaml").read_text()

@@ -1,7 +1,7 @@
 """Whether the hub is there is found out in seconds."""
 
 import socket
-import time
+import threading
 from collections.abc import Iterator
 
 import huggingface_hub.constants as hub
@@ -29,13 +29,16 @@ def test_the_cache_is_used_where_nothing_answers(
 
 
 def test_an_address_that_swallows_everything_costs_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
     def swallow(*_: object, **__: object) -> None:
-        time.sleep(5)
+        over.wait(5)
         raise TimeoutError
 
     monkeypatch.setattr(reach, "_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(socket, "create_connection", swallow)
     assert not reach._answers("hub", 443)
+    over.set()
 
 
 def test_a_proxy_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:

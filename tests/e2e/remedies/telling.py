@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from hydra.types import RunMode
-
 from lit_humor.core.errors import UserError, UserErrors
 from tests.e2e.remedies.obeying import CannotObey, Line, Remedy, obey, read
 from tests.e2e.remedies.sites import Site, noting_errors
@@ -206,8 +204,6 @@ def _surroundings(case: Case, line: Line, folder: Path) -> Iterator[None]:
                 os.environ[name] = value
         for package in line.missing:
             stack.enter_context(_without(package))
-        # Hydra composes everything once more to see whether this is a multirun
-        stack.enter_context(mock.patch("hydra._internal.hydra.Hydra.get_mode", return_value=RunMode.RUN))
         for target in () if case.to_the_end else _FAR_ENOUGH:
             stack.enter_context(mock.patch(target, side_effect=GoesOn))
         for target, value in case.patched.items():
