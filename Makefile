@@ -3,10 +3,10 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test torture check audit lock format notebooks bench clean
+.PHONY: help install train test test-fast torture check audit lock format notebooks bench clean
 
 help: ## show this
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1	\2/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1	\2/'
 
 install: .venv/installed ## make .venv with everything the other targets need; LOCKED=1 checks the hash of every file
 
@@ -28,6 +28,9 @@ train: install ## train the v3 recipe on the embedded model and corpus; more set
 
 test: install ## run the tests, offline
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+
+test-fast: install ## run the unit and contract tests alone, which train nothing whole: for while you write
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contract tests/unit --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 torture: install ## kill it, starve it, feed it poison, forty times over; about an hour
 	HF_HUB_OFFLINE=1 TORTURE=40 $(BIN)/python -m pytest tests/torture -rP --tb=short $(ARGS)
