@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.typed import typed_alone, typed_here
+from tests.e2e.typed import typed, typed_alone, typed_here
 
 
 @pytest.mark.slow
 def test_quick_bench_leaves_its_ratios(tmp_path: Path) -> None:
     folders = [f"output={tmp_path}", f"paths.logs_dir={tmp_path / 'logs'}"]
-    done = typed_alone("bench", "suite=quick", "model=tiny", "repeats=1", "rows=40", *folders)
+    done = typed("bench", "suite=quick", "model=tiny", "repeats=1", "rows=40", *folders)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "quick.json").read_text())
     assert set(found["ratios"]) == {"ours_vs_hf_default", "ours_vs_hf_best", "ours_vs_fixed_padding", "padding_waste"}
@@ -50,7 +50,7 @@ def test_doctor_needs_no_torch() -> None:
 
 
 def test_doctor_shows_the_plan_and_knows_one_argument() -> None:
-    done = typed_alone("doctor", "full=true")
+    done = typed("doctor", "full=true")
     assert done.returncode == 0, done.stdout
     assert "Hardware plan: 32 rows an optimizer step" in done.stdout
     assert "full=true" in typed_alone("doctor", "--help").stdout
