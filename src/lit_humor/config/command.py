@@ -176,7 +176,7 @@ def _composed_once(settings: Sequence[str]) -> Iterator[None]:
     """Keep Hydra from composing everything a first time, to see whether several runs are asked for: none are."""
     asked = Hydra.get_mode
     if not any("hydra.mode" in one for one in settings):
-        Hydra.get_mode = lambda *_, **__: RunMode.RUN  # type: ignore[assignment,method-assign]
+        Hydra.get_mode = lambda *_, **__: RunMode.RUN  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.config.frozen import changed, frozen
-from lit_humor.config.schema import TrainerConfig
+from lit_humor.config.schema.train import TrainerConfig
 from lit_humor.config.validate import check_config, find_target
 from lit_humor.core.bounds import out_of_bounds
 from lit_humor.core.errors import UserError, UserErrors

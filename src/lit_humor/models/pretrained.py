@@ -141,7 +141,7 @@ def _without_values(build: Callable[[], PreTrainedModel]) -> PreTrainedModel:
 
     An encoder that needs the values of its parameters to be built is built with random ones.
     """
-    hook = register_module_parameter_registration_hook(_to_meta)
+    hook = register_module_parameter_registration_hook(_to_meta)  # type: ignore[arg-type]  # it may return a value
     try:
         backbone = build()
     except (RuntimeError, NotImplementedError):  # it reads a value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,7 +16,7 @@ from lit_humor.runs.watch import look
 from lit_humor.tasks.recorded import BEFORE_TASKS
 
 _NUMBER = "number"
-_DIRECTIONS = {"max": "maximize", "min": "minimize"}
+_DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {"max": "maximize", "min": "minimize"}
 _RUN, _FAILED = "run", "failed"  # what is noted of a trial
 _RECIPE = "recipe"  # what is noted of a study
 _STARTUP_TRIALS = 4  # that no trial is stopped against, and that are drawn at random
