@@ -15,9 +15,9 @@ from transformers.utils import logging as hf_logging
 
 from lit_humor.core.errors import UserError, one_line
 from lit_humor.models.attention import MATMUL
-from lit_humor.models.last_layer import LIKE_BERT
+from lit_humor.models.last_layer import BERT_LIKE_LAYERS
 from lit_humor.models.packing import PACKED
-from lit_humor.models.reach import use_cache_where_the_hub_is_away
+from lit_humor.models.reach import use_cache_if_hub_is_unreachable
 
 # Every load reports the pooling layer's weights as unused and draws a bar; only downloads are worth a bar.
 hf_logging.set_verbosity_error()
@@ -31,7 +31,7 @@ _LIKE_ROBERTA = ("camembert", "mpnet", "data2vec-text")  # its kin by another na
 def load_config(pretrained: str) -> PretrainedConfig:
     """Read the configuration of an encoder, from the hub, its cache or a local folder; one with code is refused."""
     if not Path(pretrained).is_dir():
-        use_cache_where_the_hub_is_away()
+        use_cache_if_hub_is_unreachable()
     try:
         if "auto_map" in PretrainedConfig.get_config_dict(pretrained)[0]:
             raise UserError(
@@ -124,7 +124,7 @@ def load_backbone(pretrained: str, config: PretrainedConfig, attention: str, wit
         except (OSError, ValueError) as error:
             raise _unreachable(pretrained, error) from error
     layers = {type(module).__name__ for module in backbone.modules()}
-    if attention == PACKED and not layers.intersection(LIKE_BERT):
+    if attention == PACKED and not layers.intersection(BERT_LIKE_LAYERS):
         raise UserError(
             "trainer.attention=packed",
             found=f"an encoder of the kind {config.model_type}",
