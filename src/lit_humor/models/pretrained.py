@@ -1,4 +1,4 @@
-"""Encoders of transformers by name or folder: configuration, weights, sizes; nothing that is downloaded is executed."""
+"""Loads encoders of transformers by name or folder: configuration, weights, sizes; runs no downloaded code."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ from lit_humor.models.last_layer import BERT_LIKE_LAYERS
 from lit_humor.models.packing import PACKED
 from lit_humor.models.reach import use_cache_if_hub_is_unreachable
 
-# Every load reports the pooling layer's weights as unused and draws a bar; only downloads are worth a bar.
+# Every load would report unused weights of the pooling layer and show a progress bar; keep bars for downloads only.
 hf_logging.set_verbosity_error()
 hf_logging.disable_progress_bar()
 enable_progress_bars()
 
 EMBEDDED = "leave model.pretrained away and set model=minilm"
-_LIKE_ROBERTA = ("camembert", "mpnet", "data2vec-text")  # its kin by another name
+_ROBERTA_LIKE = ("camembert", "mpnet", "data2vec-text")  # same architecture under another name
 
 
 def load_config(pretrained: str) -> PretrainedConfig:
-    """Read the configuration of an encoder, from the hub, its cache or a local folder; one with code is refused."""
+    """Read the configuration of an encoder from the hub, its cache or a local folder.
+
+    Raises:
+        UserError: The model cannot be found, or brings its own Python code.
+    """
     if not Path(pretrained).is_dir():
         use_cache_if_hub_is_unreachable()
     try:
@@ -42,19 +46,19 @@ def load_config(pretrained: str) -> PretrainedConfig:
             )
         return AutoConfig.from_pretrained(pretrained, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise _unreachable(pretrained, error) from error
+        raise _loading_error(pretrained, error) from error
 
 
 def checkpoint_bytes(pretrained: str) -> int:
-    """Bytes that a training checkpoint takes at least: weights, and the moments of all but the embeddings, in fp32."""
+    """Return the least bytes of a training checkpoint: fp32 weights, and moments of all but the embeddings."""
     with torch.device("meta"):
         model = AutoModel.from_config(load_config(pretrained))
-    everything = sum(parameter.numel() for parameter in model.parameters())
-    return 4 * everything + 8 * (everything - model.get_input_embeddings().weight.numel())
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    return 4 * num_parameters + 8 * (num_parameters - model.get_input_embeddings().weight.numel())
 
 
 def set_dropout(config: PretrainedConfig, key: str, names: Sequence[str], rate: float) -> None:
-    """Set a rate under the name that this family of encoders has for it; one that sets nothing is an error."""
+    """Set a dropout rate under the first of ``names`` that the configuration has; raise if it has none of them."""
     name = next((name for name in names if hasattr(config, name)), None)
     if name is None:
         raise UserError(
@@ -71,12 +75,12 @@ def set_dropout(config: PretrainedConfig, key: str, names: Sequence[str], rate: 
 
 
 def max_positions(config: PretrainedConfig) -> int:
-    """Tokens that the encoder takes at most."""
+    """Return the largest number of tokens that the encoder accepts."""
     return config.max_position_embeddings - first_position(config)
 
 
 def check_max_length(max_length: int, pretrained: str) -> None:
-    """Refuse rows of more tokens than an encoder has positions for.
+    """Check that an encoder has enough positions for rows of ``max_length`` tokens.
 
     Raises:
         UserError: ``max_length`` is too large.
@@ -92,13 +96,13 @@ def check_max_length(max_length: int, pretrained: str) -> None:
 
 
 def first_position(config: PretrainedConfig) -> int:
-    """Position of the first token; RoBERTa and its kin lose two to the padding index."""
-    is_like_roberta = "roberta" in config.model_type or config.model_type in _LIKE_ROBERTA
-    return config.pad_token_id + 1 if is_like_roberta else 0
+    """Return the position of the first token: behind the padding index for RoBERTa-like encoders, else 0."""
+    is_roberta_like = "roberta" in config.model_type or config.model_type in _ROBERTA_LIKE
+    return config.pad_token_id + 1 if is_roberta_like else 0
 
 
 def load_backbone(pretrained: str, config: PretrainedConfig, attention: str, with_weights: bool) -> PreTrainedModel:
-    """Build an encoder.
+    """Build an encoder with an attention backend that it supports.
 
     Args:
         pretrained: Name on the hub or local folder.
@@ -107,9 +111,9 @@ def load_backbone(pretrained: str, config: PretrainedConfig, attention: str, wit
         with_weights: Load its weights; False leaves its parameters without values, on the meta device.
 
     Raises:
-        UserError: It does not load, or has no layers that can be packed.
+        UserError: The encoder cannot be loaded, or does not support packing.
     """
-    backend = None if attention == "sdpa" else attention  # None: sdpa, or eager where an encoder has none
+    backend = None if attention == "sdpa" else attention  # None: sdpa, or eager if the encoder has no sdpa
     if not with_weights:
         backbone = _without_values(lambda: AutoModel.from_config(config, attn_implementation=backend))
     else:
@@ -122,7 +126,7 @@ def load_backbone(pretrained: str, config: PretrainedConfig, attention: str, wit
                 trust_remote_code=False,
             )
         except (OSError, ValueError) as error:
-            raise _unreachable(pretrained, error) from error
+            raise _loading_error(pretrained, error) from error
     layers = {type(module).__name__ for module in backbone.modules()}
     if attention == PACKED and not layers.intersection(BERT_LIKE_LAYERS):
         raise UserError(
@@ -132,19 +136,19 @@ def load_backbone(pretrained: str, config: PretrainedConfig, attention: str, wit
             fix="set trainer.attention=auto",
         )
     if attention == MATMUL and not (backbone._supports_sdpa and backbone._can_set_attn_implementation()):
-        backbone.config._attn_implementation = "eager"  # has an attention of its own, and would misread matmul's mask
+        backbone.config._attn_implementation = "eager"  # with its own attention it would misread the mask of matmul
     return backbone
 
 
 def _without_values(build: Callable[[], PreTrainedModel]) -> PreTrainedModel:
-    """Build an encoder whose parameters cost neither time nor memory, for values that follow; buffers have theirs.
+    """Build an encoder with parameters on the meta device, which take no time and memory; buffers have their values.
 
-    An encoder that needs the values of its parameters to be built is built with random ones.
+    An encoder whose construction needs the values of its parameters is built with random values instead.
     """
     hook = register_module_parameter_registration_hook(_to_meta)  # type: ignore[arg-type]  # it may return a value
     try:
         backbone = build()
-    except (RuntimeError, NotImplementedError):  # it reads a value
+    except (RuntimeError, NotImplementedError):  # it reads a value of a parameter
         backbone = None
     finally:
         hook.remove()
@@ -152,17 +156,18 @@ def _without_values(build: Callable[[], PreTrainedModel]) -> PreTrainedModel:
 
 
 def _derives_from_parameters(backbone: nn.Module) -> bool:
-    """Whether it keeps tensors, in buffers or elsewhere, that were computed of parameters without values."""
-    kept = itertools.chain(backbone.buffers(), *(vars(module).values() for module in backbone.modules()))
-    return any(isinstance(one, Tensor) and one.is_meta for one in kept)
+    """Whether the encoder keeps meta tensors other than parameters, which were computed from parameters."""
+    values = itertools.chain(backbone.buffers(), *(vars(module).values() for module in backbone.modules()))
+    return any(isinstance(value, Tensor) and value.is_meta for value in values)
 
 
 def _to_meta(module: nn.Module, name: str, parameter: nn.Parameter) -> nn.Parameter | None:
-    """What is registered in the place of a parameter; one that is shared by two modules stays one."""
+    """Hook: replace a parameter by one on the meta device; a shared parameter stays shared (None: no change)."""
     return None if parameter.is_meta else nn.Parameter(parameter.to("meta"), parameter.requires_grad)
 
 
-def _unreachable(pretrained: str, error: Exception) -> UserError:
+def _loading_error(pretrained: str, error: Exception) -> UserError:
+    """The error for a model that cannot be loaded from its folder, or not be found on the hub."""
     if Path(pretrained).is_dir():
         return UserError(
             f"model.pretrained={pretrained}",
