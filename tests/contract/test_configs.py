@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+from transformers import BertConfig, XLMRobertaConfig
 
 from lit_humor.config.command import CONFIG_DIR
 from lit_humor.config.schema import register_schemas
+from lit_humor.core.errors import UserError
+from lit_humor.engine import factory, lr_scale
 from lit_humor.engine.configuration import validate
 from lit_humor.engine.machine import Machine
 from lit_humor.engine.planning import build_plan
@@ -22,7 +25,7 @@ def _compose(*overrides: str) -> DictConfig:
 
 
 COMMON = {
-    "model.pretrained": "FacebookAI/xlm-roberta-large", "model.lr_scale": 1.0, "data.max_length": 128, "seed": 42,
+    "model.pretrained": "FacebookAI/xlm-roberta-large", "model.lr_scale": "auto", "data.max_length": 128, "seed": 42,
     "optim.eps": 1e-8, "optim.weight_decay": 0.01, "model.network.dropout": 0.1, "model.network.attention_dropout": 0.1,
     "trainer.gradient_clip_val": 1.0, "data.batch_size": 8, "data.num_workers": 4,
     "callbacks.best_checkpoint.monitor": "val/f1", "callbacks.best_checkpoint.mode": "max",
@@ -60,7 +63,7 @@ def test_numbers_of_the_recipe(recipe: str) -> None:
 
 def test_default_is_v3_on_what_is_embedded() -> None:
     default = _compose()
-    assert default == _compose("experiment=v3", "model=minilm", "trainer.max_epochs=4", "trainer.schedule_epochs=4")
+    assert default == _compose("experiment=v3", "model=minilm", "trainer.max_epochs=4", "trainer.schedule_epochs=null")
     assert default.model.pretrained._target_.endswith("packaged_minilm")
     assert default.data._target_.endswith("DemoCorpus")
 
@@ -156,7 +159,7 @@ def _composed(recipe: str | None) -> DictConfig:
 
 
 def test_v3_and_the_defaults_do_not_drift_apart() -> None:
-    longer = {"trainer.max_epochs": (50, 4), "trainer.schedule_epochs": (50, 4)}  # recipe, default
+    longer = {"trainer.max_epochs": (50, 4), "trainer.schedule_epochs": (50, None)}  # recipe, default; null: max_epochs
     differ = {
         key: (value, default)
         for key, value in _stated("v3").items()
@@ -165,10 +168,36 @@ def test_v3_and_the_defaults_do_not_drift_apart() -> None:
     assert differ == longer
 
 
-def test_lr_scale_follows_its_rule() -> None:
-    widths = {"xlmr_large": 1024, "xlmr_base": 768, "minilm": 384, "tiny": 16, "random_base": 768, "random_large": 1024}
-    for model, width in widths.items():
-        assert _compose(f"model={model}").model.lr_scale == pytest.approx(1024 / width, abs=0.01)
+WIDTHS = {"xlmr_large": 1024, "xlmr_base": 768, "minilm": 384, "tiny": 16, "random_base": 768, "random_large": 1024}
+SCALES = {1024: 1.0, 768: 1.33, 384: 2.67, 16: 64.0}
+
+
+def test_lr_scale_follows_the_hidden_size(tmp_path: Path) -> None:
+    for model, width in WIDTHS.items():
+        cfg = _compose(f"model={model}")
+        assert cfg.model.lr_scale == "auto"
+        XLMRobertaConfig(hidden_size=width).save_pretrained(tmp_path / model)
+        cfg = lr_scale.computed(cfg, str(tmp_path / model))
+        assert cfg.model.lr_scale == cfg.optim.lr_scale == SCALES[width]
+    BertConfig(hidden_size=0).save_pretrained(tmp_path / "none")
+    with pytest.raises(UserError, match=r"model\.lr_scale: found auto, but bert has no hidden_size"):
+        lr_scale.computed(_compose(), str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(("typed", "scale"), [((), 64.0), (("model.lr_scale=2",), 2), (("optim.lr_scale=0.5",), 0.5)])
+def test_auto_becomes_the_number_of_the_encoder_and_a_number_stays(
+    typed: tuple[str, ...], scale: float, tmp_path: Path
+) -> None:
+    cfg = _compose("model=tiny", f"paths.cache_dir={tmp_path}", *typed)
+    validate(cfg)
+    assert cfg.model.lr_scale in ("auto", 2), "a check changes nothing"
+    assert lr_scale.computed(cfg, factory.resolve_pretrained(cfg)).optim.lr_scale == scale
+
+
+@pytest.mark.parametrize("value", ["autom", "true", "[1]"])
+def test_lr_scale_is_auto_or_a_number(value: str) -> None:
+    with pytest.raises(UserError, match=r"model\.lr_scale: found .*, expected a number or auto or null"):
+        validate(_compose(f"model.lr_scale={value}"))
 
 
 def test_seed_reaches_the_split_unless_it_is_set_apart() -> None:

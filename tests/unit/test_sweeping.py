@@ -251,3 +251,9 @@ def test_a_matrix_says_what_each_model_does_with_each_language(tmp_path: Path) -
     assert matrix.columns == ["trained on", "en", "de"]
     assert matrix.rows == [["en", "0.850 ± 0.071", "0.450 ± 0.071"], ["de", "0.300", "0.700"]]
     assert "| de | 0.300 | 0.700 |" in (tmp_path / "summary.md").read_text()
+
+
+def test_however_the_schedule_is_said_the_run_has_one_name() -> None:
+    said = signature(compose("train", ["trainer.max_epochs=4", "trainer.schedule_epochs=4"]))
+    assert signature(compose("train", ["trainer.max_epochs=4"])) == said
+    assert signature(compose("train", ["trainer.max_epochs=5"])) != said

@@ -21,7 +21,7 @@ from lit_humor.benchmarking.raw_step import build, synchronise
 from lit_humor.config.command import compose
 from lit_humor.core.batch import TRAIN, VAL
 from lit_humor.data.batches.datamodule import HumorDataModule
-from lit_humor.engine import factory
+from lit_humor.engine import factory, lr_scale
 from lit_humor.engine.machine import Machine, look_at_machine, peak_memory_bytes
 from lit_humor.engine.planning import build_plan
 from lit_humor.engine.probing import BF16, FP32
@@ -55,6 +55,7 @@ def train_peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
         return _raw_loop(overrides, machine)
     cfg = compose("train", overrides)
     pretrained = factory.resolve_pretrained(cfg)
+    cfg = lr_scale.computed(cfg, pretrained)
     datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan=None)
     datamodule.setup()
     set_seed(cfg.seed)

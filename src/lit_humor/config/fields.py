@@ -26,4 +26,4 @@ class ModelConfig:
 
     network: dict[str, Any] = MISSING
     pretrained: Any = field(default=MISSING, metadata={IS_TEXT: True})  # a name, a folder, or a node that returns one
-    lr_scale: float = MISSING
+    lr_scale: Any = MISSING  # a number, or "auto"

@@ -15,6 +15,7 @@ from lit_humor.config.validate import check_config, find_target
 from lit_humor.core.bounds import out_of_bounds
 from lit_humor.core.errors import UserError, UserErrors
 from lit_humor.data.settings import DataSettings
+from lit_humor.engine import lr_scale
 from lit_humor.tasks.classification import Classification
 from lit_humor.tasks.monitors import unknown_monitors
 from lit_humor.tasks.task import NETWORK_ARGUMENTS, OBJECTIVE_ARGUMENTS, TASK_ARGUMENTS
@@ -49,7 +50,7 @@ def validate(cfg: DictConfig) -> None:
         UserError: A key, type or value is wrong; all of them at once.
     """
     supplied = SUPPLIED | {f"tasks.{name}": TASK_ARGUMENTS for name in OmegaConf.select(cfg, "tasks") or ()}
-    check_config(cfg, supplied, _FLAT)
+    check_config(lr_scale.with_number(cfg), supplied, _FLAT)
     problems = [*_not_nodes(cfg)] or [*_out_of_bounds(cfg), *_unknown_monitors(cfg)]
     if problems:
         raise problems[0] if len(problems) == 1 else UserErrors(problems)

@@ -16,6 +16,7 @@ from lit_humor.core.seeds import derive_seed
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.data.batches.tokens import load_tokenizer
 from lit_humor.data.settings import DataSettings
+from lit_humor.engine import lr_scale
 from lit_humor.engine.checkpoints import SafeCheckpointIO
 from lit_humor.engine.hardware import FULL, Plan
 from lit_humor.engine.loggers import open_loggers
@@ -36,7 +37,7 @@ def build_tasks(cfg: DictConfig, class_names: tuple[str, ...] = ()) -> dict[str,
 
 
 def resolve_pretrained(cfg: DictConfig) -> str:
-    """Name or folder of the pretrained encoder; ``max_length`` must fit it."""
+    """Name or folder of the pretrained encoder; ``max_length`` must fit it; ``lr_scale: auto`` becomes its number."""
     pretrained = cfg.model.pretrained
     if not isinstance(pretrained, str):
         pretrained = instantiate(pretrained)
@@ -96,7 +97,7 @@ def build_learner(
         network,
         objective,
         tasks,
-        optimizer=instantiate(cfg.optim, _convert_="all"),
+        optimizer=instantiate(lr_scale.computed(cfg, pretrained).optim, _convert_="all"),
         window_size=plan.window_size if plan else 1,
         schedule_epochs=cfg.trainer.schedule_epochs,
         max_tokens=plan.max_tokens if plan else None,

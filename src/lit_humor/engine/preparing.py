@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from lit_humor.config.command import choice
 from lit_humor.core.place import is_main_process
 from lit_humor.data.batches.datamodule import HumorDataModule
-from lit_humor.engine import factory, tables
+from lit_humor.engine import factory, lr_scale, tables
 from lit_humor.engine.checkpoints import place_of
 from lit_humor.engine.configuration import in_folder, settled
 from lit_humor.engine.hardware import Plan
@@ -41,6 +41,7 @@ def prepare(cfg: DictConfig, resumed: Resumed | None) -> Run:
     check_trackers(cfg.logger or {})
     check_room(cfg.paths.logs_dir, 0)
     pretrained = factory.resolve_pretrained(cfg)
+    cfg = lr_scale.computed(cfg, pretrained)
     plan = _plan(cfg, pretrained, resumed)
     check_room(cfg.paths.logs_dir, _CHECKPOINTS_AT_ONCE * checkpoint_bytes(pretrained))
     datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)

@@ -31,6 +31,7 @@ _PLACES = (
     "trainer.strategy",
     "trainer.num_workers",
 )  # may change: they move no weight
+_COMPUTED = ("trainer.", "model.lr_scale", "optim.lr_scale")  # auto stands for what the machine or the encoder says
 
 
 @dataclass(frozen=True)
@@ -148,11 +149,10 @@ def _check_nothing_beside(cfg: DictConfig) -> None:
 
 def _check_same_settings(cfg: DictConfig, saved: SavedRun) -> None:
     """Refuse to go on under the same name with other settings."""
-    both = in_folder(pinned(cfg), saved.folder), saved.config
-    wanted, before = (_flat(OmegaConf.to_container(one, resolve=True)) for one in both)  # type: ignore[arg-type]
+    wanted, before = _settings(in_folder(pinned(cfg), saved.folder)), _settings(saved.config)
     ignored = {"resume", "run_id", "paths.run_dir", "paths.logs_dir", "trainer.micro_batch_size", *_PLACES}
     for key in sorted(wanted.keys() | before.keys()):
-        is_planned = key.startswith("trainer.") and wanted.get(key) == "auto"  # what was chosen then is kept
+        is_planned = wanted.get(key) == "auto" and key.startswith(_COMPUTED)  # what was chosen then is kept
         if key not in ignored and not is_planned and wanted.get(key) != before.get(key):
             raise UserError(
                 key,
@@ -160,6 +160,13 @@ def _check_same_settings(cfg: DictConfig, saved: SavedRun) -> None:
                 expected="the settings that the run began with",
                 fix=f"set {typed(key, before.get(key))}, or set {typed('run_id', free_path(saved.folder).name)}",
             )
+
+
+def _settings(cfg: DictConfig) -> dict[str, Any]:
+    """Every setting by its whole key, with the epochs that the schedule takes in place of how they were said."""
+    found = _flat(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    max_epochs = found["trainer.max_epochs"]
+    return found | {"trainer.schedule_epochs": min(found.get("trainer.schedule_epochs") or max_epochs, max_epochs)}
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -190,8 +190,10 @@ def signature(cfg: DictConfig) -> str:
     content: Any = OmegaConf.to_container(cfg, resolve=True)
     for key in _PLACES:
         content.pop(key, None)
+    trainer = content["trainer"]
     for key in _TRAINER_PLACES:
-        content["trainer"].pop(key, None)
+        trainer.pop(key, None)
+    trainer["schedule_epochs"] = trainer["schedule_epochs"] or trainer["max_epochs"]  # however it was said
     return _hash(content)
 
 

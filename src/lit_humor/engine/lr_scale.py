@@ -1,0 +1,51 @@
+"""The factor that fits a recipe's learning rate to an encoder: ``model.lr_scale``, a number or auto.
+
+The recipes' rates are meant for XLM-R large, whose hidden size is 1024. Under Adam the rate at which a matrix changes
+its output grows with its width, so a narrower encoder takes a rate that is higher by as much.
+
+Source: Yang et al. 2022, Tensor Programs V, table 3.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+from lit_humor.config.frozen import changed
+from lit_humor.config.validate import fits, wrong_value
+from lit_humor.core.errors import UserError
+from lit_humor.models.pretrained import load_config
+
+AUTO = "auto"
+_RECIPE_HIDDEN_SIZE = 1024
+_KEY = "model.lr_scale"
+_HINT = float | Literal["auto"] | None  # null is refused where the optimizer takes it
+
+
+def with_number(cfg: DictConfig) -> DictConfig:
+    """The configuration as the optimizer's types can be checked, before the encoder is known.
+
+    Raises:
+        UserError: ``model.lr_scale`` is neither a number nor auto.
+    """
+    value = OmegaConf.select(cfg, _KEY)
+    if OmegaConf.is_config(value) or not fits(value, _HINT):
+        raise wrong_value(_KEY, value, _HINT)
+    return changed(cfg, {_KEY: 1.0}) if value == AUTO else cfg
+
+
+def computed(cfg: DictConfig, pretrained: str) -> DictConfig:
+    """The configuration with the number of the encoder in the place of auto: 1024 / hidden size to two digits.
+
+    Raises:
+        UserError: The encoder has no hidden size.
+    """
+    if OmegaConf.select(cfg, _KEY) != AUTO:
+        return cfg
+    config = load_config(pretrained)
+    hidden_size = getattr(config, "hidden_size", None)
+    if not hidden_size:
+        found, expected = f"auto, but {config.model_type} has no hidden_size", "a number"
+        raise UserError(_KEY, found=found, expected=expected, fix=f"set {_KEY}=1")
+    return changed(cfg, {_KEY: round(_RECIPE_HIDDEN_SIZE / hidden_size, 2)})
