@@ -13,8 +13,8 @@ from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 
+from lit_humor.callbacks.agreement import Agreement, is_step_end
 from lit_humor.core.errors import InterruptedRun
 from lit_humor.runs import record
 
@@ -72,19 +72,24 @@ signals = Signals()
 
 
 class Interruption(pl.Callback):
-    """Saves ``last.ckpt`` after the optimizer step in which it was asked to stop, and leaves.
+    """Saves ``last.ckpt`` at the end of an optimizer step once it was asked to stop, and leaves.
 
-    A signal to any process asks, and so does a file ``stop-request`` in the run folder.
+    A signal to any process asks, and so does a file ``stop-request`` in the run folder. One process stops after the
+    step in which it was asked. Several ask each other every few steps: they stop within about ``agree_every_seconds``,
+    or after the step that is being made where one takes longer. To that a file adds up to ``look_every_seconds``, and a
+    validation that is running its own time.
 
     Args:
         run_dir: The run folder.
         look_every_seconds: Time between two looks for that file.
+        agree_every_seconds: Time between two questions of the processes to each other.
     """
 
-    def __init__(self, run_dir: str, look_every_seconds: float = 1.0) -> None:
+    def __init__(self, run_dir: str, look_every_seconds: float = 1.0, agree_every_seconds: float = 2.0) -> None:
         self.request = Path(run_dir) / record.STOP_REQUEST
         self.look_every_seconds = look_every_seconds
         self._looked_at = 0.0
+        self._agreement = Agreement(agree_every_seconds)
         self.checkpoint = Path(run_dir) / record.CHECKPOINTS / record.LAST
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -92,6 +97,7 @@ class Interruption(pl.Callback):
         if trainer.is_global_zero:
             self.request.unlink(missing_ok=True)
         signals.number, signals.deferred = 0, True
+        self._agreement.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Leave if asked to, at the end of an optimizer step, all processes together.
@@ -99,14 +105,14 @@ class Interruption(pl.Callback):
         Not at the last step of an epoch: a run resumed there would never validate that epoch.
         """
         self._look()
-        if is_step_end(trainer) and (number := _agreed(trainer)):
+        if is_step_end(trainer) and (number := self._agreement.ask(trainer, signals.number)):
             trainer.save_checkpoint(self.checkpoint)
             raise InterruptedRun(number)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave if asked to during the last validation."""
         self._look(now=True)
-        if number := _agreed(trainer):
+        if number := self._agreement.ask_now(trainer, signals.number):
             raise InterruptedRun(number)
         signals.deferred = False
 
@@ -120,17 +126,3 @@ class Interruption(pl.Callback):
             self._looked_at = time.monotonic()
             if signals.number == 0 and self.request.exists():
                 signals.number = signal.SIGINT
-
-
-def is_step_end(trainer: pl.Trainer) -> bool:
-    """Whether a batch just ended that closes an optimizer step, and is not the last of its epoch."""
-    is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-    return not trainer.fit_loop._should_accumulate() and not is_last
-
-
-def _agreed(trainer: pl.Trainer) -> int:
-    """The signal that any process was sent; 0 where none was."""
-    if trainer.world_size == 1:
-        return signals.number
-    asked = torch.tensor(signals.number, device=trainer.strategy.root_device)
-    return int(trainer.strategy.reduce(asked, reduce_op="max"))

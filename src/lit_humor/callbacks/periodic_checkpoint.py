@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from lit_humor.callbacks.interruption import is_step_end
+from lit_humor.callbacks.agreement import Agreement, is_step_end
 from lit_humor.core.durations import parse_duration
 from lit_humor.core.errors import UserError
 from lit_humor.runs import record
@@ -20,7 +20,8 @@ class PeriodicCheckpoint(pl.Callback):
 
     Args:
         run_dir: The run folder.
-        every: Optimizer steps, or a time such as ``10min``; None for never.
+        every: Optimizer steps, or a time such as ``10min``, to which several processes add a few seconds; None for
+            never.
         keep: How many of them stay.
 
     Raises:
@@ -33,10 +34,12 @@ class PeriodicCheckpoint(pl.Callback):
         if keep < 1:
             raise UserError("trainer.keep", found=str(keep), expected="1 or more", fix="set trainer.keep=1")
         self._saved_at = 0.0
+        self._agreement = Agreement()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start counting."""
         self._saved_at = time.monotonic()
+        self._agreement.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Save if it is time, all processes together."""
@@ -44,9 +47,7 @@ class PeriodicCheckpoint(pl.Callback):
             return
         is_due = bool(self.steps) and trainer.global_step % self.steps == 0
         if self.seconds:
-            is_due = trainer.strategy.reduce_boolean_decision(
-                time.monotonic() - self._saved_at >= self.seconds, all=False
-            )
+            is_due = bool(self._agreement.ask(trainer, int(time.monotonic() - self._saved_at >= self.seconds)))
         if is_due:
             self._saved_at = time.monotonic()
             trainer.save_checkpoint(self.folder / f"step-{trainer.global_step}.ckpt")

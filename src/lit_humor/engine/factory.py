@@ -18,6 +18,7 @@ from lit_humor.data.batches.tokens import load_tokenizer
 from lit_humor.data.settings import DataSettings
 from lit_humor.engine import lr_scale
 from lit_humor.engine.checkpoints import SafeCheckpointIO
+from lit_humor.engine.empty_hooks import NoProfiler, leave_out_empty_hooks
 from lit_humor.engine.hardware import FULL, Plan
 from lit_humor.engine.loggers import open_loggers
 from lit_humor.learning.learner import Learner
@@ -127,11 +128,13 @@ def build_trainer(cfg: DictConfig, plan: Plan, run_dir: Path) -> pl.Trainer:
         deterministic=cfg.trainer.deterministic,
         callbacks=list(callbacks.values()),
         plugins=[SafeCheckpointIO()],
+        profiler=NoProfiler(),
         logger=list(loggers.values()),
         default_root_dir=str(run_dir),
         enable_model_summary=False,
         num_sanity_val_steps=0,  # the data was checked already, and metrics should not see it twice
     )
+    leave_out_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     # signals.heard() answers. Two processes that answered as Lightning does would send SIGTERM to one another for ever.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
