@@ -28,8 +28,6 @@ def spares_for(command: str, arguments: Sequence[str]) -> int:
     """How many processes a command starts, at most."""
     if command in ("sweep", "bench"):
         return 16
-    if command == "notebook":
-        return 1
     devices = [one.partition("=")[2] for one in arguments if one.startswith("trainer.devices=")]
     others = int(devices[-1]) - 1 if devices and devices[-1].isdigit() else 0
     return others + (command == "torch.distributed.run")
@@ -151,6 +149,6 @@ def _script_in(command: Any) -> list[str] | None:
     if not isinstance(command, (list, tuple)) or command[0] != sys.executable:
         return None
     words = [os.fspath(one) for one in command if one != "-u"]
-    is_module = words[1] == "-m" and words[2].startswith(("lit_humor.", "ipykernel_launcher"))
+    is_module = words[1] == "-m" and words[2].startswith("lit_humor.")
     is_script = words[1].endswith(".py") and os.path.abspath(words[1]).startswith(f"{ROOT}/")
     return words if is_module or is_script else None
