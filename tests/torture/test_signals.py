@@ -37,6 +37,18 @@ def _check(ended: Ended, name: str, folder: Path) -> None:
         assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
 
 
+BARE = ("report=false", "baseline=false", "logger.tensorboard=null")
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of one process that nothing happens to, without what nobody looks at here."""
+    logs = tmp_path_factory.mktemp("logs")
+    done = train(logs, *_arguments(logs, "whole", *BARE))
+    assert done.code == 0, done.output
+    return logs / "whole"
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     logs = tmp_path_factory.mktemp("logs")
@@ -46,13 +58,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("name", "phase"), ONE if ROUNDS else ONE[::4])
-def test_one_process(undisturbed: Path, tmp_path: Path, name: str, phase: str) -> None:
-    arguments = _arguments(tmp_path, "run")
+def test_one_process(bare: Path, tmp_path: Path, name: str, phase: str) -> None:
+    arguments = _arguments(tmp_path, "run", *BARE)
     asked = train(tmp_path, *arguments, accident={"event": phase, "at": PHASES[phase], "action": name})
     _check(asked, name, tmp_path / "run")
     done = train(tmp_path, *arguments)
     assert done.code == 0, done.output
-    assert_equal_runs(tmp_path / "run", undisturbed)
+    assert_equal_runs(tmp_path / "run", bare)
     assert not leftovers(tmp_path / "run")
 
 
