@@ -24,7 +24,8 @@ class Batch(TypedDict):
     input_ids: Tensor  # [B, T] int64, padded on the right with the tokenizer's pad id
     attention_mask: Tensor  # [B, T] int64, 1 on tokens and 0 on padding
     token_type_ids: NotRequired[Tensor]  # [B, T] int64, only where the model has token types
-    labels: Tensor  # [B] int64, class index
+    labels: Tensor  # [B] int64, class index; zeros where rows have no classes
+    targets: NotRequired[Tensor]  # [B] float32, number to predict, only where the data has some
     row_weights: Tensor  # [B] float32, 1 for a real row and 0 for a padding row
     rows: Tensor  # [B] int64, position of the row in its split
     slices: Tensor  # [B, S] int64, code of the row's language, genre, ...; -1 where unknown

@@ -90,11 +90,12 @@ class Examples:
         ids: One id a row; the row's place in its file where the data has no ``id`` column.
         texts: [N] non-blank texts.
         text_pairs: [N] second texts, or None where the data has none.
-        labels: [N] int64, index into ``class_names``.
-        class_names: Class names in class order.
+        labels: [N] int64, index into ``class_names``; zeros where rows have no classes.
+        class_names: Class names in class order; none where rows have no classes.
         slices: Values of ``language``, ``genre``, ``part`` where the data has such a column; None where unknown.
         groups: Group of each row, or None.
         difficulty: [N] float64, or None.
+        targets: [N] float64 numbers to predict, or None.
         origin: File or data set, for messages.
         places: File and line of each row.
         file: What was counted in the file that the rows are from, or None.
@@ -110,10 +111,16 @@ class Examples:
     slices: Mapping[str, list[str | None]] = field(default_factory=dict)
     groups: list[str] | None = None
     difficulty: np.ndarray | None = None
+    targets: np.ndarray | None = None
     file: FileCounts | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def num_strata(self) -> int:
+        """How many kinds of rows each split should have its share of: the classes, or one where there are none."""
+        return max(len(self.class_names), 1)
 
     def whole_texts(self) -> list[str]:
         """[N] texts, each followed by its second text where there is one."""
@@ -138,6 +145,7 @@ class Examples:
             slices={name: pick(values) for name, values in self.slices.items()},
             groups=None if self.groups is None else pick(self.groups),
             difficulty=None if self.difficulty is None else self.difficulty[np.asarray(rows, dtype=np.int64)],
+            targets=None if self.targets is None else self.targets[np.asarray(rows, dtype=np.int64)],
             file=self.file,
         )
 
@@ -157,14 +165,12 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
     """
     columns = columns.of_table(table)
     text = find_column(table, columns.text_column, TEXT_COLUMNS, "data.text_column", origin)
-    label = find_column(table, columns.label_column, LABEL_COLUMNS, "data.label_column", origin)
     pair, group, difficulty = (
         None if (wanted := getattr(columns, key)) is None else find_column(table, wanted, (), f"data.{key}", origin)
         for key in ("text_pair_column", "group_column", "difficulty_column")
     )
     places = _places(table, origin)
-    rules = LabelRules(columns.label_names, columns.label_aliases, columns.label_threshold)
-    labels, problems = encode_labels(table[label], rules, places, label)
+    label, answers, problems = _answers(table, columns, places, origin)
     pairs = None if pair is None else ["" if value is None else value for value in table[pair]]
     if pair is not None and pairs is not None:
         problems |= check_texts(pairs, places, pair, blank_is_fine=True)
@@ -184,8 +190,7 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
     examples = Examples(
         ids=[str(value) for value in table["id"]] if "id" in table else [str(place.line) for place in places],
         texts=table[text],
-        labels=labels,
-        class_names=tuple(map(str, columns.label_names or DEFAULT_CLASS_NAMES)),
+        **answers,
         origin=origin,
         places=places,
         text_pairs=pairs,
@@ -196,6 +201,21 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
         file=file,
     )
     return examples.take(readings[origin].kept()) if readings is not None and problems else examples
+
+
+def _answers(
+    table: Table, columns: Columns, places: Sequence[Place], origin: str
+) -> tuple[str, dict[str, Any], dict[int, UserError]]:
+    """The column of what is to be predicted, the parts of ``Examples`` that it makes, and problems by row."""
+    if columns.target_column is not None:
+        target = find_column(table, columns.target_column, (), "data.target_column", origin)
+        targets, problems = _to_numbers(table[target], places, target)
+        return target, {"labels": np.zeros(len(places), np.int64), "class_names": (), "targets": targets}, problems
+    label = find_column(table, columns.label_column, LABEL_COLUMNS, "data.label_column", origin)
+    rules = LabelRules(columns.label_names, columns.label_aliases, columns.label_threshold)
+    labels, unknown = encode_labels(table[label], rules, places, label)
+    names = tuple(map(str, columns.label_names or DEFAULT_CLASS_NAMES))
+    return label, {"labels": labels, "class_names": names}, unknown
 
 
 def _places(table: Table, origin: str) -> list[Place]:

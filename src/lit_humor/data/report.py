@@ -47,7 +47,7 @@ def data_report(splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore]
         report["splits"][name] = {
             "origin": examples.origin,
             "rows": len(examples),
-            "classes": dict(zip(examples.class_names, counts.tolist(), strict=True)),
+            "classes": dict(zip(examples.class_names, counts.tolist(), strict=False)),
             "slices": {key: dict(Counter(map(str, values))) for key, values in examples.slices.items()},
             "tokens": {f"p{p}": int(np.percentile(lengths, p)) for p in PERCENTILES},
             "truncated": tokens[name].num_truncated,
@@ -83,7 +83,8 @@ def fingerprint(
     """A hash of every token and label in its place, and of an order by difficulty: a run goes on with the same."""
     digest = hashlib.sha256()
     for name, store in tokens.items():
-        for array in (store.input_ids, store.offsets, splits[name].labels):
+        targets = splits[name].targets
+        for array in (store.input_ids, store.offsets, splits[name].labels, *(() if targets is None else (targets,))):
             digest.update(np.ascontiguousarray(array).data)
     if fixed_order is not None:
         digest.update(fixed_order.data)

@@ -24,8 +24,9 @@ def save_backbone(run_dir: Path, learner: Learner, datamodule: HumorDataModule) 
     """Keep configuration and tokenizer of the encoder, and the names of the classes: the run loads without the hub."""
     record.write_json(run_dir / record.LABELS, {"class_names": list(datamodule.class_names)})
     config = learner.model.config
-    config.id2label = dict(enumerate(datamodule.class_names))  # type: ignore[union-attr]
-    config.label2id = {name: index for index, name in enumerate(datamodule.class_names)}  # type: ignore[union-attr]
+    if datamodule.class_names:
+        config.id2label = dict(enumerate(datamodule.class_names))  # type: ignore[union-attr]
+        config.label2id = {name: index for index, name in enumerate(datamodule.class_names)}  # type: ignore[union-attr]
     config.save_pretrained(run_dir / record.BACKBONE)  # type: ignore[union-attr,operator]
     datamodule.tokenizer.save_pretrained(run_dir / record.BACKBONE)
 

@@ -137,11 +137,13 @@ class SplitTensors:
         tokens: Token ids.
         labels: [N] int64.
         slices: [N, S] int64, codes of language, genre, ...; -1 where unknown.
+        targets: [N] numbers to predict; None where there are none.
     """
 
     tokens: TokenStore
     labels: np.ndarray
     slices: np.ndarray
+    targets: np.ndarray | None = None
 
 
 class Collator:
@@ -187,6 +189,8 @@ class Collator:
             rows=torch.from_numpy(rows),
             slices=torch.from_numpy(self.split.slices[rows]),
         )
+        if self.split.targets is not None:
+            batch["targets"] = torch.from_numpy(self.split.targets[rows]).float()
         if self.with_token_types:
             second = self.split.tokens.second_starts[rows][:, None]
             types = (columns >= second) & (columns < lengths[:, None])

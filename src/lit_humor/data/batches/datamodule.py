@@ -206,7 +206,7 @@ class HumorDataModule(pl.LightningDataModule):
     def _loader(self, split: str, sampler: WindowSampler) -> DataLoader:
         codes = slice_codes(self.splits[split], self.slice_values)
         collator = Collator(
-            SplitTensors(self.tokens[split], self.splits[split].labels, codes),
+            SplitTensors(self.tokens[split], self.splits[split].labels, codes, self.splits[split].targets),
             pad_token_id=self.tokenizer.pad_token_id,
             padding=self.settings.padding,
             max_length=self.settings.max_length,

@@ -79,7 +79,7 @@ def draw_missing(
     new_splits[TRAIN] = train.take(remaining)
     classes = tuple(
         (int(in_class.sum()), len(np.unique(all_related.units[in_class])))
-        for in_class in (train.labels == label for label in range(len(train.class_names)))
+        for in_class in (train.labels == label for label in range(train.num_strata))
     )
     return Drawn(new_splits, (TRAIN, *names), classes, _describe(all_related, similarity, divided))
 
@@ -92,9 +92,9 @@ def _check_fold(settings: DataSettings) -> None:
 
 def _check_enough_units(train: Examples, related: Related, folds: int, min_total: int) -> None:
     """Raise unless each class has a unit (rows of equal text or one group) per fold, and ``min_total`` in total."""
-    units_per_class = [len(np.unique(related.units[train.labels == label])) for label in range(len(train.class_names))]
+    units_per_class = [len(np.unique(related.units[train.labels == label])) for label in range(train.num_strata)]
     fewest = min(units_per_class)
-    name = train.class_names[units_per_class.index(fewest)]
+    name = train.class_names[units_per_class.index(fewest)] if train.class_names else "any"
     if fewest < max(folds, min_total):
         noun = "different texts" if train.groups is None else "groups or different texts"
         raise UserError(

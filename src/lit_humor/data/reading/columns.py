@@ -32,6 +32,7 @@ class Columns:
         label_names: Class names in class order, the humorous one last; None takes 0/1 and its spellings.
         label_aliases: Other spellings of labels, ``{found: known}``, or a list of ``"found: known"``.
         label_threshold: Labels are numbers; a number at or above the threshold is the second of two classes.
+        target_column: Column of numbers to predict, in place of a label; rows have no classes then.
         difficulty_column: Column of numbers, higher for harder rows; see ``data.difficulty``.
     """
 
@@ -42,6 +43,7 @@ class Columns:
     label_names: list[str] | None = None
     label_aliases: dict[str, Any] | list[str] | None = None
     label_threshold: float | None = None
+    target_column: str | None = None
     difficulty_column: str | None = None
 
     def of_table(self, names: Collection[str]) -> Self:
