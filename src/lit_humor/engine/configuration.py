@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from lit_humor.data.settings import DataSettings
 from lit_humor.engine import lr_scale
 from lit_humor.tasks.classification import Classification
 from lit_humor.tasks.monitors import unknown_monitors
-from lit_humor.tasks.task import NETWORK_ARGUMENTS, OBJECTIVE_ARGUMENTS, TASK_ARGUMENTS
+from lit_humor.tasks.task import NETWORK_ARGUMENTS, OBJECTIVE_ARGUMENTS, TASK_ARGUMENTS, Task
 
 # What Python adds to a node when it builds it; the configuration need not, and may not, set these.
 SUPPLIED = {
@@ -95,3 +95,13 @@ def _unknown_monitors(cfg: DictConfig) -> Iterator[UserError]:
         yield UserError("tasks", found="none", expected="at least one", fix="set task=classification")
     else:
         yield from unknown_monitors(tasks, *(OmegaConf.select(cfg, key) for key in ("monitor", "mode", "callbacks")))
+        yield from _unfit_objective(cfg, tasks)
+
+
+def _unfit_objective(cfg: DictConfig, tasks: Sequence[type[Task]]) -> Iterator[UserError]:
+    node = OmegaConf.select(cfg, "objective")
+    given = getattr(find_target("objective", node["_target_"]), "outputs", ()) if node else ()
+    for task in tasks:
+        if given and not set(task.outputs) <= set(given):
+            found, expected = f"a loss that gives {', '.join(given)}", f"{', '.join(task.outputs)}, for {task.kind}"
+            yield UserError("objective", found=found, expected=expected, fix=f"set objective={task.objective}")

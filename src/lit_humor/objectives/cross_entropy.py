@@ -39,6 +39,7 @@ class CrossEntropy(Objective):
         UserError: Weights or smoothing are out of range.
     """
 
+    outputs = ("probabilities",)
     class_weights: Tensor
 
     def __init__(

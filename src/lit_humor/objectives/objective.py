@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -45,7 +46,13 @@ class Outcome:
 
 
 class Objective(nn.Module, ABC):
-    """What training minimises; a new loss is a new subclass in a new file."""
+    """What training minimises; a new loss is a new subclass in a new file.
+
+    Attributes:
+        outputs: Names of the outputs, so that a task it does not serve is refused at once; empty says nothing of them.
+    """
+
+    outputs: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, class_counts: np.ndarray) -> None:
         """Look at the training rows of each class [C] before training; not called for evaluation."""

@@ -43,6 +43,8 @@ class Classification(Task):
         "calibration_error": "min",
     }
     constant_answer = "one class only"
+    outputs = ("probabilities",)
+    objective = "cross_entropy"
 
     @property
     def network_arguments(self) -> dict[str, Any]:

@@ -57,6 +57,8 @@ class Task(ABC):
         curves: The two numbers shown for each epoch, with short headings.
         compared: Numbers that stand in a table of many runs, each with ``max`` or ``min``, whichever is better.
         constant_answer: What a collapsed model answers.
+        outputs: What an objective has to give for it beside its losses.
+        objective: The usual choice of ``configs/objective`` for it.
     """
 
     kind: ClassVar[str]
@@ -65,6 +67,8 @@ class Task(ABC):
     curves: ClassVar[Mapping[str, str]]
     compared: ClassVar[Mapping[str, str]]
     constant_answer: ClassVar[str] = "one answer only"
+    outputs: ClassVar[tuple[str, ...]]
+    objective: ClassVar[str]
 
     def __init__(self, class_names: Iterable[str] = ()) -> None:
         self.class_names = tuple(class_names)
