@@ -103,7 +103,16 @@ def test_choices_were_found() -> None:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes_and_validates(choice: str) -> None:
     name = ["data.name=somewhere"] if choice.startswith("data=h") or choice == "data=ur_funny" else []
+    name += ["task=regression"] if choice == "objective=mean_squared_error" else []
     validate(_compose(choice, *name))
+
+
+@pytest.mark.parametrize(
+    "settings", [("objective=mean_squared_error",), ("task=regression", "objective=cross_entropy")]
+)
+def test_a_loss_of_another_task_is_refused(settings: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match="set objective="):
+        validate(_compose(*settings))
 
 
 def test_experiments_say_what_they_are() -> None:

@@ -1,0 +1,27 @@
+"""Squared error of one number a row. Legend: B rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from lit_humor.objectives.objective import Model, Objective, Outcome
+
+
+class MeanSquaredError(Objective):
+    """Squared error of a number.
+
+    Formula, for a row with target y and logit z: ``(z - y)^2``.
+
+    Source: Legendre 1805.
+    Price: none worth measuring.
+    Neighbours: cross-entropy on ``data.label_threshold`` where only above or below matters.
+    """
+
+    outputs = ("values",)
+
+    def forward(self, model: Model, batch: Mapping[str, Tensor]) -> Outcome:
+        """Return ``squared_error`` [B] and ``values`` [B]."""
+        values = model(batch)["logits"].float().squeeze(-1)
+        return Outcome({"squared_error": (values - batch["targets"]) ** 2}, {"values": values})
