@@ -15,6 +15,7 @@ from lit_humor.data.examples import Examples, Place
 from lit_humor.data.settings import DataSettings
 from lit_humor.learning.learner import Learner
 from lit_humor.objectives.cross_entropy import CrossEntropy
+from lit_humor.objectives.objective import Objective, TrainingRows
 from lit_humor.optim.groups import LayerwiseAdamW
 from lit_humor.optim.schedules import WarmupDecay
 from lit_humor.tasks.classification import Classification
@@ -102,8 +103,10 @@ class BagOfTokens(nn.Module):
 
 def make_learner(datamodule: HumorDataModule, model: nn.Module | None = None, **options: object) -> Learner:
     pl.seed_everything(0, verbose=False)
-    objective = CrossEntropy(2, class_weights="balanced", label_smoothing=0.1)
-    objective.prepare(datamodule.class_counts)
+    objective: Objective = options.pop("objective", None) or CrossEntropy(  # type: ignore[assignment]
+        2, class_weights="balanced", label_smoothing=0.1
+    )
+    objective.prepare(TrainingRows(datamodule.class_counts))
     schedule = WarmupDecay("cosine", 0.1)
     optimizer = LayerwiseAdamW(options.pop("learning_rate", 0.05), schedule, layer_decay=0.95)  # type: ignore[arg-type]
     return Learner(

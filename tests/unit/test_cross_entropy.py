@@ -5,13 +5,14 @@ import torch
 from lit_humor.core.errors import UserError
 from lit_humor.objectives.class_weights import compute_class_weights
 from lit_humor.objectives.cross_entropy import CrossEntropy
+from lit_humor.objectives.objective import TrainingRows
 
 HAHACKATHON = np.array([3068, 4932])
 
 
 def _loss(logits: torch.Tensor, labels: list[int], **options: object) -> torch.Tensor:
     objective = CrossEntropy(2, **options)  # type: ignore[arg-type]
-    objective.prepare(HAHACKATHON)
+    objective.prepare(TrainingRows(HAHACKATHON))
     outcome = objective(lambda batch: {"logits": logits}, {"labels": torch.tensor(labels)})
     return outcome.losses["cross_entropy"]
 
@@ -58,7 +59,7 @@ def test_bf16_logits_give_a_float32_loss() -> None:
 
 def test_weights_travel_in_the_checkpoint() -> None:
     trained, loaded = CrossEntropy(2, "balanced"), CrossEntropy(2, "balanced")
-    trained.prepare(HAHACKATHON)
+    trained.prepare(TrainingRows(HAHACKATHON))
     loaded.load_state_dict(trained.state_dict())
     assert torch.equal(loaded.class_weights, trained.class_weights)
     assert loaded.class_weights[0] > 1.3

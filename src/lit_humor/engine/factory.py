@@ -21,8 +21,10 @@ from lit_humor.engine.checkpoints import SafeCheckpointIO
 from lit_humor.engine.empty_hooks import NoProfiler, leave_out_empty_hooks
 from lit_humor.engine.hardware import FULL, Plan
 from lit_humor.engine.loggers import open_loggers
+from lit_humor.learning.coupled import check_accumulation
 from lit_humor.learning.learner import Learner
 from lit_humor.models.pretrained import check_max_length, load_config
+from lit_humor.objectives.objective import TrainingRows
 from lit_humor.runs import screen
 from lit_humor.tasks.classification import Classification
 from lit_humor.tasks.task import Task, join_results
@@ -91,7 +93,8 @@ def build_learner(
     arguments = join_results(task.objective_arguments for task in tasks.values())
     objective = instantiate(cfg.objective, **arguments, _convert_="all")
     if plan is not None and datamodule is not None:
-        objective.prepare(datamodule.class_counts)
+        check_accumulation(objective, plan.accumulation)
+        objective.prepare(TrainingRows(datamodule.class_counts))
         if hasattr(network, "prepare"):
             network.prepare(datamodule.used_tokens)
     learner = Learner(

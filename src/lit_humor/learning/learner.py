@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lit_humor.core.batch import TRAIN, Batch, chunks
 from lit_humor.core.errors import UserError
+from lit_humor.learning.coupled import check_accumulation
 from lit_humor.learning.finite import NonFiniteRowsError, non_finite_step
 from lit_humor.learning.measuring import StageMetrics
 from lit_humor.learning.memory import halve_chunks
@@ -63,6 +64,10 @@ class Learner(pl.LightningModule):
         self.num_warmup_steps = 0
         self.eval_max_tokens: int | None = None  # of a chunk without gradients, once memory ran out
         self.results: dict[str, dict[str, Any]] = {}
+
+    def on_fit_start(self) -> None:
+        """Refuse an objective that this training would not obey."""
+        check_accumulation(self.objective, self.trainer.accumulate_grad_batches)
 
     def on_train_start(self) -> None:
         """Tell the step where it is made."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_humor.core.batch import Batch, chunks
+from lit_humor.learning.coupled import CoupledLosses
 from lit_humor.learning.finite import FiniteGuard
 from lit_humor.learning.memory import halve_chunks
 from lit_humor.models.sharding import whole
@@ -129,19 +131,27 @@ class OptimizerStep:
 
     def _loss(self, batch: Batch) -> Tensor:
         """Run the backward pass of all chunks but the last, and return the loss of that one."""
-        *first, last = chunks(batch, self.max_tokens)
+        *first, last = self._row_losses(batch)
         totals = batch["row_weights"].new_zeros(2)
-        for chunk in first:
-            self._add_gradient(self._chunk_loss(chunk, totals))
-        loss = self._chunk_loss(last, totals)
+        for chunk, row_losses in first:
+            self._add_gradient(self._chunk_loss(chunk, row_losses, totals))
+        loss = self._chunk_loss(*last, totals)
         self.last_loss = totals[0] / totals[1].clamp(min=1)
         self.totals = self.totals.to(totals) + totals
         return loss
 
-    def _chunk_loss(self, chunk: Batch, totals: Tensor) -> Tensor:
+    def _row_losses(self, batch: Batch) -> list[tuple[Batch, Callable[[], Tensor]]]:
+        """The chunks of a micro-batch, each with what computes its row losses."""
+        parts = chunks(batch, self.max_tokens)
+        if not self.objective.couples_rows or (len(parts) == self.world_size == 1):
+            return [(part, functools.partial(self.row_losses, part)) for part in parts]
+        coupled = CoupledLosses(self.model, self.objective, batch, parts, self.world_size, self.autocast)
+        return [(part, functools.partial(coupled.row_losses, index)) for index, part in enumerate(parts)]
+
+    def _chunk_loss(self, chunk: Batch, row_losses: Callable[[], Tensor], totals: Tensor) -> Tensor:
         """Sum of the losses of a chunk / ``window_size``; adds the sum and the number of rows to ``totals`` [2]."""
         with self.autocast():
-            loss = self.row_losses(chunk).sum()
+            loss = row_losses().sum()
         totals += torch.stack((loss.detach(), chunk["row_weights"].sum()))
         loss = loss * torch.where(loss.detach().isfinite(), 1.0, float("nan"))  # for the guard, on every process
         return loss * (self.world_size / self.window_size)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from lit_humor.core.errors import UserError
 from lit_humor.objectives.class_weights import check_class_weights, compute_class_weights
-from lit_humor.objectives.objective import Model, Objective, Outcome
+from lit_humor.objectives.objective import Model, Objective, Outcome, Shared, TrainingRows
 
 
 class CrossEntropy(Objective):
@@ -65,12 +64,12 @@ class CrossEntropy(Objective):
         self.scheme, self.label_smoothing, self.beta = class_weights, label_smoothing, beta
         self.register_buffer("class_weights", torch.ones(num_classes))
 
-    def prepare(self, class_counts: np.ndarray) -> None:
-        """Compute the weights from the training rows of each class [C]."""
-        weights = compute_class_weights(self.scheme, class_counts, self.beta)
+    def prepare(self, training: TrainingRows) -> None:
+        """Compute the weights from the training rows of each class."""
+        weights = compute_class_weights(self.scheme, training.class_counts, self.beta)
         self.class_weights.copy_(torch.from_numpy(weights))
 
-    def forward(self, model: Model, batch: Mapping[str, Tensor]) -> Outcome:
+    def forward(self, model: Model, batch: Mapping[str, Tensor], shared: Shared | None = None) -> Outcome:
         """Return ``cross_entropy`` [B] and ``probabilities`` [B, C]."""
         logits = model(batch)["logits"].float()  # bf16 logits would lose digits and refuse fp32 weights
         log_probabilities = F.log_softmax(logits, dim=-1)

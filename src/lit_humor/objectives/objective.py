@@ -1,4 +1,7 @@
-"""The objective contract: a model and a batch in, named losses and outputs out. Legend: B rows, C classes."""
+"""The objective contract: a model and a batch in, named losses and outputs out. Legend: B rows, C classes.
+
+N rows of an optimizer step, over all processes.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,21 @@ import torch
 from torch import Tensor, nn
 
 Model = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What an objective may know of the training rows before training.
+
+    Attributes:
+        class_counts: [C] rows of each class.
+        mean_target_tokens: Target tokens of a row on average, where rows have target texts. A loss of tokens is the
+            sum over a row's target tokens divided by this constant: one value a row, in which each token weighs the
+            same, however rows are spread over micro-batches, chunks and processes.
+    """
+
+    class_counts: np.ndarray
+    mean_target_tokens: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,8 +63,31 @@ class Outcome:
         return cls(*joined)
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What the rows of an optimizer step need of one another.
+
+    Attributes:
+        values: [N, ...] of every row that counts, the same on all processes.
+        own: [B] int64, the place of each row of the batch among them; 0 for a filler.
+    """
+
+    values: Tensor
+    own: Tensor
+
+    @classmethod
+    def of_batch(cls, values: Tensor, row_weights: Tensor) -> Shared:
+        """A batch whose rows [B, ...] are all there are; fillers are left out."""
+        counts = row_weights > 0
+        return cls(values[counts], (counts.cumsum(0) - 1).clamp(min=0))
+
+
 class Objective(nn.Module, ABC):
     """What training minimises; a new loss is a new subclass in a new file.
+
+    Most losses of a row need that row alone: such an objective has ``forward``. Where rows need one another, as the
+    negatives of a contrastive loss do, it has ``shared`` and ``coupled`` as well. Then the rows that see one another
+    are those of the optimizer step, whatever memory and number of devices.
 
     Attributes:
         outputs: Names of the outputs, so that a task it does not serve is refused at once; empty says nothing of them.
@@ -54,9 +95,29 @@ class Objective(nn.Module, ABC):
 
     outputs: ClassVar[tuple[str, ...]] = ()
 
-    def prepare(self, class_counts: np.ndarray) -> None:
-        """Look at the training rows of each class [C] before training; not called for evaluation."""
+    @property
+    def couples_rows(self) -> bool:
+        """Whether rows of an optimizer step need one another."""
+        return type(self).shared is not Objective.shared
+
+    def prepare(self, training: TrainingRows) -> None:
+        """Look at the training rows before training; not called for evaluation."""
+
+    def shared(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """[B, ...] what other rows of the step need of each row, e.g. embeddings; None where rows are independent."""
+        return None
+
+    def coupled(self, shared: Shared, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Named losses [B] of the batch's rows that depend on the model through ``shared`` alone."""
+        return {}
 
     @abstractmethod
-    def forward(self, model: Model, batch: Mapping[str, Tensor]) -> Outcome:
-        """Run the model on the batch and return the losses; the same in training and validation."""
+    def forward(self, model: Model, batch: Mapping[str, Tensor], shared: Shared | None = None) -> Outcome:
+        """Run the model on the batch and return the losses; the same in training and validation.
+
+        Args:
+            model: The model.
+            batch: A batch, or a chunk of one.
+            shared: Of the whole step, where rows need one another; without it the batch's rows are all there are.
+                Losses of ``coupled`` are part of the result.
+        """
