@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from lit_humor.objectives.objective import Model, Objective, Outcome
+from lit_humor.objectives.objective import Model, Objective, Outcome, Shared
 
 
 class MeanSquaredError(Objective):
@@ -21,7 +21,7 @@ class MeanSquaredError(Objective):
 
     outputs = ("values",)
 
-    def forward(self, model: Model, batch: Mapping[str, Tensor]) -> Outcome:
+    def forward(self, model: Model, batch: Mapping[str, Tensor], shared: Shared | None = None) -> Outcome:
         """Return ``squared_error`` [B] and ``values`` [B]."""
         values = model(batch)["logits"].float().squeeze(-1)
         return Outcome({"squared_error": (values - batch["targets"]) ** 2}, {"values": values})
