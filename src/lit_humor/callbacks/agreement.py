@@ -48,7 +48,7 @@ class Agreement:
         now = time.monotonic()
         step_seconds = (now - self._asked_at) / max(self._steps, 1)
         own = torch.tensor([value, step_seconds], device=trainer.strategy.root_device)
-        largest, slowest = trainer.strategy.reduce(own, reduce_op="max").tolist()  # type: ignore[union-attr]
+        largest, slowest = trainer.strategy.reduce(own, reduce_op="max").tolist()
         fitting = int(self.seconds / max(slowest, 1e-6))
         self.every_steps = max(1, min(fitting, 2 * self.every_steps))
         self._steps, self._asked_at = 0, time.monotonic()

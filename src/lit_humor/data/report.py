@@ -14,12 +14,37 @@ import numpy as np
 from lit_humor.core.errors import UserError
 from lit_humor.data.batches.store import TokenStore
 from lit_humor.data.dividing.alike import normalise
+from lit_humor.data.dividing.ordering import describe_curriculum
 from lit_humor.data.examples import Examples
+from lit_humor.data.settings import DataSettings
 
 PERCENTILES = (50, 90, 99, 100)
 
 
-def data_report(splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore]) -> dict[str, Any]:
+def data_report(
+    splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore], settings: DataSettings, order: np.ndarray | None
+) -> dict[str, Any]:
+    """What is in the data: counts, order, and a fingerprint of all of it.
+
+    Args:
+        splits: The rows.
+        tokens: Their tokens.
+        settings: How they become batches.
+        order: [N] positions of the training rows where every epoch has the same order.
+
+    Raises:
+        UserError: A text stands in two splits, and ``settings.leaks`` is ``error``.
+    """
+    counts = count_rows(splits, tokens)
+    if settings.leaks == "error":
+        refuse_leaks(counts["leaks"])
+    return counts | {
+        "fingerprint": fingerprint(splits, tokens, order),
+        "curriculum": describe_curriculum(settings),
+    }
+
+
+def count_rows(splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore]) -> dict[str, Any]:
     """Count rows, classes, languages, lengths, truncated rows and exact duplicates.
 
     Two rows are duplicates if their texts are equal up to case, white space and punctuation.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.core.place import process_rank
 from lit_humor.core.seeds import derive_seed
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.data.batches.tokens import load_tokenizer
@@ -110,8 +110,7 @@ def build_learner(
     )
     if plan is not None and plan.compile:
         network.compile_encoder(whole=plan.compile == FULL)
-    node, local = (int(os.environ.get(name, "0")) for name in ("NODE_RANK", "LOCAL_RANK"))
-    rank = os.environ.get("RANK") or str(node * (plan.devices if plan else 1) + local)  # each draws its own dropout
+    rank = str(process_rank(plan.devices if plan else 1))  # each draws its own dropout
     pl.seed_everything(derive_seed(cfg.seed, "training", rank) % 2**32, verbose=False)
     return learner
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import torch
+
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import is_main_process
 from lit_humor.engine.hardware import Plan
@@ -104,3 +106,12 @@ def _store() -> Any:
         timeout=_PATIENCE,
         wait_for_workers=False,
     )
+
+
+def leave_group() -> None:
+    """Let all processes leave their group together: behind this line the first one works alone, and the others end.
+
+    Something that asks all of them (a metric that adds up their rows) would wait for processes that are gone.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

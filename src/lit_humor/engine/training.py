@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from omegaconf import DictConfig
 
 from lit_humor.callbacks.interruption import signals
@@ -19,6 +18,7 @@ from lit_humor.engine.checkpoints import read_checkpoint
 from lit_humor.engine.collapse import after_collapse, train_anew
 from lit_humor.engine.ending import told_how_it_ends
 from lit_humor.engine.machine import peak_memory_bytes
+from lit_humor.engine.nodes import leave_group
 from lit_humor.engine.preparing import prepare
 from lit_humor.engine.quiet import quiet_libraries
 from lit_humor.engine.results import scored_splits, write_results
@@ -56,7 +56,7 @@ def _carry_out(run: Run, environment: dict[str, str]) -> None:
         with told_how_it_ends(run.folder):
             cost = fit(run)
             results, best = score_best(run)
-            _leave_group()
+            leave_group()
             if run.trainer.is_global_zero:
                 write_results(run, results, best, cost)
     except CollapsedError as error:
@@ -76,11 +76,7 @@ def fit(run: Run) -> dict[str, float]:
 
 
 def score_best(run: Run) -> tuple[dict[str, Any], dict[str, int]]:
-    """Load the best checkpoint once and score every split with it; without one score the weights of the last step.
-
-    Returns:
-        Metrics by split; epoch and step of the checkpoint.
-    """
+    """Metrics by split, and epoch and step of the best checkpoint; without one the weights of the last step are scored."""
     best = {}
     if run.best.is_file():
         saved = read_checkpoint(run.best, mmap=True)
@@ -95,12 +91,3 @@ def score(trainer: pl.Trainer, learner: Learner, datamodule: HumorDataModule, sp
     datamodule.test_on(split)
     trainer.test(learner, datamodule, verbose=False)
     return learner.results["test"]
-
-
-def _leave_group() -> None:
-    """Let all processes leave their group together: behind this line the first one works alone, and the others end.
-
-    Something that asks all of them (a metric that adds up their rows) would wait for processes that are gone.
-    """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()

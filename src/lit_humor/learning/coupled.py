@@ -60,7 +60,7 @@ class CoupledLosses:
         values.requires_grad_()
         places = (offset + counts.cumsum(0) - 1).clamp(min=0)
         with torch.enable_grad(), autocast():
-            losses = objective.coupled(Shared(values, places), batch)
+            losses = objective.coupled(Shared(values, places), batch)  # type: ignore[arg-type]
             total = (torch.stack(tuple(losses.values())).sum(dim=0) * batch["row_weights"]).sum()
         (gradient,) = torch.autograd.grad(total, values)
         if world_size > 1:  # the rows of others look at these, too
@@ -96,7 +96,7 @@ def check_accumulation(objective: Objective, accumulation: int) -> None:
 
 
 def _shared(objective: Objective, model: nn.Module, batch: Batch) -> Tensor:
-    values = objective.shared(model, batch)
+    values = objective.shared(model, batch)  # type: ignore[arg-type]
     assert values is not None, "an objective whose rows need one another"
     return values
 

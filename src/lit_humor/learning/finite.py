@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,6 +12,8 @@ from torch import Tensor
 
 from lit_humor.core.errors import NonFiniteStepError, UserError
 from lit_humor.models.sharding import is_sharded
+
+_USUAL_RATE = 3e-5  # of the recipes
 
 
 class NonFiniteRowsError(Exception):
@@ -70,7 +74,7 @@ class FiniteGuard:
                 raise NonFiniteRowsError(rows, place)
 
 
-def non_finite_step(error: NonFiniteRowsError, ids: Sequence[object], num_processes: int, fix: str) -> UserError:
+def _non_finite_step(error: NonFiniteRowsError, ids: Sequence[object], num_processes: int, fix: str) -> UserError:
     """The message that names the rows of such a step; every process must ask.
 
     Args:
@@ -90,3 +94,35 @@ def non_finite_step(error: NonFiniteRowsError, ids: Sequence[object], num_proces
         expected="finite numbers in every step",
         fix=f"{fix}; checkpoints/{NonFiniteStepError.CHECKPOINT} holds the weights before that step",
     )
+
+
+@contextmanager
+def rows_named(ids: Sequence[object], num_processes: int, fix: str) -> Iterator[None]:
+    """Turn what the guard raises into the message that names the rows; every process must be within.
+
+    Args:
+        ids: Of the rows of the training split.
+        num_processes: Processes that take part in a step.
+        fix: What the user can do about it.
+    """
+    try:
+        yield
+    except NonFiniteRowsError as error:
+        raise _non_finite_step(error, ids, num_processes, fix) from None
+
+
+def way_to_finite(learning_rate: float, precision: str) -> str:
+    """What to set where the numbers of a training do not stay finite."""
+    rate = f"set optim.learning_rate={min(learning_rate / 2, _USUAL_RATE):g}"
+    return rate if precision == "32-true" else f"set trainer.precision=32-true, or {rate}"
+
+
+def check_mean_loss(loss: float, place: str, fix: str) -> None:
+    """Refuse a mean training loss that is not finite; under fp16 single steps may be left out before it shows.
+
+    Raises:
+        UserError: It is not finite.
+    """
+    if not math.isfinite(loss):
+        expected, fix = "a finite number", f"{fix}; last.ckpt holds the epoch before"
+        raise UserError("train/loss", found=f"{loss} in {place}", expected=expected, fix=fix)

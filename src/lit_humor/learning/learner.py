@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from lit_humor.core.batch import TRAIN, Batch, chunks
-from lit_humor.core.errors import UserError
+from lit_humor.core.batch import TRAIN, Batch
 from lit_humor.learning.coupled import check_accumulation
-from lit_humor.learning.finite import NonFiniteRowsError, non_finite_step
+from lit_humor.learning.finite import check_mean_loss, rows_named, way_to_finite
 from lit_humor.learning.measuring import StageMetrics
-from lit_humor.learning.memory import halve_chunks
+from lit_humor.learning.memory import outcome_in_chunks, smaller
 from lit_humor.learning.step import OptimizerStep
 from lit_humor.models.sharding import shard
 from lit_humor.objectives.objective import Objective, Outcome
 from lit_humor.optim.groups import LayerwiseAdamW
+from lit_humor.optim.schedules import num_schedule_steps
 from lit_humor.tasks.task import Task
-
-_USUAL_RATE = 3e-5
 
 
 class Learner(pl.LightningModule):
@@ -106,20 +103,15 @@ class Learner(pl.LightningModule):
     def optimizer_zero_grad(self, *args: Any) -> None:
         """Keep the gradients: Lightning asks for this after the first chunks of a step; ``close`` drops them."""
 
-    @contextmanager
-    def naming_rows(self) -> Iterator[None]:
-        """Say which rows a gradient came from that is not finite."""
-        try:
-            yield
-        except NonFiniteRowsError as error:
-            ids = self.trainer.datamodule.splits[TRAIN].ids  # type: ignore[attr-defined]
-            raise non_finite_step(error, ids, self.trainer.world_size, self.way_to_finite()) from None
+    def naming_rows(self) -> AbstractContextManager[None]:
+        """Within it, a gradient that is not finite ends the training with the rows it came from, and a remedy."""
+        ids = self.trainer.datamodule.splits[TRAIN].ids  # type: ignore[attr-defined]
+        return rows_named(ids, self.trainer.world_size, self.way_to_finite())
 
     def way_to_finite(self) -> str:
         """What to set where the numbers of a training do not stay finite."""
         assert self.optimizer is not None
-        rate = f"set optim.learning_rate={min(self.optimizer.learning_rate / 2, _USUAL_RATE):g}"
-        return rate if str(self.trainer.precision) == "32-true" else f"set trainer.precision=32-true, or {rate}"
+        return way_to_finite(self.optimizer.learning_rate, str(self.trainer.precision))
 
     def validation_step(self, batch: Batch, batch_index: int) -> Outcome:  # type: ignore[override]
         """Score a validation batch with the training objective."""
@@ -149,16 +141,11 @@ class Learner(pl.LightningModule):
         Raises:
             UserError: One row does not fit.
         """
-        while True:
-            try:
-                return Outcome.joined(
-                    [self.objective(self.model, chunk) for chunk in chunks(batch, self.eval_max_tokens)]
-                )
-            except torch.OutOfMemoryError:
-                pass  # what failed is freed only behind this block
-            is_alone = self.device_mesh is None  # else others would wait for chunks that never come
-            announce, most = self.step.announce, self.eval_max_tokens
-            self.eval_max_tokens = halve_chunks([batch], most, can_halve=is_alone, announce=announce)
+        can_halve = self.device_mesh is None  # else others would wait for chunks that never come
+        outcome, self.eval_max_tokens = outcome_in_chunks(
+            self.model, self.objective, batch, self.eval_max_tokens, can_halve=can_halve, announce=self.step.announce
+        )
+        return outcome
 
     def _evaluate(self, stage: str, batch: Batch) -> Outcome:
         outcome = self.outcome(batch)
@@ -179,31 +166,20 @@ class Learner(pl.LightningModule):
         total, num_rows = self.trainer.strategy.reduce(self.step.totals.clone(), reduce_op="sum").tolist()
         self.step.totals.zero_()
         loss = total / num_rows
-        if not math.isfinite(loss):  # under fp16, where single steps may be left out
-            raise UserError(
-                "train/loss",
-                found=f"{loss} in epoch {self.current_epoch}",
-                expected="a finite number",
-                fix=f"{self.way_to_finite()}; last.ckpt holds the epoch before",
-            )
+        check_mean_loss(loss, f"epoch {self.current_epoch}", self.way_to_finite())
         self.log("train/loss", loss)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the sums of the losses of an epoch that is not over, those of each process, and what memory allows."""
+        """Keep what was learned of memory, and the losses of an epoch that is not over."""
+        totals = self.trainer.strategy.all_gather(self.step.totals.to(self.device)).cpu().reshape(-1, 2)
+        checkpoint["train_totals"] = totals  # of each process: in another order they add up to other last digits
         checkpoint["max_tokens"], checkpoint["eval_max_tokens"] = self.step.max_tokens, self.eval_max_tokens
-        checkpoint["train_totals"] = (
-            self.trainer.strategy.all_gather(self.step.totals.to(self.device)).cpu().reshape(-1, 2)
-        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with these sums, each process with its own: in another order they add up to other last digits."""
-        self.step.max_tokens = _smaller(self.step.max_tokens, checkpoint.get("max_tokens"))
-        self.eval_max_tokens = _smaller(self.eval_max_tokens, checkpoint.get("eval_max_tokens"))
-        totals = checkpoint.get("train_totals", torch.zeros(1, 2))
-        if len(totals) == self.trainer.world_size:
-            self.step.totals = totals[self.trainer.global_rank]
-        elif self.trainer.is_global_zero:
-            self.step.totals = totals.sum(dim=0)
+        """Go on with that, each process with its own losses."""
+        self.step.load_totals(checkpoint.get("train_totals"), self.trainer.global_rank, self.trainer.world_size)
+        self.step.max_tokens = smaller(self.step.max_tokens, checkpoint.get("max_tokens"))
+        self.eval_max_tokens = smaller(self.eval_max_tokens, checkpoint.get("eval_max_tokens"))
 
     def configure_model(self) -> None:
         """Spread the model over the devices, where the strategy asks for it."""
@@ -211,35 +187,16 @@ class Learner(pl.LightningModule):
             shard(self.model, self.device_mesh["data_parallel"])
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups of the optimizer; parameters of the objective itself learn like the head."""
+        """Groups of the optimizer."""
         assert self.optimizer is not None, "a learner for evaluation has no optimizer"
-        depths: dict[str, int] = self.model.parameter_depths()  # type: ignore[operator]
-        own = {f"objective.{name}": parameter for name, parameter in self.objective.named_parameters()}
-        named = [*self.model.named_parameters(), *own.items()]
-        return self.optimizer.groups(named, depths | dict.fromkeys(own, max(depths.values())))
+        return self.optimizer.groups_of(self.model, self.objective)
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer and a schedule that is stepped after every optimizer step."""
         assert self.optimizer is not None
-        num_steps = self._num_schedule_steps()
+        total, max_epochs = self.trainer.estimated_stepping_batches, self.trainer.max_epochs
+        num_steps = num_schedule_steps(total, max_epochs, self.schedule_epochs)
         self.num_warmup_steps = self.optimizer.schedule.num_warmup_steps(num_steps)
         optimizer = self.optimizer.build(self.parameter_groups(), str(self.trainer.precision))
         scheduler = self.optimizer.schedule.build(optimizer, num_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def _num_schedule_steps(self) -> int:
-        total = self.trainer.estimated_stepping_batches
-        max_epochs = self.trainer.max_epochs or 1
-        if not math.isfinite(total) or max_epochs < 0:
-            raise UserError(
-                "trainer.max_epochs",
-                found=str(max_epochs),
-                expected="a number above 0",
-                fix="set trainer.max_epochs=4",
-            )
-        return max(1, round(total * min(self.schedule_epochs or max_epochs, max_epochs) / max_epochs))
-
-
-def _smaller(one: int | None, other: int | None) -> int | None:
-    """The smaller of two bounds, of which None bounds nothing."""
-    return min((bound for bound in (one, other) if bound is not None), default=None)

@@ -45,5 +45,5 @@ class StageMetrics(nn.Module):
         results = join_results(metrics.compute() for metrics in self.tasks.values())
         results["loss"] = self.mean_loss.compute().item()
         for metrics in (*self.tasks.values(), self.mean_loss):
-            metrics.reset()
+            metrics.reset()  # type: ignore[operator]  # nn.Module hides what it holds
         return results

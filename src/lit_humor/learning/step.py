@@ -76,6 +76,13 @@ class OptimizerStep:
         """
         self.world_size, self.scale, self.autocast = world_size, scale, autocast
 
+    def load_totals(self, totals: Tensor | None, rank: int, world_size: int) -> None:
+        """Go on with the sums that each process had [P, 2]; on another number of processes the first has all."""
+        if totals is not None and len(totals) == world_size:
+            self.totals = totals[rank]
+        elif totals is not None and rank == 0:
+            self.totals = totals.sum(dim=0)
+
     def loss(self, batch: Batch) -> Tensor:
         """Add a micro-batch; return the loss of its last chunk, for ``backward``.
 

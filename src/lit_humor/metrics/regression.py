@@ -82,7 +82,7 @@ class RegressionMetrics(TaskMetrics):
     def reset(self) -> None:
         """Forget all rows."""
         for metric in (self.collection, self.all_rows, *self.slices):
-            metric.reset()
+            metric.reset()  # type: ignore[operator]  # nn.Module hides what it holds
 
 
 class SlicedErrors(Metric):

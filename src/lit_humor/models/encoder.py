@@ -10,15 +10,14 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from lit_humor.core.batch import MODEL_INPUTS
-from lit_humor.core.errors import UserError
 from lit_humor.models.attention import TENSOR_MASK_BACKENDS
 from lit_humor.models.dropout import use_fast_dropout
 from lit_humor.models.embeddings import UsedRowsEmbedding
 from lit_humor.models.heads import ClassificationHead
 from lit_humor.models.last_layer import keep_first_token_only
-from lit_humor.models.packing import PACKED, Packing
+from lit_humor.models.packing import PACKED, encode_packed
 from lit_humor.models.pooling import POOLINGS
-from lit_humor.models.pretrained import EMBEDDED, first_position, load_backbone, load_config, set_dropout
+from lit_humor.models.pretrained import find_layers, first_position, load_backbone, load_config, set_dropout
 
 
 class TextClassifier(nn.Module):
@@ -112,19 +111,11 @@ class TextClassifier(nn.Module):
         """
         inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
         if self.config._attn_implementation == PACKED:
-            hidden = self._encode_packed(inputs)
+            hidden = encode_packed(self.backbone, inputs, first_position(self.config), self.is_short)
         else:
             hidden = self.backbone(**inputs).last_hidden_state
         pooled = self.pool(hidden, batch["attention_mask"])
         return {"logits": self.head(pooled), "embeddings": pooled}
-
-    def _encode_packed(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Return hidden states [B, T, D], or [B, 1, D] if the last layer is short."""
-        packing = Packing.of(inputs.pop("attention_mask"))
-        packed = {name: packing.pack(value) for name, value in inputs.items()}
-        positions = packing.columns + first_position(self.config)
-        hidden = self.backbone(**packed, position_ids=positions, packing=packing).last_hidden_state
-        return hidden if self.is_short else packing.pad(hidden)
 
     def parameter_depths(self) -> dict[str, int]:
         """Return the depth of each parameter by name: 0 embeddings, 1 ... L layers (bottom to top), L + 1 head."""
@@ -137,12 +128,4 @@ class TextClassifier(nn.Module):
 
     def layers(self) -> nn.ModuleList:
         """Return the encoder's layers, bottom to top: its list of ``num_hidden_layers`` modules."""
-        for module in self.modules():
-            if isinstance(module, nn.ModuleList) and len(module) == self.config.num_hidden_layers:
-                return module
-        raise UserError(
-            f"model.pretrained={self.config.name_or_path}",
-            found="no list of layers in the encoder",
-            expected=f"a list of {self.config.num_hidden_layers} layers",
-            fix=EMBEDDED,
-        )
+        return find_layers(self, self.config)

@@ -120,3 +120,18 @@ def attend_jagged(
 
 
 AttentionInterface.register(PACKED, packed_attention)
+
+
+def encode_packed(encoder: nn.Module, inputs: dict[str, Tensor], first_position: int, is_short: bool) -> Tensor:
+    """Hidden states [B, T, D] of an encoder that computes no padding; [B, 1, D] if its last layer is short.
+
+    Args:
+        encoder: Of transformers, with this module's attention.
+        inputs: [B, T] each, ``attention_mask`` among them.
+        first_position: The encoder's number of the first token.
+        is_short: Whether the last layer computes the first token alone.
+    """
+    packing = Packing.of(inputs.pop("attention_mask"))
+    packed = {name: packing.pack(value) for name, value in inputs.items()}
+    hidden = encoder(**packed, position_ids=packing.columns + first_position, packing=packing).last_hidden_state
+    return hidden if is_short else packing.pad(hidden)

@@ -181,3 +181,20 @@ def _loading_error(pretrained: str, error: Exception) -> UserError:
         expected="a model on the hub, in the cache that HF_HOME names, or a local folder",
         fix=f"{EMBEDDED} (embedded); or, where there is a network, hf download {pretrained}",
     )
+
+
+def find_layers(network: nn.Module, config: PretrainedConfig) -> nn.ModuleList:
+    """The layers of an encoder, bottom to top: its list of ``num_hidden_layers`` modules.
+
+    Raises:
+        UserError: It has none.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
+            return module
+    raise UserError(
+        f"model.pretrained={config.name_or_path}",
+        found="no list of layers in the encoder",
+        expected=f"a list of {config.num_hidden_layers} layers",
+        fix=EMBEDDED,
+    )

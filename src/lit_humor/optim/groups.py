@@ -91,6 +91,18 @@ class LayerwiseAdamW:
             group["params"].append(parameter)
         return [groups[key] for key in sorted(groups)]
 
+    def groups_of(self, model: nn.Module, objective: nn.Module) -> list[dict[str, Any]]:
+        """Groups of all parameters; those of the objective itself learn like the head.
+
+        Args:
+            model: Has ``parameter_depths()``.
+            objective: What training minimises.
+        """
+        depths: dict[str, int] = model.parameter_depths()  # type: ignore[operator]
+        own = {f"objective.{name}": parameter for name, parameter in objective.named_parameters()}
+        named = [*model.named_parameters(), *own.items()]
+        return self.groups(named, depths | dict.fromkeys(own, max(depths.values())))
+
     def build(self, groups: list[dict[str, Any]], precision: str) -> torch.optim.AdamW:
         """Make the optimizer; it is not fused in fp16, where gradients must be unscaled before the update."""
         fused = self.fused and precision != "16-mixed"

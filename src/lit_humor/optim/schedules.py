@@ -49,3 +49,21 @@ class WarmupDecay:
     def build(self, optimizer: Optimizer, num_steps: int) -> LambdaLR:
         """Make the scheduler; call its ``step`` after each optimizer step."""
         return LambdaLR(optimizer, lambda step: self.factor(step, num_steps))
+
+
+def num_schedule_steps(num_steps: float, max_epochs: int | None, schedule_epochs: int | None) -> int:
+    """Optimizer steps until the rate is back at zero.
+
+    Args:
+        num_steps: Steps of the whole training; infinite where nothing bounds it.
+        max_epochs: Epochs of the training.
+        schedule_epochs: Epochs of the schedule; None, or more than ``max_epochs``, takes those of the training.
+
+    Raises:
+        UserError: The training has no end.
+    """
+    max_epochs = max_epochs or 1
+    if not math.isfinite(num_steps) or max_epochs < 0:
+        expected, fix = "a number above 0", "set trainer.max_epochs=4"
+        raise UserError("trainer.max_epochs", found=str(max_epochs), expected=expected, fix=fix)
+    return max(1, round(num_steps * min(schedule_epochs or max_epochs, max_epochs) / max_epochs))

@@ -105,5 +105,5 @@ class Regression(Task):
         results = {}
         for split, examples in evaluated.items():
             columns = {"target": examples.targets, "prediction": model.predict(examples.whole_texts())}
-            results[split] = self.measure_columns(columns)  # type: ignore[arg-type]
+            results[split] = self.measure_columns(columns)
         return Baseline(_BASELINE, results)

@@ -55,12 +55,12 @@ def _sum_of_losses(folder: Path, line: Line) -> None:
 
 
 def _endless(folder: Path, line: Line) -> None:
-    from lit_humor.learning.learner import Learner
+    from lit_humor.optim.schedules import num_schedule_steps
 
     trainer = types.SimpleNamespace(estimated_stepping_batches=float("inf"), max_epochs=-1)
     if "trainer.max_epochs" in _settings(line):
         trainer = types.SimpleNamespace(estimated_stepping_batches=8, max_epochs=4)
-    Learner._num_schedule_steps(types.SimpleNamespace(trainer=trainer, schedule_epochs=4))  # type: ignore[arg-type]
+    num_schedule_steps(trainer.estimated_stepping_batches, trainer.max_epochs, 4)
 
 
 def _others_do_not_come(folder: Path, line: Line) -> None:

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, Sampler
 from lit_humor.core.batch import Batch
 from lit_humor.core.seeds import derive_seed
 from lit_humor.data.batches.store import TokenStore
+from lit_humor.data.settings import DataSettings
 
 _WINDOWS_PER_POOL = 100
 
@@ -171,6 +172,18 @@ class Collator:
         self.split = split
         self.pad_token_id, self.padding, self.max_length = pad_token_id, padding, max_length
         self.pad_to_multiple_of, self.with_token_types = pad_to_multiple_of, with_token_types
+
+    @classmethod
+    def of(cls, split: SplitTensors, settings: DataSettings, pad_token_id: int, with_token_types: bool) -> Collator:
+        """One that pads as the settings say."""
+        return cls(
+            split,
+            pad_token_id=pad_token_id,
+            padding=settings.padding,
+            max_length=settings.max_length,
+            pad_to_multiple_of=settings.pad_to_multiple_of,
+            with_token_types=with_token_types,
+        )
 
     def __call__(self, indices: list[int]) -> Batch:
         """Make one batch; ``~i`` gives row ``i`` with weight zero."""

@@ -14,14 +14,14 @@ from transformers import PreTrainedTokenizerBase
 from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL
 from lit_humor.data.batches.batching import Collator, SplitTensors, WindowSampler
 from lit_humor.data.batches.slices import slice_codes, slice_values
-from lit_humor.data.batches.store import TokenStore
+from lit_humor.data.batches.store import TokenStore, used_tokens
 from lit_humor.data.batches.tokens import tokenize
 from lit_humor.data.batches.workers import build_loader
 from lit_humor.data.dividing.fitness import check_fit
-from lit_humor.data.dividing.ordering import describe_curriculum, difficulty_of, take_stage, training_order
+from lit_humor.data.dividing.ordering import fixed_order, take_stage
 from lit_humor.data.dividing.splits import Drawn, draw_missing
 from lit_humor.data.examples import Examples
-from lit_humor.data.report import data_report, fingerprint, refuse_leaks
+from lit_humor.data.report import data_report
 from lit_humor.data.settings import DataSettings
 from lit_humor.data.sources.source import Source
 
@@ -119,11 +119,7 @@ class HumorDataModule(pl.LightningDataModule):
     def used_tokens(self) -> np.ndarray:
         """[U] int64, the token ids that occur in any split, and the special ones."""
         self.setup()
-        used = np.zeros(max(len(self.tokenizer), *self.tokenizer.all_special_ids) + 1, dtype=bool)
-        used[self.tokenizer.all_special_ids] = True
-        for store in self.tokens.values():
-            store.mark_used(used)
-        return np.flatnonzero(used)
+        return used_tokens(self.tokens.values(), len(self.tokenizer), self.tokenizer.all_special_ids)
 
     def report(self) -> dict[str, Any]:
         """Count what is in the data; see ``data.report``.
@@ -132,14 +128,8 @@ class HumorDataModule(pl.LightningDataModule):
             UserError: A text stands in two splits, and ``leaks`` is ``error``.
         """
         self.setup()
-        found = data_report(self.splits, self.tokens)
-        if self.settings.leaks == "error":
-            refuse_leaks(found["leaks"])
-        return found | {
-            "fingerprint": fingerprint(self.splits, self.tokens, self._fixed_order()),
-            "curriculum": describe_curriculum(self.settings),
-            "alike": dict(self.drawn.alike),
-        }
+        order = fixed_order(self.splits[TRAIN], self.settings, self.seed)
+        return data_report(self.splits, self.tokens, self.settings, order) | {"alike": dict(self.drawn.alike)}
 
     def train_dataloader(self) -> DataLoader:
         """Training batches of this process, in an order drawn from (seed, epoch), or by difficulty."""
@@ -189,7 +179,7 @@ class HumorDataModule(pl.LightningDataModule):
             micro_batch_size=self.micro_batch_size if training else rows,
             seed=self.seed if training else None,
             length_grouped=self.settings.length_grouped and training,
-            fixed_order=self._fixed_order() if training else None,
+            fixed_order=fixed_order(self.splits[TRAIN], self.settings, self.seed) if training else None,
             rank=rank,
             world_size=world_size,
         )
@@ -197,21 +187,10 @@ class HumorDataModule(pl.LightningDataModule):
             sampler.epoch, sampler.num_batches_to_skip = self._resumed_at
         return sampler
 
-    def _fixed_order(self) -> np.ndarray | None:
-        if self.settings.order == "random":
-            return None
-        difficulty = difficulty_of(self.splits[TRAIN], self.settings)
-        return training_order(difficulty, self.settings.order == "hard_first", self.seed)
-
     def _loader(self, split: str, sampler: WindowSampler) -> DataLoader:
-        codes = slice_codes(self.splits[split], self.slice_values)
-        collator = Collator(
-            SplitTensors(self.tokens[split], self.splits[split].labels, codes, self.splits[split].targets),
-            pad_token_id=self.tokenizer.pad_token_id,
-            padding=self.settings.padding,
-            max_length=self.settings.max_length,
-            pad_to_multiple_of=self.settings.pad_to_multiple_of,
-            with_token_types=self.with_token_types,
-        )
+        examples = self.splits[split]
+        codes = slice_codes(examples, self.slice_values)
+        tensors = SplitTensors(self.tokens[split], examples.labels, codes, examples.targets)
+        collator = Collator.of(tensors, self.settings, self.tokenizer.pad_token_id, self.with_token_types)
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return build_loader(collator, sampler, len(self.splits[split]), self.num_workers, pin_memory=on_gpu)
+        return build_loader(collator, sampler, len(examples), self.num_workers, pin_memory=on_gpu)

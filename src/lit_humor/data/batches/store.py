@@ -6,7 +6,7 @@ Legend: N rows of a split, T tokens of all rows together.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,3 +59,12 @@ def open_store(folder: Path) -> TokenStore:
     names = ("input_ids", "offsets", "second_starts")
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
     return TokenStore(**arrays, num_truncated=json.loads((folder / "meta.json").read_text())["num_truncated"])
+
+
+def used_tokens(stores: Iterable[TokenStore], vocabulary_size: int, special_ids: Sequence[int]) -> np.ndarray:
+    """[U] int64, the token ids that occur in any store, and the special ones."""
+    used = np.zeros(max(vocabulary_size, *special_ids) + 1, dtype=bool)
+    used[list(special_ids)] = True
+    for store in stores:
+        store.mark_used(used)
+    return np.flatnonzero(used)

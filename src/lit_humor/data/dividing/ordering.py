@@ -124,6 +124,13 @@ def _stage_bounds(difficulty: np.ndarray, num_stages: int) -> np.ndarray:
     )
 
 
+def fixed_order(train: Examples, settings: DataSettings, seed: int) -> np.ndarray | None:
+    """[N] positions of the training rows in the order of every epoch; None where each epoch draws its own."""
+    if settings.order == "random":
+        return None
+    return training_order(difficulty_of(train, settings), settings.order == "hard_first", seed)
+
+
 def _stage_numbers(difficulty: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """Return the stage of each row, [N], from 1."""
     return np.searchsorted(bounds, difficulty, side="right") + 1
