@@ -6,6 +6,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.config.command import compose
+from lit_humor.config.saved import SavedRun
 from lit_humor.core.errors import UserError
 from lit_humor.engine.resume import _check_same_settings
 
@@ -15,26 +16,27 @@ def _composed(folder: Path, *settings: str) -> DictConfig:
     return compose("train", ["debug=tiny", *places, *settings])
 
 
-def _saved(folder: Path, *settings: str, schedule_epochs: int | None = 4) -> DictConfig:
+def _saved(folder: Path, *settings: str, schedule_epochs: int | None = 4) -> SavedRun:
     """As versions wrote it whose files had ``lr_scale: 64.0`` and ``schedule_epochs: 4``."""
     cfg = _composed(folder, "model.lr_scale=64.0", *settings)
     cfg.trainer.schedule_epochs = schedule_epochs
     cfg.paths.run_dir = str(folder)
-    return OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[return-value]
+    config = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    return SavedRun(folder, config)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("max_epochs", [2, 4])
 def test_what_was_written_out_then_and_is_computed_now_is_the_same(tmp_path: Path, max_epochs: int) -> None:
     folder, epochs = tmp_path / "run", f"trainer.max_epochs={max_epochs}"
-    _check_same_settings(_composed(folder, epochs), _saved(folder, epochs), folder)
-    _check_same_settings(_composed(folder, epochs), _saved(folder, epochs, schedule_epochs=None), folder)
-    _check_same_settings(_composed(folder, epochs, "model.lr_scale=64"), _saved(folder, epochs), folder)
+    _check_same_settings(_composed(folder, epochs), _saved(folder, epochs))
+    _check_same_settings(_composed(folder, epochs), _saved(folder, epochs, schedule_epochs=None))
+    _check_same_settings(_composed(folder, epochs, "model.lr_scale=64"), _saved(folder, epochs))
 
 
 def test_another_schedule_and_another_rate_are_not_the_same(tmp_path: Path) -> None:
     folder, epochs = tmp_path / "run", "trainer.max_epochs=8"
     with pytest.raises(UserError, match=r"schedule_epochs: found 8, but 4 .* Fix: set trainer\.schedule_epochs=4"):
-        _check_same_settings(_composed(folder, epochs), _saved(folder, epochs), folder)
-    _check_same_settings(_composed(folder, epochs, "trainer.schedule_epochs=4"), _saved(folder, epochs), folder)
+        _check_same_settings(_composed(folder, epochs), _saved(folder, epochs))
+    _check_same_settings(_composed(folder, epochs, "trainer.schedule_epochs=4"), _saved(folder, epochs))
     with pytest.raises(UserError, match=r"model\.lr_scale: found 2, but 64\.0"):
-        _check_same_settings(_composed(folder, "model.lr_scale=2"), _saved(folder), folder)
+        _check_same_settings(_composed(folder, "model.lr_scale=2"), _saved(folder))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # commands that only read run folders must not import torch
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
+PROBABILITY = "p_"  # columns of predictions: this and the name of a class
 SLICE_COLUMNS = ("language", "genre", "part")  # results are reported for each of their values
 
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")

@@ -76,7 +76,7 @@ def fit(run: Run) -> dict[str, float]:
 
 
 def score_best(run: Run) -> tuple[dict[str, Any], dict[str, int]]:
-    """Metrics by split, and epoch and step of the best checkpoint; without one the weights of the last step are scored."""
+    """Metrics by split, and epoch and step of the best checkpoint; without one the last weights are scored."""
     best = {}
     if run.best.is_file():
         saved = read_checkpoint(run.best, mmap=True)

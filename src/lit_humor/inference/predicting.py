@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from lit_humor.config.command import INTERRUPTED
 from lit_humor.config.saved import SavedRun, no_run
+from lit_humor.core.batch import PROBABILITY
 from lit_humor.core.errors import UserError
 from lit_humor.data.examples import check_texts
 from lit_humor.data.reading.separated import Quoting
@@ -30,7 +31,7 @@ from lit_humor.inference.explaining import colored, explain, strongest
 from lit_humor.inference.inputs import PREDICTION, columns_of, first_row, quoting_of, target_of
 from lit_humor.inference.parts import Parts
 from lit_humor.inference.scoring import Scorer, load_scorer
-from lit_humor.runs import record, screen
+from lit_humor.runs import screen
 
 _CHUNK_ROWS = 1024  # of a part: an interruption costs the one that is being made
 _LINES = 256  # of standard input scored at once
@@ -177,7 +178,7 @@ def _score_chunk(
             **chunk.rows[row],
             PREDICTION: scorer.class_names[label],
             **{
-                f"{record.PROBABILITY}{name}": round(float(value), 6)
+                f"{PROBABILITY}{name}": round(float(value), 6)
                 for name, value in zip(scorer.class_names, values, strict=True)
             },
         }

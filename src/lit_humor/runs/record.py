@@ -1,20 +1,20 @@
-"""The files of a run folder: names, atomic writing, reading. Standard library only."""
+"""The files of a run folder: names and reading; they appear whole (``core.files``). Standard library only."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-import os
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lit_humor.core import settings
 from lit_humor.core.errors import NonFiniteStepError
-from lit_humor.tasks.classification import PROBABILITY as PROBABILITY
+from lit_humor.core.files import clear_unfinished as clear_unfinished
+from lit_humor.core.files import read_json as read_json
+from lit_humor.core.files import replacing as replacing
+from lit_humor.core.files import write_json as write_json
+from lit_humor.core.files import write_text as write_text
 from lit_humor.tasks.recorded import RecordedTasks, recorded_tasks
 
 CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
@@ -29,51 +29,14 @@ STOP_REQUEST = "stop-request"  # a file that asks the run to save and leave
 BEST, LAST = "best.ckpt", "last.ckpt"
 FINITE = NonFiniteStepError.CHECKPOINT  # weights before a step whose gradient was not finite
 
-_UNFINISHED = ".unfinished"
-
 RUNNING, DONE, INTERRUPTED, FAILED = "running", "done", "interrupted", "failed"
 WAITING, SKIPPED = "waiting", "skipped"  # what a job of a queue may be beside these
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """A file beside ``path`` to write to; it takes its place when the block ends, and is gone if that fails."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{_UNFINISHED}")
-    try:
-        yield unfinished
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def clear_unfinished(folder: str | Path) -> None:
-    """Remove what a killed process had begun to write; only where no other process writes."""
-    for path in Path(folder).rglob(f".*{_UNFINISHED}"):
-        path.unlink(missing_ok=True)
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    with replacing(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
 
 
 def command_line(environment: Mapping[str, Any]) -> str:
     """What was typed, as it can be typed again in the project's folder."""
     name, *arguments = environment["command"]
     return settings.command_line(Path(name).stem, *arguments)
-
-
-def write_json(path: str | Path, content: Any) -> None:
-    """Write JSON that appears whole or not at all."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_json(path: str | Path) -> Any:
-    """Read JSON."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from lit_humor.core.batch import PROBABILITY
 from lit_humor.tasks.task import Baseline, ResultTable, Task
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from lit_humor.data.settings import DataSettings
     from lit_humor.metrics.classification import ClassificationMetrics
 
-PROBABILITY = "p_"  # columns of predictions: this and the name of a class
 _NEAR = 0.97  # of the loss of the best constant answer
 
 

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lit_humor.core.batch import TRAIN
+from lit_humor.core.batch import PROBABILITY, TRAIN
 from lit_humor.core.errors import UserError
 from lit_humor.core.seeds import derive_seed
 from lit_humor.data.examples import Examples
 from lit_humor.data.reading.tables import read_table
 from lit_humor.data.settings import DataSettings
-from lit_humor.runs import record
 
 _SCORE_FIRST = (
     "python src/lit_humor/eval.py run=<run> split=train output=logs/scored, then set "
@@ -150,7 +149,7 @@ def _improbability(examples: Examples, path: str | None) -> np.ndarray:
             fix=_SCORE_FIRST,
         )
     table = read_table(path, "standard")  # evaluation always writes standard quotes
-    columns = [f"{record.PROBABILITY}{name}" for name in examples.class_names]
+    columns = [f"{PROBABILITY}{name}" for name in examples.class_names]
     missing = [name for name in ("id", *columns) if name not in table]
     if missing:
         raise UserError(

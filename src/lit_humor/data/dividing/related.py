@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lit_humor.core.files import replacing
 from lit_humor.data.dividing.alike import clusters, exact_groups, near_pairs
 from lit_humor.data.examples import Examples
-from lit_humor.runs import record
 
 LEVELS = (0.7, 0.8, 0.9, 1.0)  # similarities at which a cluster that is too large is divided, in this order
 _MIN_CACHED_ROWS = 20_000  # the pairs of more rows are cached, as the search takes seconds
@@ -113,6 +113,6 @@ def _near_pairs(
         return np.asarray(np.load(path))
     announce(f"Looking for texts alike among {len(texts):,} rows, which share a split; the result is kept.")
     pairs = np.asarray(near_pairs(texts, similarity)).reshape(-1, 3)
-    with suppress(OSError), record.replacing(path) as unfinished, unfinished.open("wb") as file:
+    with suppress(OSError), replacing(path) as unfinished, unfinished.open("wb") as file:
         np.save(file, pairs)
     return pairs

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lit_humor.core.batch import SLICE_COLUMNS
+from lit_humor.core.batch import PROBABILITY, SLICE_COLUMNS
 from lit_humor.metrics.confusion import count_confusion
 from lit_humor.reporting.evidence import Evidence, read_columns
-from lit_humor.runs import record
 
 SCORES = {"f1": "F1", "accuracy": "accuracy", "f1_macro": "macro F1"}  # of scores_of, as pages call them
 
@@ -72,13 +71,13 @@ def read_predictions(path: Path) -> Predictions:
 
 
 def _predictions(columns: Mapping[str, list[Any]]) -> Predictions:
-    names = tuple(name.removeprefix(record.PROBABILITY) for name in columns if name.startswith(record.PROBABILITY))
+    names = tuple(name.removeprefix(PROBABILITY) for name in columns if name.startswith(PROBABILITY))
     code = {name: index for index, name in enumerate(names)}
     return Predictions(
         class_names=names,
         labels=np.asarray([code[label] for label in columns["label"]], dtype=np.int64),
-        probabilities=np.asarray([columns[record.PROBABILITY + name] for name in names], dtype=np.float64).T,
-        columns={name: values for name, values in columns.items() if not name.startswith(record.PROBABILITY)},
+        probabilities=np.asarray([columns[PROBABILITY + name] for name in names], dtype=np.float64).T,
+        columns={name: values for name, values in columns.items() if not name.startswith(PROBABILITY)},
     )
 
 
