@@ -86,7 +86,7 @@ def test_texts_of_several_lines_and_another_separator_are_counted(tmp_path: Path
     done = typed_here("train", *FAST, "data=csv", f"data.train_path={path}", f"paths.logs_dir={tmp_path}/logs")
     assert done.returncode == 0, done.stderr
     assert f"{path}: fields are separated by semicolons, not by commas" in done.stdout
-    assert "62 lines after the header, 61 rows, 1 rows of several lines" in done.stdout
+    assert "62 lines after the header, 61 rows, 1 row of several lines" in done.stdout
 
 
 LABELS = {

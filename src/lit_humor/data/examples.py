@@ -15,8 +15,9 @@ import numpy as np
 from lit_humor.core.batch import SLICE_COLUMNS
 from lit_humor.core.errors import UserError, shorten
 from lit_humor.data.reading.columns import LABEL_COLUMNS, TEXT_COLUMNS, Columns, find_column, match_column
+from lit_humor.data.reading.counts import FileCounts
 from lit_humor.data.reading.labels import DEFAULT_CLASS_NAMES, LabelRules, UnknownLabelError, encode_labels
-from lit_humor.data.reading.tables import FILE, LINE, FileCounts, Table
+from lit_humor.data.reading.tables import FILE, LINE, Table
 
 _HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair
 

@@ -22,6 +22,8 @@ _MAX_SUSPECTS = 10_000  # the search stops after so many
 _MAX_LINES = 1_000_000  # of the file that are searched for a remedy
 _MAX_NAMES = 20  # distinct values of a column of names, such as labels
 _MIN_NAME_LENGTH = 20  # characters; names and placeholders of missing numbers may be this long
+_NOT_IN_PROSE = ("\t", "|")  # separators
+_MIN_QUOTED_SHARE = 0.1  # of the lines, if a CSV writer quotes texts with commas; fewer may be quoted speech
 _MANY_LINES = 20  # of a text that is more than half of the file
 
 
@@ -89,7 +91,8 @@ class _RowClassifier:
         self.is_distinctive = any(column.is_distinctive for column in self.columns)
         # A CSV writer quotes exactly the fields that need it, or all fields.
         lines = [row.lines[0].rstrip("\r\n") for row in rows if len(row.lines) == 1]
-        quotes_needed = any(line.startswith('"') and (file.separator in line or '""' in line) for line in lines)
+        num_quoted = sum(line.startswith('"') and (file.separator in line or '""' in line) for line in lines)
+        quotes_needed = num_quoted > 0 and num_quoted >= _MIN_QUOTED_SHARE * len(lines)
         all_quoted = bool(lines) and all(line.startswith('"') for line in lines)
         self.quoted_by_writer = (quotes_needed or all_quoted) and not any(
             '"' in line and not line.startswith('"') for line in lines
@@ -99,16 +102,23 @@ class _RowClassifier:
         """Whether a line could be a complete row."""
         fields = self.file.split(line)
         return len(fields) == self.num_fields and all(
-            column.fits(value.strip(' "')) for column, value in zip(self.columns, fields, strict=True)
+            column.fits(_without_quotes(value)) for column, value in zip(self.columns, fields, strict=True)
         )
 
     def has_row_form(self, line: str) -> bool:
-        """Whether a line has the form of a row: values of a known form, and no blanks after separators as in prose."""
+        """Whether a line has the form of a row: values of a known form, and no blanks after separators as in prose.
+
+        A value may be missing where the separator does not occur in prose.
+        """
         fields = self.file.split(line)
+        may_be_empty = self.num_fields > 1 and self.file.separator in _NOT_IN_PROSE
         return (
             len(fields) == self.num_fields
             and not any(value.startswith(" ") for value in fields[1:])
-            and all(column.fits_form(value.strip(' "')) for column, value in zip(self.columns, fields, strict=True))
+            and all(
+                column.fits_form(_without_quotes(value)) or (may_be_empty and not value.strip())
+                for column, value in zip(self.columns, fields, strict=True)
+            )
         )
 
     def may_be_several_rows(self, lines: Sequence[str], is_complete: bool = True) -> bool:
@@ -144,6 +154,11 @@ class _RowClassifier:
             is_text = is_multiline and not row.fault and not is_ragged
             return _Suspect(row.first, row.last, row.lines[0], problem, is_text)
         return None
+
+
+def _without_quotes(value: str) -> str:
+    """Return a value without blanks and quotes around it; a value of quotes alone stays, as it is not empty."""
+    return value.strip(' "') or value.strip()
 
 
 class _ColumnProfile:

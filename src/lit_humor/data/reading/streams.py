@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lit_humor.core.errors import UserError
+from lit_humor.data.reading.counts import FileCounts
 from lit_humor.data.reading.headers import open_checked
 from lit_humor.data.reading.json_rows import Record, is_document, json_lines, json_rows
 from lit_humor.data.reading.kinds import ENDINGS, check_kind, decode
@@ -64,7 +64,7 @@ def check_input(path: Path, quoting: Quoting) -> str:
         quoting: What quotes in CSV and TSV mean; see ``sources.files.TextFiles``.
 
     Returns:
-        A note on how the file is read; usually empty.
+        A note on how the file is read, with the rows that have several lines; usually empty.
 
     Raises:
         UserError: The file cannot be read, or quotes in it may have swallowed rows; names the lines.
@@ -72,9 +72,12 @@ def check_input(path: Path, quoting: Quoting) -> str:
     check_kind(path, (*ENDINGS, ".txt"), "input")
     if path.suffix.lower() in EXPECTED:
         file = open_checked(path, lambda: _lines_of_file(path), quoting, "quoting")
-        if quoting == "auto":
-            deque(checked_rows(file, "quoting"), maxlen=0)
-        return file.note
+        if quoting == "none":  # each line is a row
+            return file.note
+        counts = FileCounts(str(path), note=file.note)
+        for row in checked_rows(file, "quoting"):
+            counts.add(row)
+        return counts.summary()
     return ""
 
 

@@ -7,11 +7,11 @@ Every reader returns ``{column: list of values}`` with the columns of the file a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lit_humor.core.errors import UserError, shorten
+from lit_humor.data.reading.counts import FileCounts
 from lit_humor.data.reading.headers import open_checked
 from lit_humor.data.reading.json_rows import Record, is_document, json_lines, json_rows
 from lit_humor.data.reading.kinds import ENDINGS, check_kind, decode
@@ -22,38 +22,6 @@ Table = dict[str, list[Any]]
 
 LINE = "__line__"
 FILE = "__file__"  # file of each row; only in a table that was joined from several files
-
-
-@dataclass(frozen=True)
-class FileCounts:
-    """Counts of a file, taken while it was read.
-
-    Attributes:
-        path: The file.
-        rows: Number of rows.
-        lines: Number of lines after the header without blank ones; in JSON and Parquet the number of rows.
-        rows_of_several_lines: Rows with line breaks in a field.
-        rows_with_stray_quotes: Rows with unbalanced quotes, which were read as plain characters.
-        note: Another note on how the file was read; may be empty.
-    """
-
-    path: str
-    rows: int
-    lines: int
-    rows_of_several_lines: int = 0
-    rows_with_stray_quotes: int = 0
-    note: str = ""
-
-    def describe(self) -> str:
-        """Return one line for the screen, or an empty text if nothing is unusual."""
-        parts = [self.note] if self.note else []
-        if self.lines != self.rows:
-            parts.append(f"{self.lines:,} lines after the header, {self.rows:,} rows")
-            parts.append(f"{self.rows_of_several_lines:,} rows of several lines")
-        if self.rows_with_stray_quotes:
-            rows = "1 row has" if self.rows_with_stray_quotes == 1 else f"{self.rows_with_stray_quotes:,} rows have"
-            parts.append(f"{rows} quotes without a partner; they are kept as characters")
-        return f"{self.path}: {', '.join(parts)}" if parts else ""
 
 
 def read_table(path: str | Path, quoting: Quoting = "auto") -> Table:
@@ -110,19 +78,15 @@ def _read_separated(path: Path, quoting: Quoting) -> tuple[Table, FileCounts]:
     text = decode(path, path.read_bytes())
     file = open_checked(path, lines_of(text), quoting, "data.quoting")
     rows, lines, errors = list[list[str]](), list[int](), list[UserError]()
-    num_extra_lines, num_multiline, num_stray = 0, 0, 0
+    counts = FileCounts(str(path), note=file.note)
     for row in checked_rows(file, "data.quoting") if '"' in text else file.rows():
         if not errors and (row.fault or len(row.fields) != len(file.header)):
             errors.append(_row_error(file, row))  # raised after the last row: quotes may be the cause
         rows.append(row.fields)
         lines.append(row.first)
-        if len(row.lines) > 1:
-            num_multiline += 1
-            num_extra_lines += sum(1 for line in row.lines if line.strip("\r\n")) - 1
-        num_stray += row.as_typed
+        counts.add(row)
     if errors:
         raise errors[0]
-    counts = FileCounts(str(path), len(rows), len(rows) + num_extra_lines, num_multiline, num_stray, file.note)
     return {name: [row[index] for row in rows] for index, name in enumerate(file.header)} | {LINE: lines}, counts
 
 
