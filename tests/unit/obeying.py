@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from lit_humor.config.overrides import for_hydra
 from lit_humor.core.errors import UserError
 
-_COMMANDS = ("(printf", "iconv", "cp", "gunzip", "tr", "tail", "python")
+_COMMANDS = ("(printf", "iconv", "cp", "gunzip", "tr", "tail", "python", "sed")
 
 
 def settings_in(message: str | UserError) -> dict[str, Any]:

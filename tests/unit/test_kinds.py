@@ -62,7 +62,7 @@ def test_one_row_with_lists_in_it_is_a_row(tmp_path: Path) -> None:
     [
         ('[{"text": "a"},\n {"te', r"line 2, column 3: found broken JSON"),
         ('{\n "data": [1,\n', r"line 3, column 1: found broken JSON"),
-        ('[{"text": "a"}, 5]', r"line 2: found '5', expected one JSON object"),
+        ('[{"text": "a"}, 5]', r"row 2: found '5', expected one JSON object"),
         ("5", r"line 1: found '5'"),
         ("", "no rows"),
         ("[]", "no rows"),

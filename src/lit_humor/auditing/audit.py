@@ -22,6 +22,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.core.settings import typed_command
 from lit_humor.data.dividing.alike import clusters, exact_groups, near_pairs
 from lit_humor.data.examples import tolerant_reading
+from lit_humor.data.reading.places import name_place
 from lit_humor.engine import factory, tables
 from lit_humor.engine.configuration import validate
 from lit_humor.engine.rundir import create_run_dir
@@ -165,7 +166,7 @@ def _case_text(case: list[dict[str, Any]]) -> str:
     """Return a case as text for the screen: each row with its place and the beginning of its text."""
     lines = []
     for row in case:
-        place = f"{row['file']}, line {row['line']}: " if "line" in row else ""
+        place = f"{row['file']}, {name_place(row['line'])}: " if "line" in row else ""
         lines.append(f"  {place}{row['text'][:150]}")
         if "balanced_accuracy" in row:
             low, high = row["interval"]

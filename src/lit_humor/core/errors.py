@@ -86,6 +86,13 @@ def shorten(value: object, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def list_names(names: Iterable[object], limit: int = 8) -> str:
+    """Return names of the user's data for an error: the first ones, each shortened, and the number of the others."""
+    texts = [" ".join(str(name).split()) for name in names]
+    shown = [text if len(text) <= 40 else text[:39] + "…" for text in texts[:limit]]
+    return ", ".join(shown) + (f" and {len(texts) - limit:,} more" if len(texts) > limit else "")
+
+
 def one_line(error: BaseException, limit: int = 200) -> str:
     """Return the message of another library's error on one line, at most ``limit`` characters.
 

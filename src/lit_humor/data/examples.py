@@ -17,6 +17,7 @@ from lit_humor.core.errors import UserError, shorten
 from lit_humor.data.reading.columns import LABEL_COLUMNS, TEXT_COLUMNS, Columns, find_column, match_column
 from lit_humor.data.reading.counts import FileCounts
 from lit_humor.data.reading.labels import DEFAULT_CLASS_NAMES, LabelRules, UnknownLabelError, encode_labels
+from lit_humor.data.reading.places import name_place
 from lit_humor.data.reading.tables import FILE, LINE, Table
 
 _HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair
@@ -29,7 +30,7 @@ class Place(NamedTuple):
     line: int
 
     def __str__(self) -> str:
-        return f"{self.file}, line {self.line}"
+        return f"{self.file}, {name_place(self.line)}"
 
 
 @dataclass
@@ -239,6 +240,12 @@ def _known(value: Any) -> str | None:
     return None if value in (None, "") else str(value)
 
 
+def _text_remedy(value: object) -> str:
+    if value is None or isinstance(value, str):
+        return "fill in the text"
+    return "write one text in its place" if isinstance(value, list | dict | tuple) else "write it as a text, in quotes,"
+
+
 def check_texts(
     values: list, places: Sequence[object], column: str, blank_is_fine: bool = False
 ) -> dict[int, UserError]:
@@ -250,7 +257,8 @@ def check_texts(
                 f"{places[row]}, column '{column}'",
                 found="an empty or blank text" if value in (None, "") or isinstance(value, str) else shorten(value),
                 expected="a text",
-                fix="fill in the text or delete the row; audit.py lists all such rows and fix=<folder> leaves them out",
+                fix=f"{_text_remedy(value)} or delete the row; "
+                "audit.py lists all such rows and fix=<folder> leaves them out",
             )
         elif _HALF.search(value):
             problems[row] = UserError(

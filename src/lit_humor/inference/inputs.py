@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from lit_humor.config.saved import SavedRun
 from lit_humor.core.errors import UserError
 from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column, no_pairs, unless_null
+from lit_humor.data.reading.places import name_place
 from lit_humor.data.reading.separated import Quoting
 from lit_humor.data.reading.streams import check_input, read_chunks
 from lit_humor.inference.parts import check_target
@@ -46,7 +47,7 @@ def first_row(source: Path, quoting: Quoting) -> dict[str, Any]:
             return chunk.rows[0]
         if found == "no rows":
             line, reason, _ = chunk.rejected[0]
-            found = f"no row that can be read (line {line}: {reason})"
+            found = f"no row that can be read ({name_place(line)}: {reason})"
     raise UserError(f"input={source}", found=found, expected="some", fix="put rows into the file")
 
 

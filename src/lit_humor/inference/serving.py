@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from lit_humor.config.saved import no_run
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column
+from lit_humor.data.reading.places import name_place
 from lit_humor.data.reading.separated import EXPECTED
 from lit_humor.data.reading.streams import Chunk, Rejected, check_input, read_chunks
 from lit_humor.engine.quiet import quiet_libraries
@@ -170,7 +171,7 @@ def texts_of(name: str, content: bytes) -> dict[str, Any]:
     column = find_column(list(rows[0]) if rows else [], None, TEXT_COLUMNS, None, name, is_path=False)
     texts = [" ".join(str(row.get(column) or "").split()) for row in rows]
     blank = [Rejected(line, "a blank text", "") for line, text in zip(chunks[0].lines, texts, strict=True) if not text]
-    told += [f"line {one.line}: {one.reason}" for one in sorted([*rejected, *blank])]
+    told += [f"{name_place(one.line)}: {one.reason}" for one in sorted([*rejected, *blank])]
     return {"texts": [text for text in texts if text], "rejected": told}
 
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from lit_humor.core.errors import UserError
+from lit_humor.core.errors import UserError, list_names
 from lit_humor.core.settings import is_null, typed
 from lit_humor.data.reading.headers import refuse_file_without_header
+from lit_humor.data.reading.json_forms import refuse_json_without_rows
 from lit_humor.data.reading.tables import FILE, LINE
 
 TEXT_COLUMNS = ("text", "transcript")
 LABEL_COLUMNS = ("is_humor", "label")
+_MAX_SUGGESTION = 200  # characters of a name that is suggested; a longer one is a text
 
 
 @dataclass(kw_only=True)
@@ -89,10 +91,14 @@ def find_column(
     names_to_add = (TEXT_COLUMNS[0], searched_names[0]) if is_label else (searched_names[0], LABEL_COLUMNS[1])
     if is_path:
         refuse_file_without_header(Path(origin), *names_to_add)
+        if not is_label:
+            refuse_json_without_rows(Path(origin), *names_to_add, key)
     suggestion = _likely_column(names, present, is_label) if isinstance(names, Mapping) else None
+    if suggestion is not None and len(suggestion) > _MAX_SUGGESTION:
+        suggestion = None
     raise UserError(
         origin,
-        found=f"columns {present}",
+        found=f"columns [{list_names(map(repr, present))}]",
         expected=f"a column '{wanted}' ({key})" if wanted else f"a column {' or '.join(candidates)}",
         fix=(f"set {typed(key, suggestion)}" if suggestion else f"set {key}=<one of the columns>")
         if key

@@ -18,6 +18,7 @@ from lit_humor.data.reading.separated import EXPECTED, Quoting, Separated, open_
 _HEAD_LINES = 200
 _MAX_NAME_LENGTH = 40  # characters; a longer name is a text
 _MIN_SENTENCE_WORDS = 5
+_MAX_COLUMNS = 50  # whose names a command lists
 _MIN_VALUES = 4  # fewest rows, and fewest rows per label, from which the type of a column is inferred
 
 
@@ -33,7 +34,7 @@ def open_checked(path: Path, open_lines: Callable[[], Iterable[str]], quoting: Q
         refuse_data_as_header(file, "text", "label")
         raise UserError(
             f"{path}, line {file.header_line}",
-            found=f"column '{duplicate}' twice",
+            found=f"column {shorten(duplicate, 40)} twice",
             expected="each column once",
             fix="rename or drop one of them",
         )
@@ -62,11 +63,14 @@ def refuse_data_as_header(file: Separated, text: str, label: str | None) -> None
     with file.path.open("rb") as raw:
         copy = "tail -c +4" if raw.read(3) == codecs.BOM_UTF8 else "cat"
     line = shlex.quote(write_row(names, file.separator))
+    fix = f"(printf '%s\\n' {line}; {copy} {source}) > {target}, and name that file; see whether the names are right"
+    if len(names) > _MAX_COLUMNS:
+        fix = f"put a line with the names of its {len(names):,} columns before it"
     raise UserError(
         f"{file.path}, line {file.header_line}",
         found=f"data in place of a header: {shorten(file.separator.join(file.header))}",
         expected="the names of the columns in the first line",
-        fix=f"(printf '%s\\n' {line}; {copy} {source}) > {target}, and name that file; see whether the names are right",
+        fix=fix,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lit_humor.core.errors import UserError, shorten
+from lit_humor.core.errors import UserError, list_names, shorten
 from lit_humor.data.reading.label_remedies import describe_unknown, remedy
 from lit_humor.data.reading.spellings import canonical, read_number, read_pair
 
@@ -62,7 +62,7 @@ def encode_labels(
     if names is not None and len({canonical(name) for name in names}) < max(2, len(names)):
         raise UserError(
             "data.label_names",
-            found=str(names),
+            found=list_names(names),
             expected="two or more different names",
             fix="name every class once, in class order, humor last",
         )
@@ -78,7 +78,11 @@ def encode_labels(
             known = {str(index): index for index in range(len(names))}  # the column has class indices
         codes = [known.get(label, -1) for label in canonical_labels]
         fix = ""
-        expected = f"one of {names} (data.label_names)" if names else "0/1, false/true or 'not humor'/'humor'"
+        expected = (
+            f"one of [{list_names(map(repr, names))}] (data.label_names)"
+            if names
+            else "0/1, false/true or 'not humor'/'humor'"
+        )
         counts = Counter(str(value).strip() for value, label in zip(values, canonical_labels, strict=True) if label)
         unknown = Counter(
             str(values[row]).strip() for row, code in enumerate(codes) if code < 0 and canonical_labels[row]
@@ -121,8 +125,8 @@ def _read_aliases(aliases: Mapping[str, Any] | Sequence[str] | None, known: Mapp
     if unknown is not None:
         raise UserError(
             "data.label_aliases",
-            found=f"an alias of '{unknown}'",
-            expected=f"aliases of {', '.join(known)}",
+            found=f"an alias of {shorten(unknown, 40)}",
+            expected=f"aliases of {list_names(known)}",
             fix="set 'data.label_aliases={found: known}', and the known names in data.label_names",
         )
     return known_by_alias

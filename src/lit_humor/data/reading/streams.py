@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 from lit_humor.core.errors import UserError
 from lit_humor.data.reading.counts import FileCounts
 from lit_humor.data.reading.headers import open_checked
-from lit_humor.data.reading.json_rows import Record, is_document, json_lines, json_rows
+from lit_humor.data.reading.json_rows import NumberedRecords, Record, Unusable, is_document, json_lines, json_rows
 from lit_humor.data.reading.kinds import ENDINGS, check_kind, decode
+from lit_humor.data.reading.places import RowNumber
 from lit_humor.data.reading.quotes import checked_rows
 from lit_humor.data.reading.separated import EXPECTED, Quoting
+from lit_humor.data.reading.tables import check_columns
 
 UNDECODABLE = "bytes that are not UTF-8"
 NUL = "a NUL byte"
@@ -177,9 +179,9 @@ def _read_json_lines(file: IO[str], path: Path, quoting: Quoting) -> _NumberedRo
     return _as_rows(json_lines(file))
 
 
-def _as_rows(records: Iterable[tuple[int, Record | str]]) -> _NumberedRows:
+def _as_rows(records: NumberedRecords) -> _NumberedRows:
     for number, row in records:
-        yield number, Rejected(number, "no JSON object", row) if isinstance(row, str) else row
+        yield number, Rejected(number, row.reason, row.content) if isinstance(row, Unusable) else row
 
 
 def _read_lines(file: IO[str], path: Path, quoting: Quoting) -> _NumberedRows:
@@ -200,9 +202,10 @@ def _read_parquet(path: Path, size: int) -> Iterator[Chunk]:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
         raise UserError(f"input={path}", found=str(error), expected="a Parquet file", fix="write it again") from None
+    check_columns(path, file.schema_arrow.names)
     start = 1
     for batch in file.iter_batches(batch_size=size):
         rows = batch.to_pylist()
         last = start + len(rows) - 1
-        yield Chunk(rows, list(range(start, last + 1)), share=last / max(file.metadata.num_rows, 1))
+        yield Chunk(rows, list(map(RowNumber, range(start, last + 1))), share=last / max(file.metadata.num_rows, 1))
         start = last + 1

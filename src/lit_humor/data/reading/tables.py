@@ -6,15 +6,24 @@ Every reader returns ``{column: list of values}`` with the columns of the file a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_humor.core.errors import UserError, shorten
+from lit_humor.core.errors import UserError, list_names, shorten
 from lit_humor.data.reading.counts import FileCounts
 from lit_humor.data.reading.headers import open_checked
-from lit_humor.data.reading.json_rows import Record, is_document, json_lines, json_rows
+from lit_humor.data.reading.json_rows import (
+    NumberedRecords,
+    Record,
+    Unusable,
+    is_document,
+    json_lines,
+    json_rows,
+    row_error,
+)
 from lit_humor.data.reading.kinds import ENDINGS, check_kind, decode
+from lit_humor.data.reading.places import RowNumber
 from lit_humor.data.reading.quotes import checked_rows
 from lit_humor.data.reading.separated import EXPECTED, SEPARATOR_NAMES, Quoting, Row, Separated, lines_of
 
@@ -99,7 +108,7 @@ def _row_error(file: Separated, row: Row) -> UserError:
     return UserError(
         place,
         found=f"{len(row.fields)} fields",
-        expected=f"{len(file.header)} as in the header ({', '.join(file.header)})",
+        expected=f"{len(file.header)} as in the header ({list_names(file.header)})",
         fix=_ragged_fix(row.lines[0], file.separator, len(row.fields) - len(file.header)),
     )
 
@@ -113,16 +122,11 @@ def _ragged_fix(line: str, separator: str, surplus: int) -> str:
     return "add what is missing, or put quotes round a text that holds a line break"
 
 
-def _from_records(path: Path, numbered_records: Iterable[tuple[int, Record | str]]) -> Table:
+def _from_records(path: Path, numbered_records: NumberedRecords) -> Table:
     records, lines = list[Record](), list[int]()
     for number, record in numbered_records:
-        if isinstance(record, str):
-            raise UserError(
-                f"{path}, line {number}",
-                found=shorten(record),
-                expected="one JSON object on each line, or a list of objects",
-                fix="write each row as {...}",
-            )
+        if isinstance(record, Unusable):
+            raise row_error(path, number, record)
         records.append(record)
         lines.append(number)
     names = list(dict.fromkeys(name for record in records for name in record))
@@ -134,9 +138,18 @@ def _read_parquet(path: Path) -> Table:
     import pyarrow.parquet as pq
 
     try:
+        check_columns(path, pq.read_schema(path).names)
         table = pq.read_table(path)
     except pa.ArrowInvalid as error:
         raise UserError(
             str(path), found=shorten(str(error)), expected="a Parquet file", fix="write the file again"
         ) from None
-    return table.to_pydict() | {LINE: list(range(1, table.num_rows + 1))}
+    return table.to_pydict() | {LINE: list(map(RowNumber, range(1, table.num_rows + 1)))}
+
+
+def check_columns(path: Path, names: Sequence[str]) -> None:
+    """Raise an error if a Parquet file has two columns of the same name."""
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        found, fix = f"column {shorten(doubled, 40)} twice", "rename or drop one of them"
+        raise UserError(str(path), found=found, expected="each column once", fix=fix)

@@ -11,6 +11,7 @@ from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import MissingExtraError, UserError, shorten
 from lit_humor.data.examples import Examples, build_examples
 from lit_humor.data.reading.columns import LABEL_COLUMNS, Columns
+from lit_humor.data.reading.places import RowNumber
 from lit_humor.data.reading.tables import LINE, Table
 
 AUTO = "auto"
@@ -98,4 +99,4 @@ def _choose(wanted: Mapping[str, str | None], found: Collection[str]) -> dict[st
 
 
 def _with_lines(split: Any) -> Table:
-    return split.to_dict() | {LINE: list(range(1, len(split) + 1))}
+    return split.to_dict() | {LINE: list(map(RowNumber, range(1, len(split) + 1)))}
