@@ -127,7 +127,7 @@ def test_bad_json_lines(tmp_path: Path, line: str, message: str) -> None:
 
 def test_nan_in_parquet_is_no_text(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a", None], "label": [1.0, float("nan")]}), tmp_path / "nan.parquet")
-    with pytest.raises(UserError, match="line 2, column 'text'"):
+    with pytest.raises(UserError, match="row 2, column 'text'"):
         TextFiles(train_path=str(tmp_path / "nan.parquet")).load()
 
 

@@ -117,7 +117,7 @@ def test_a_threshold_takes_numbers_from_there_on(tmp_path: Path) -> None:
     assert examples.class_names == ("dull", "fun")
     with pytest.raises(UserError, match=r"two names with data.label_threshold"):
         TextFiles(train_path=path, label_threshold=2, label_names=["a", "b", "c"]).load()
-    with pytest.raises(UserError, match=r"line 2, column 'label': found label 'many', expected a number"):
+    with pytest.raises(UserError, match=r"row 2, column 'label': found label 'many', expected a number"):
         TextFiles(train_path=_write(tmp_path, ["1", "many"]), label_threshold=2).load()
 
 

@@ -88,13 +88,18 @@ def refuse_file_without_header(path: Path, text: str, label: str | None) -> None
 def _is_data(header: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
     """Whether a header looks like a row: a number above numbers, a label above the same label, or a sentence."""
     has_evidence = False
+    # A label above the same labels tells more than the form of a question.
+    has_label = any(
+        name.strip() in values and 2 * len(set(values)) <= len(values)
+        for name, values in zip(header, columns, strict=True)
+    )
     for name, values in zip(header, columns, strict=True):
         filled = [value.strip() for value in values if value.strip()]
         if filled and all(map(is_number, filled)):
             if not is_number(name):
                 return False
             has_evidence = True
-        elif is_number(name) or not name.strip() or _is_column_name(name.strip(), filled):
+        elif is_number(name) or not name.strip() or _is_column_name(name.strip(), filled, has_label):
             return False  # pandas writes a number or a blank as the name of an unnamed column
         elif (
             (name.strip() in filled and len(set(filled)) * 2 <= len(filled))
@@ -105,16 +110,16 @@ def _is_data(header: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
     return has_evidence
 
 
-def _is_column_name(name: str, values: Sequence[str]) -> bool:
+def _is_column_name(name: str, values: Sequence[str], has_label: bool) -> bool:
     """Whether a text is a name rather than a value: it is above dates, above few labels, or a question above none.
 
-    Surveys use whole questions as column names.
+    Surveys use whole questions as column names; ``has_label``: another value of the line is a label, not a name.
     """
     if len(values) < _MIN_VALUES:
         return False
     is_over_dates = not name[0].isdigit() and all(value[0].isdigit() for value in values)
     is_over_labels = len(set(values)) * _MIN_VALUES <= len(values) and name not in values
-    is_question = name[-1] in "?:" and not any(value[-1] == name[-1] for value in values)
+    is_question = not has_label and name[-1] in "?:" and not any(value[-1] == name[-1] for value in values)
     return is_over_dates or is_over_labels or is_question
 
 

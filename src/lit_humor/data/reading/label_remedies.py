@@ -30,7 +30,7 @@ _HUMOR = (
     "ironic",
 )
 _NEGATIONS = ("non", "not", "no", "un", "false", "0")
-_YES_NO = {"yes": 1, "y": 1, "t": 1, "no": 0, "n": 0, "f": 0}  # in columns with 0 and 1
+_YES_NO = {"yes": 1, "y": 1, "t": 1, "true": 1, "no": 0, "n": 0, "f": 0, "false": 0}
 _MISSING = ("", "na", "nan", "null", "missing")  # no class if the column has others
 _OTHER_COLUMN = "set data.label_column=<the column of labels>"
 
@@ -64,7 +64,9 @@ def remedy(
     numbers = _count_numbers(counts)
     if numbers.total() < _MIN_NUMBERS_SHARE * counts.total():
         numbers.clear()
-    is_grades = len(numbers) <= _MAX_GRADES and all(number.is_integer() for number in numbers)
+    has_units = any(not label[-1:].isdigit() or "/" in label for label in counts if read_number(label) is not None)
+    has_units |= any("out of" in label.lower() for label in counts)
+    is_grades = len(numbers) <= _MAX_GRADES and all(number.is_integer() for number in numbers) and not has_units
     if numbers and not (is_grades and (len(counts) > 1 or len(numbers) > 1)):
         return _threshold_remedy(correct_rows, numbers, [label for label in unknown if read_number(label) is None])
     known_labels = [label for label, _ in counts.most_common() if label not in unknown]
@@ -106,7 +108,8 @@ def _threshold_remedy(correct_rows: str, numbers: Counter[float], invalid: Seque
 
 def _known_spelling(label: str, candidates: Sequence[str], known: Mapping[str, int]) -> str | None:
     """Return the known label that ``label`` is a spelling of, or None; yes and no are spellings of 1 and 0."""
-    if "humor" in known and {"0", "1"}.intersection(map(canonical, candidates)) and bare_label(label) in _YES_NO:
+    zero_or_one = {"0", "1", "true", "false"}.intersection(map(canonical, candidates))
+    if "humor" in known and zero_or_one and bare_label(label) in _YES_NO:
         return str(_YES_NO[bare_label(label)])
     return nearest_label(label, candidates)
 
@@ -147,7 +150,7 @@ def _names_remedy(
         }
     classes: list[str] = []
     for label in others:  # most frequent first: the rarer spelling becomes the alias
-        class_name = next((n for n in classes if canonical(label) == canonical(n) or is_same(label, n)), None)
+        class_name = next((n for n in classes if _is_same_class(label, n, others)), None)
         if class_name is None:
             classes.append(label)
         elif canonical(label) != canonical(class_name):
@@ -164,6 +167,14 @@ def _names_remedy(
         return ""
     aliases_setting = f" {_type_aliases(new_aliases)}" if new_aliases != old_aliases else ""
     return f"set {typed('data.label_names', class_names)}{aliases_setting} (class order, humor last)"
+
+
+def _is_same_class(label: str, other: str, labels: Sequence[str]) -> bool:
+    """Whether two labels are one class; y is yes, and n is no, if all labels are of this kind."""
+    if canonical(label) == canonical(other) or is_same(label, other):
+        return True
+    values = [_YES_NO.get(bare_label(name)) for name in (label, other)]
+    return None not in values and values[0] == values[1] and all(bare_label(name) in _YES_NO for name in labels)
 
 
 def _count_numbers(counts: Mapping[str, int]) -> Counter[float]:

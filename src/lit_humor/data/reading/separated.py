@@ -23,6 +23,7 @@ csv.field_size_limit(sys.maxsize)  # the default limit of 128 KiB rejects long t
 
 _HEAD_LINES = 1000  # used to detect separator and header
 _HEAD_CHARACTERS = 1 << 22
+_EXCEL_SEPARATOR = re.compile(r'\ufeff?"?sep=([,;|\t])"?\s*', re.IGNORECASE)  # a first line that Excel reads
 _MIN_AGREEMENT = 0.8  # another separator is accepted if this share of the first rows has as many fields as the header
 
 
@@ -205,7 +206,12 @@ def open_separated(path: Path, open_lines: Callable[[], Iterable[str]], quoting:
     header_index = next((number for number, line in enumerate(head) if line.strip()), None)
     if header_index is None:
         raise UserError(str(path), found="an empty file", expected="a header and rows", fix="put these into the file")
-    separator = _find_separator(path, head[header_index:], header_index + 1)
+    if match := _EXCEL_SEPARATOR.fullmatch(head[header_index]):
+        header_index, separator = header_index + 1, match[1]
+        if header_index == len(head):
+            raise UserError(str(path), found="no header", expected="a header and rows", fix="put these into the file")
+    else:
+        separator = _find_separator(path, head[header_index:], header_index + 1)
     header, num_lines = _read_header(head[header_index:], separator)
     if num_lines > 1 and quoting != "standard":
         header, num_lines = split_line(head[header_index], separator, 0), 1
@@ -234,6 +240,10 @@ def _find_separator(path: Path, head: Sequence[str], line: int) -> str:
     agreeing = [separator for separator in others if _agreement(head, separator) >= _MIN_AGREEMENT]
     if agreeing:
         return agreeing[0]
+    for separator in others[:1]:  # texts with unquoted separators: their rows are named one by one
+        count, rows = head[0].count(separator), [line for line in head[1:] if line.strip()]
+        if rows and all(line.count(separator) >= count and expected not in line for line in rows):
+            return separator
     names = [name for separator in others[:1] for name in _read_header(head, separator)[0]]
     if names and all(re.fullmatch(r"\s*\w{1,30}\s*", name) for name in names):  # a header, not a sentence
         raise UserError(

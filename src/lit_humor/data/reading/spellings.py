@@ -18,18 +18,20 @@ _NEGATIONS = {
     *("不", "没", "沒", "非", "无", "無", "未"),
 }  # fmt: skip
 _PLURALS = ("s", "es")
+_UNIT = re.compile(r"(?<=\d)\s*(?:%|stars?|points?|/\s*\d+|out of \d+)\s*$", re.IGNORECASE)  # of a rating
 
 
 def canonical(value: Any) -> str:
     """Return one spelling for labels that differ only in type, case or blanks: 1, 1.0 and '1.0'; True and ' true '."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return re.sub(r"^([+-]?\d+)\.0+$", r"\1", str(value).strip().lower())
+    return re.sub(r"^\+?(-?\d+)(\.0+)?$", r"\1", str(value).strip().lower())
 
 
 def read_number(value: Any) -> float | None:
-    """Return a label as a finite number (a decimal comma is allowed), or None if it is no number."""
+    """Return a label as a finite number, or None; a decimal comma and a unit of ratings (85%, 3 stars) are allowed."""
     if isinstance(value, str):
+        value = _UNIT.sub("", value)
         value = re.sub(r"^(\s*[+-]?\d+),(\d+\s*)$", r"\1.\2", value)
     number = math.nan
     with suppress(TypeError, ValueError):
