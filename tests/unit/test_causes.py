@@ -86,3 +86,31 @@ def test_spellings_of_yes_and_no_are_two_classes(tmp_path: Path, case: str) -> N
 @pytest.mark.parametrize("values", [["+1", "0", "1"], ["+1", "+0", "1"], ["+1.0", "0", "1"]])
 def test_a_sign_makes_no_other_label(tmp_path: Path, values: list[str]) -> None:
     assert _load(tmp_path, values)[0] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("sign", ["\t", ","])
+@pytest.mark.parametrize("first", ["# made in 2024", "#made by me", "// made in 2024"])
+def test_a_comment_above_the_header_is_named_and_the_command_drops_it(tmp_path: Path, first: str, sign: str) -> None:
+    path = tmp_path / ("in.csv" if sign == "," else "in.tsv")
+    lines = [first, "id,text,label", *(f"{n},{text},{n % 2}" for n, text in enumerate(_TEXTS))]
+    path.write_text("".join(line.replace(",", sign) + "\n" for line in lines))
+    for read in (read_table, lambda path: list(read_chunks(path, 9))):
+        with pytest.raises(UserError, match="line 1: found a comment above the header") as caught:
+            read(path)
+    assert read_table(run_command_in(caught.value))["text"] == _TEXTS
+
+
+@pytest.mark.parametrize("header", ["id  text  label", "id text label", "id   text  label "])
+def test_blanks_in_the_header_are_named_and_the_command_writes_tabs(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "in.tsv"
+    path.write_text(header + "\n" + "".join(f"{n}\t{text}\t{n % 2}\n" for n, text in enumerate(_TEXTS)))
+    with pytest.raises(UserError, match="line 1: found a header without tabs") as caught:
+        read_table(path)
+    assert list(read_table(run_command_in(caught.value)))[:3] == ["id", "text", "label"]
+
+
+@pytest.mark.parametrize("row", ["well, you", "yes, sure", "a,b"])
+def test_a_text_with_an_unquoted_comma_is_no_wrong_header(tmp_path: Path, row: str) -> None:
+    (tmp_path / "in.csv").write_text(f"the joke\n{row}\nplain\n")
+    with pytest.raises(UserError, match=r"line 2: found 2 fields, .*put quotes round the text that holds commas"):
+        read_table(tmp_path / "in.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -13,11 +14,13 @@ from pathlib import Path
 from lit_humor.core.errors import UserError, shorten
 from lit_humor.core.remedies import new_path
 from lit_humor.data.reading.quotes import is_number
-from lit_humor.data.reading.separated import EXPECTED, Quoting, Separated, open_separated, write_row
+from lit_humor.data.reading.separated import EXPECTED, SEPARATOR_NAMES, Quoting, Separated, open_separated, write_row
 
 _HEAD_LINES = 200
 _MAX_NAME_LENGTH = 40  # characters; a longer name is a text
 _MIN_SENTENCE_WORDS = 5
+_BLANKS = re.compile(r"\s{2,}")
+_MIN_LINES = 20  # after the header that agree with each other, if the header is wrong
 _MAX_COLUMNS = 50  # whose names a command lists
 _MIN_VALUES = 4  # fewest rows, and fewest rows per label, from which the type of a column is inferred
 
@@ -26,9 +29,11 @@ def open_checked(path: Path, open_lines: Callable[[], Iterable[str]], quoting: Q
     """Open a CSV or TSV file and check its header; for the arguments see ``open_separated``.
 
     Raises:
-        UserError: The file is empty or has two columns of the same name.
+        UserError: The file is empty, has two columns of the same name, a comment above the header, or a header with
+            blanks in place of separators.
     """
     file = open_separated(path, open_lines, quoting, key)
+    _refuse_line_above_header(file)
     duplicate = next((name for name in file.header if file.header.count(name) > 1), None)
     if duplicate is not None:
         refuse_data_as_header(file, "text", "label")
@@ -39,6 +44,32 @@ def open_checked(path: Path, open_lines: Callable[[], Iterable[str]], quoting: Q
             fix="rename or drop one of them",
         )
     return file
+
+
+def _refuse_line_above_header(file: Separated) -> None:
+    """Raise an error if the first line is a comment, or names with blanks in place of the separator of the rows."""
+    head = replace(file, open_lines=lambda: islice(file.open_lines(), file.header_line + _MIN_LINES))
+    rows = [row for row in head.rows() if not row.fault]
+    row = rows[0] if rows else None
+    first = file.separator.join(file.header).strip()
+    if row is None or len(row.fields) <= len(file.header) or row.first != file.header_line + 1:
+        return
+    if any(len(other.fields) != len(row.fields) for other in rows):  # texts with unquoted separators
+        return
+    source = shlex.quote(str(file.path))
+    target = shlex.quote(str(new_path(file.path.with_suffix(f".header{file.path.suffix}"))))
+    names = next((parts for parts in (_BLANKS.split(first), first.split()) if len(parts) == len(row.fields)), None)
+    if first.startswith(("#", "//")):
+        found, rest = "a comment above the header", f"tail -n +{row.first} {source} > {target}"
+    elif len(file.header) == 1 and names:
+        line = shlex.quote(write_row(names, file.separator))
+        found = f"a header without {SEPARATOR_NAMES[file.separator]}: {shorten(first)}"
+        rest = f"(printf '%s\\n' {line}; tail -n +{row.first} {source}) > {target}"
+    else:
+        return
+    expected = f"the names of the {len(row.fields)} columns in the first line"
+    fix = f"{rest}, and name that file"
+    raise UserError(f"{file.path}, line {file.header_line}", found=found, expected=expected, fix=fix)
 
 
 def refuse_data_as_header(file: Separated, text: str, label: str | None) -> None:
