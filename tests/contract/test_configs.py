@@ -48,8 +48,8 @@ RECIPES = {
         "optim.schedule.decay": "cosine", "optim.schedule.warmup_fraction": 0.1, "objective.class_weights": "balanced",
         "objective.label_smoothing": 0.1, "optim.layer_decay": 0.95, "trainer.accumulation": 4,
         "trainer.max_epochs": 50,
-        "trainer.schedule_epochs": 50, "callbacks.early_stopping.monitor": "val/f1",
-        "callbacks.early_stopping.patience": 5, "callbacks.early_stopping.mode": "max",
+        "trainer.schedule_epochs": 50, 
+        "callbacks.early_stopping.patience": 5,
     },
 }  # fmt: skip
 
