@@ -55,6 +55,11 @@ DAMAGED = {
         "cafÃƒÂ©": "café",
         "ÐŸÑ€Ð¸Ð²ÐµÑ‚": "Привет",
         "ðŸ˜‚ lol": "😂 lol",
+        "donâ€™t": "don’t",
+        "cafÃ©": "café",
+        "â€œquoteâ€\x9d": "“quote”",
+        "â€œok” café": "“ok” café",
+        "It\x92s fine": "It’s fine",
     },
     "control_characters": {"a\x00b": "ab", "bell\x07": "bell", "x\x1b[0m": "x[0m", "\x7fy": "y", "tab\x0bs": "tabs"},
     "doubled_quotes": {
@@ -130,16 +135,32 @@ def _texts_of(findings: list[Finding]) -> dict[str, list[str]]:
     return {finding.kind: [case[0]["text"] for case in finding.cases] for finding in findings}
 
 
+UNSURE = [  # a byte is lost or has become a blank: what stood there is a guess
+    "â€œquoteâ€… &quot;x",
+    "â€œquoteâ€",
+    "â€œHi,â€ he said.",
+    "itâ€™s  â€œfunâ€",
+    "Ã  la carte",
+    "â€? what",
+]
+
+
+@pytest.mark.parametrize("text", UNSURE)
+def test_a_wrong_encoding_is_undone_only_where_no_character_is_lost(text: str) -> None:
+    assert repair(text) == (text, ())
+
+
 def test_damage_that_nobody_is_sure_of_is_told() -> None:
     plain = distinct_texts(20)
     damaged = {
         "html_tags": ["<b> alone"],
         "escapes": [r"either\or and\nor"],
         "control_characters": ["lost \ufffd one"],
+        "mojibake": UNSURE,
         "retweets": ["RT @somebody: hello you", "rt @x hello", "RT: hello you", 'MT @a_b "hello"', '"RT @q: so"'],
         "quoted": ['"A quotation"', "“Another one”", "«Et une»", "„Noch eins“", "「そうです」"],
     }
-    examples = {"train": labelled([*plain, *(t for of in damaged.values() for t in of)], [0] * (20 + 13))}
+    examples = {"train": labelled([*plain, *(t for of in damaged.values() for t in of)], [0] * (20 + 13 + len(UNSURE)))}
     found = texts.text_findings(join_splits(examples), repair_splits(examples))
     damaged["quoted"].insert(0, '"RT @q: so"')
     assert {kind: of for kind, of in _texts_of(found).items() if kind in damaged} == damaged

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from html.entities import html5
 
+from lit_humor.auditing.encodings import is_mojibake, undo_mojibake
 from lit_humor.auditing.rows import Rows, join_splits
-from lit_humor.core.errors import MissingExtraError
 from lit_humor.data.examples import Examples
 
 # Some invisible characters are needed: zero-width joiners in scripts from Arabic to Mongolian and in emoji, zero-width
@@ -57,19 +57,6 @@ _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _OPENING_DOUBLED = re.compile(r'(?<!\w)""(?=\w)')
 _DOUBLED = re.compile(r'(?<=\w)""(?=\W|$)|(?<=[.,!?…;:])""(?!\w)|(?<!\w)""(?=\w)')
 _SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]{2,}|\t")
-
-
-def undo_mojibake(text: str) -> str:
-    """Repair a text that was decoded with a wrong encoding, once or several times.
-
-    Raises:
-        MissingExtraError: The ``audit`` extra is not installed.
-    """
-    try:
-        import ftfy
-    except ImportError:
-        raise MissingExtraError("mojibake", package="ftfy", extra="audit") from None
-    return ftfy.fix_encoding(text) if ftfy.is_bad(text) else text
 
 
 def undo_escapes(text: str) -> str:
@@ -205,7 +192,9 @@ REPAIRS: dict[str, Callable[[str], str]] = {
 
 
 def repair(text: str) -> tuple[str, tuple[str, ...]]:
-    """Repair all kinds of damage in a text.
+    """Repair all kinds of damage in a text, up to a wrong encoding that is not sure to be repaired.
+
+    What the later repairs would take out of such a text (blanks, soft hyphens) may be a part of a damaged character.
 
     Returns:
         The repaired text, and the kinds of damage that it had, in the order of ``REPAIRS``.
@@ -216,6 +205,8 @@ def repair(text: str) -> tuple[str, tuple[str, ...]]:
         if repaired != text:
             kinds.append(kind)
         text = repaired
+        if undo is undo_mojibake and is_mojibake(text):
+            break
     return text, tuple(kinds)
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
+from lit_humor.auditing.encodings import is_mojibake
 from lit_humor.auditing.mending import TAG, Repaired
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Finding, Rows
 from lit_humor.core.errors import MissingExtraError
@@ -52,12 +53,8 @@ def text_findings(rows: Rows, repaired: Repaired) -> list[Finding]:
     Raises:
         MissingExtraError: The ``audit`` extra is not installed.
     """
-    try:
-        import ftfy
-    except ImportError:
-        raise MissingExtraError("mojibake", package="ftfy", extra="audit") from None
     detectors: dict[str, Callable[[str], object]] = {  # damage that a repair may leave as it is
-        "mojibake": ftfy.is_bad,
+        "mojibake": is_mojibake,
         "control_characters": lambda text: "\ufffd" in text,
         "html_tags": TAG.search,
         "escapes": _ESCAPE.search,
