@@ -16,7 +16,15 @@ from lit_humor.core.batch import SLICE_COLUMNS
 from lit_humor.core.errors import UserError, shorten
 from lit_humor.data.reading.columns import LABEL_COLUMNS, TEXT_COLUMNS, Columns, find_column, match_column
 from lit_humor.data.reading.counts import FileCounts
-from lit_humor.data.reading.labels import DEFAULT_CLASS_NAMES, LabelRules, UnknownLabelError, encode_labels
+from lit_humor.data.reading.labels import (
+    DEFAULT_CLASS_NAMES,
+    LabelRules,
+    Threshold,
+    UnknownLabelError,
+    are_positions,
+    encode_labels,
+    read_threshold,
+)
 from lit_humor.data.reading.places import name_place
 from lit_humor.data.reading.tables import FILE, LINE, Table
 
@@ -101,6 +109,8 @@ class Examples:
         origin: File or data set, for messages.
         places: File and line of each row.
         file: What was counted in the file that the rows are from, or None.
+        are_positions: Whether the labels are numbers that were read as positions of named classes.
+        threshold: The threshold that divides labels that are numbers, or None.
     """
 
     ids: list[str]
@@ -115,6 +125,8 @@ class Examples:
     difficulty: np.ndarray | None = None
     targets: np.ndarray | None = None
     file: FileCounts | None = None
+    are_positions: bool = False
+    threshold: Threshold | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -149,6 +161,8 @@ class Examples:
             difficulty=None if self.difficulty is None else self.difficulty[np.asarray(rows, dtype=np.int64)],
             targets=None if self.targets is None else self.targets[np.asarray(rows, dtype=np.int64)],
             file=self.file,
+            are_positions=self.are_positions,
+            threshold=self.threshold,
         )
 
 
@@ -201,6 +215,8 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
         groups=None if group is None else [_known(v) or str(p) for v, p in zip(table[group], places, strict=True)],
         difficulty=numbers,
         file=file,
+        are_positions=are_positions(table[label], rules),
+        threshold=read_threshold(table[label], rules),
     )
     return examples.take(readings[origin].kept()) if readings is not None and problems else examples
 

@@ -32,6 +32,7 @@ def data_tables(report: Mapping[str, Any]) -> list[RenderableType]:
     if report.get("curriculum"):
         shown.append(f"Training rows: {report['curriculum']}")
     shown += _kept_together(report.get("alike"))
+    shown += report.get("notes", [])
     first = next(iter(report["splits"].values()))
     for name, counts in first["slices"].items():
         shown.append(f"{name} ({next(iter(report['splits']))}): " + ", ".join(f"{k} {v}" for k, v in counts.items()))

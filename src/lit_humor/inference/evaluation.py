@@ -19,6 +19,8 @@ from lit_humor.config.command import typed_overrides
 from lit_humor.config.saved import SavedRun, no_run, open_run
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
+from lit_humor.data.dividing.fitness import check_positions, notes_on_labels
+from lit_humor.data.examples import Examples
 from lit_humor.data.reading.columns import Columns, no_pairs
 from lit_humor.data.settings import DataSettings
 from lit_humor.engine import factory, tables
@@ -46,6 +48,8 @@ def evaluate(cfg: DictConfig) -> None:
     saved = open_run(_run_folder(cfg))
     run = load_run(saved, cfg.ckpt, _other_data(cfg, saved))
     split = _choose_split(run, cfg.split)
+    if cfg.data is not None:
+        _check_labels(run.datamodule.splits[split], are_names_of_run=cfg.data.get("label_names") is None)
     origin = run.datamodule.splits[split].origin
     name = f"{'own' if cfg.data is None else _file_name(origin)}-{split}{f'-{cfg.passes}-passes' * (cfg.passes > 1)}"
     folder = Path(cfg.output or run.folder / "eval" / name)
@@ -63,6 +67,14 @@ def evaluate(cfg: DictConfig) -> None:
         results = score(trainer, run.learner, run.datamodule, split)
     record.write_json(folder / record.TASKS, record.read_tasks(run.folder).to_json())
     _write(run.learner.tasks, folder, split, results, origin, cfg.ckpt or "best")
+
+
+def _check_labels(examples: Examples, are_names_of_run: bool) -> None:
+    """Say how labels of other data were read; refuse numbers that cannot be the positions of the run's classes."""
+    if are_names_of_run:
+        check_positions(examples)
+    if notes := notes_on_labels({"": examples}):
+        screen.show(*notes)
 
 
 def _write(

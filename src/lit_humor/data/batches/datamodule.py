@@ -17,7 +17,7 @@ from lit_humor.data.batches.slices import slice_codes, slice_values
 from lit_humor.data.batches.store import TokenStore, used_tokens
 from lit_humor.data.batches.tokens import tokenize
 from lit_humor.data.batches.workers import build_loader
-from lit_humor.data.dividing.fitness import check_fit
+from lit_humor.data.dividing.fitness import check_fit, notes_on_labels, notes_on_test
 from lit_humor.data.dividing.ordering import fixed_order, take_stage
 from lit_humor.data.dividing.splits import Drawn, draw_missing
 from lit_humor.data.examples import Examples
@@ -129,7 +129,10 @@ class HumorDataModule(pl.LightningDataModule):
         """
         self.setup()
         order = fixed_order(self.splits[TRAIN], self.settings, self.seed)
-        return data_report(self.splits, self.tokens, self.settings, order) | {"alike": dict(self.drawn.alike)}
+        counts = data_report(self.splits, self.tokens, self.settings, order)
+        test_key = getattr(self.source, "test_key", "data.test_path")
+        notes = notes_on_labels(self.splits) + notes_on_test(self.splits, self.drawn, self.settings, test_key)
+        return counts | {"alike": dict(self.drawn.alike), "notes": notes}
 
     def train_dataloader(self) -> DataLoader:
         """Training batches of this process, in an order drawn from (seed, epoch), or by difficulty."""

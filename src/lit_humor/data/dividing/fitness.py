@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lit_humor.core.batch import TRAIN, VAL
+from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
+from lit_humor.core.settings import typed
 from lit_humor.data.dividing.splits import Drawn
 from lit_humor.data.examples import Examples
+from lit_humor.data.reading.label_remedies import exact
 from lit_humor.data.settings import DataSettings
 
 _LEAST = 2  # rows of a split
+_MOST_NAMED = 5  # classes in a message
 
 
 def check_fit(splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettings, val_key: str) -> None:
@@ -40,6 +43,8 @@ def check_fit(splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettin
             )
         assert examples is not None
         lacking = _lacking(examples)
+        if lacking and (problem := _of_threshold(examples)):
+            raise problem
         if lacking:
             raise UserError(
                 f"data, split '{name}' ({examples.origin})",
@@ -47,6 +52,117 @@ def check_fit(splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettin
                 expected=f"rows of every class: {', '.join(examples.class_names)}",
                 fix=_more_rows(name, drawn, settings, val_key) + ", or correct the labels or data.label_names",
             )
+
+
+def notes_on_labels(splits: Mapping[str, Examples]) -> list[str]:
+    """Return a line for each way to read labels that may not be the one that was meant."""
+    notes = []
+    read_as_positions = [examples for examples in splits.values() if examples.are_positions]
+    if read_as_positions:
+        names = read_as_positions[0].class_names
+        files = ", ".join(dict.fromkeys(one.file.path if one.file else one.origin for one in read_as_positions))
+        meaning = ", ".join(f"{index} is '{name}'" for index, name in enumerate(names))
+        aliases = typed("data.label_aliases", _position_aliases(names))
+        notes.append(
+            f"Labels of {files} are numbers, read as positions of the classes: {meaning}. "
+            f"If that is not meant, set {aliases} with the names in their places."
+        )
+    problems = {one.threshold: problem for one in reversed(splits.values()) if (problem := _of_threshold(one))}
+    return notes + [f"Warning: {problem}" for problem in problems.values()]
+
+
+def check_positions(examples: Examples) -> None:
+    """Refuse numbers in the place of class names if there are fewer numbers than classes: they mean something else.
+
+    Raises:
+        UserError: Names the numbers, the classes, and how to say which number is which class.
+    """
+    lacking, names = _lacking(examples), examples.class_names
+    if not (examples.are_positions and lacking):
+        return
+    present = ", ".join(str(index) for index, name in enumerate(names) if name not in lacking)
+    raise UserError(
+        f"{examples.origin}, labels",
+        found=f"only {present}",
+        expected=f"the model's classes {list(names)}, or a number for each of them",
+        fix=f"set {typed('data.label_aliases', _position_aliases(names))} if that is what the numbers mean",
+    )
+
+
+def _position_aliases(names: Sequence[str]) -> list[str]:
+    return [f"{index}: {name}" for index, name in enumerate(names)]
+
+
+def _of_threshold(examples: Examples) -> UserError | None:
+    """The error for a threshold that leaves a class without rows; None where it does not, or there is none."""
+    lacking, threshold = _lacking(examples), examples.threshold
+    if threshold is None or not lacking or threshold.least < threshold.value <= threshold.most:
+        return None
+    return UserError(
+        f"data.label_threshold={exact(threshold.value)}",
+        found=f"no row of class '{lacking[0]}' among {len(examples)} of {examples.origin}",
+        expected=threshold.describe(),
+        fix="set data.label_column=<a column of other labels>"
+        if threshold.least == threshold.most
+        else f"set data.label_threshold={exact(threshold.usual)}",
+    )
+
+
+def notes_on_test(
+    splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettings, test_key: str = "data.test_path"
+) -> list[str]:
+    """Return a line if there is no test although one was asked for, or if it lacks a class.
+
+    Args:
+        splits: The splits that are trained, validated and tested on.
+        drawn: How they came about.
+        settings: What was asked for.
+        test_key: The key that names test data of their own.
+    """
+    examples = splits.get(TEST, drawn.splits.get(TEST))
+    if TRAIN not in drawn.splits or examples is None or not (lacking := _lacking(examples)) or _of_threshold(examples):
+        return []
+    found = f"no row of {_listed(lacking)} in the test split" if len(examples) else "no row to test on"
+    instead = f"set {test_key}=<test data>"
+    if settings.stages and settings.route:
+        where, expected, fix = "data.route=true", "a stage with test rows of every class", "set data.route=false"
+    elif TEST not in drawn.names:
+        where, expected, fix = test_key, "rows of every class", "add rows to these data, or read no score of that class"
+    else:
+        where = f"data.folds={settings.folds}" if settings.folds else f"data.test_fraction={settings.test_fraction:g}"
+        expected, fix = _needed(drawn, lacking), f"add {_nouns(drawn)[0]}, or {instead}"
+        if not expected and settings.split_similarity is None:  # the share rounds to 0, and nothing else is in the way
+            fix = "set data.split_similarity=0.6, which gives every split rows of every class"
+        if not settings.folds:
+            fix += ", or data.test_fraction=0 to go without a test"
+    problem = UserError(where, found=found, expected=expected or "rows of every class", fix=fix)
+    return [f"Warning: {problem}"]
+
+
+def _nouns(drawn: Drawn) -> tuple[str, str]:
+    """What to add to the training rows, and what is counted in them."""
+    if drawn.splits[TRAIN].groups is None:
+        return "rows", "different texts"
+    return "groups", "groups (data.group_column)"
+
+
+def _needed(drawn: Drawn, lacking: Sequence[str]) -> str:
+    """What each class must have for a test, and what it has; an empty text if it has enough."""
+    train, least = drawn.splits[TRAIN], len(drawn.names)
+    counts = {name: drawn.classes[train.class_names.index(name)] for name in lacking}
+    has = [f"{units} of '{name}' ({rows} rows)" for name, (rows, units) in counts.items() if units < least]
+    if not has:
+        return ""
+    *first, last = (name for name in SPLITS if name in drawn.names)
+    more = f" and {len(has) - _MOST_NAMED} classes more" if len(has) > _MOST_NAMED else ""
+    needed = f"{least} {_nouns(drawn)[1]} of each class at least ({', '.join(first)} and {last} get one each)"
+    return f"{needed}, not {', '.join(has[:_MOST_NAMED])}{more}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    noun = "classes" if len(names) > 1 else "class"
+    return f"{noun} " + ", ".join(f"'{name}'" for name in names[:_MOST_NAMED]) + more
 
 
 def _lacking(examples: Examples) -> list[str]:

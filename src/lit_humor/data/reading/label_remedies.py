@@ -89,18 +89,18 @@ def remedy(
     if not fix:
         return f"{_OTHER_COLUMN}: all rows of this one have the label {_quoted_list(others[:1])}"
     if len(numbers) > 2:
-        fix += f", or set data.label_threshold={_exact(_median(numbers))} for two classes"
+        fix += f", or set data.label_threshold={exact(median(numbers))} for two classes"
     return f"{correct_rows}{fix}{rest}"
 
 
 def _threshold_remedy(correct_rows: str, numbers: Counter[float], invalid: Sequence[str]) -> str:
     """Return the remedy for ratings, counts, or a single number."""
-    threshold = _exact(_median(numbers))
+    threshold = exact(median(numbers))
     fix = f"set data.label_threshold={threshold}, and rows with this number or a higher one count as humor"
     rest = f", and correct or delete the rows with {_quoted_list(invalid)}" if invalid else ""
     if len(numbers) == 1:
-        return f"all rows have the same number, {_exact(next(iter(numbers)))}: {fix}{rest}, or {_OTHER_COLUMN}"
-    limits = f"from {_exact(min(numbers))} to {_exact(max(numbers))}"
+        return f"all rows have the same number, {exact(next(iter(numbers)))}: {fix}{rest}, or {_OTHER_COLUMN}"
+    limits = f"from {exact(min(numbers))} to {exact(max(numbers))}"
     return (
         f"these are {len(numbers)} different numbers {limits}, no classes: {'' if invalid else correct_rows}{fix}{rest}"
     )
@@ -186,14 +186,14 @@ def _count_numbers(counts: Mapping[str, int]) -> Counter[float]:
     return rows_by_number
 
 
-def _median(numbers: Counter[float]) -> float:
+def median(numbers: Counter[float]) -> float:
     """Return the (upper) median of the rows, or the second smallest number if that is larger."""
     distinct = sorted(numbers)
     rows = sorted(numbers.elements())
     return max(rows[len(rows) // 2], distinct[min(1, len(distinct) - 1)])
 
 
-def _exact(number: float) -> str:
+def exact(number: float) -> str:
     """Return the shortest text that represents exactly this number."""
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lit_humor.core.errors import UserError, list_names, shorten
-from lit_humor.data.reading.label_remedies import describe_unknown, remedy
+from lit_humor.data.reading.label_remedies import describe_unknown, exact, median, remedy
 from lit_humor.data.reading.spellings import canonical, read_number, read_pair
 
 DEFAULT_CLASS_NAMES = ("not humor", "humor")
@@ -23,6 +23,30 @@ _SPELLINGS = {
 
 class UnknownLabelError(UserError):
     """A label that belongs to no class; often a setting is wrong, not the row."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold of labels that are numbers, and the numbers that it divides.
+
+    Attributes:
+        value: The threshold.
+        least: Smallest label of the file.
+        most: Largest label of the file.
+        usual: The threshold to set where this one leaves a class without rows.
+    """
+
+    value: float
+    least: float
+    most: float
+    usual: float
+
+    def describe(self) -> str:
+        """What it should be."""
+        if self.least == self.most:
+            return f"labels of more than one value; all of them are {exact(self.least)}"
+        least, most = exact(self.least), exact(self.most)
+        return f"more than {least}, at most {most}, as the labels of the file are numbers from {least} to {most}"
 
 
 @dataclass(frozen=True)
@@ -56,9 +80,9 @@ def encode_labels(
 
     Raises:
         UserError: ``names`` has fewer than two different names, an alias stands for an unknown name, or a threshold is
-            set and there are not exactly two names.
+            set and is no finite number, or there are not exactly two names.
     """
-    names = None if rules.names is None else [str(name) for name in rules.names]
+    names = _names_of(rules)
     if names is not None and len({canonical(name) for name in names}) < max(2, len(names)):
         raise UserError(
             "data.label_names",
@@ -67,12 +91,10 @@ def encode_labels(
             fix="name every class once, in class order, humor last",
         )
     if rules.threshold is not None:
-        codes = _codes_by_threshold(values, rules.threshold, names)
+        codes = _codes_by_threshold(values, read_threshold(values, rules), names)
         expected, fix = "a number (data.label_threshold is set)", "correct it or delete the row"
     else:
-        known = _SPELLINGS if names is None else {canonical(name): index for index, name in enumerate(names)}
-        aliases = _read_aliases(rules.aliases, known)
-        canonical_labels = [aliases.get(label, label) for label in map(canonical, values)]
+        known, canonical_labels = _resolved(values, rules)
         has_indices = names is not None and not known.keys() & set(canonical_labels)
         if names is not None and has_indices:
             known = {str(index): index for index in range(len(names))}  # the column has class indices
@@ -103,18 +125,55 @@ def encode_labels(
     return np.asarray(codes, dtype=np.int64), problems
 
 
+def are_positions(values: Sequence[Any], rules: LabelRules) -> bool:
+    """Whether labels are numbers that are read as positions of named classes: the column has none of the names."""
+    if rules.names is None or rules.threshold is not None:
+        return False
+    known, labels = _resolved(values, rules)
+    return not known.keys() & set(labels) and not {str(index) for index in range(len(known))}.isdisjoint(labels)
+
+
+def read_threshold(values: Sequence[Any], rules: LabelRules) -> Threshold | None:
+    """Return the threshold with the range of the labels, or None if there is none, or no label is a number.
+
+    Raises:
+        UserError: The threshold is no finite number.
+    """
+    if rules.threshold is None:
+        return None
+    numbers = Counter(number for value in values if (number := read_number(value)) is not None)
+    usual = median(numbers) if numbers else 1.0
+    value = None if isinstance(rules.threshold, bool) else read_number(rules.threshold)
+    if value is None:
+        found, fix = shorten(rules.threshold), f"set data.label_threshold={exact(usual)}"
+        raise UserError("data.label_threshold", found=found, expected="a finite number", fix=fix)
+    return Threshold(value, min(numbers, default=value), max(numbers, default=value), usual)
+
+
+def _names_of(rules: LabelRules) -> list[str] | None:
+    return None if rules.names is None else [str(name) for name in rules.names]
+
+
+def _resolved(values: Sequence[Any], rules: LabelRules) -> tuple[dict[str, int], list[str]]:
+    """Return the known labels with their class indices, and the labels with aliases replaced; all canonical."""
+    names = _names_of(rules)
+    known = _SPELLINGS if names is None else {canonical(name): index for index, name in enumerate(names)}
+    aliases = _read_aliases(rules.aliases, known)
+    return known, [aliases.get(label, label) for label in map(canonical, values)]
+
+
 def no_label(place: str) -> UserError:
     """The error for a row without a label."""
     fix = "label the row or delete it; audit.py lists all such rows and fix=<folder> leaves them out"
     return UserError(place, found="no label", expected="one", fix=fix)
 
 
-def _codes_by_threshold(values: Sequence[Any], threshold: float, names: Sequence[str] | None) -> list[int]:
+def _codes_by_threshold(values: Sequence[Any], threshold: Threshold | None, names: Sequence[str] | None) -> list[int]:
     if names is not None and len(names) != 2:
         expected, fix = "two names with data.label_threshold", "leave data.label_names out, or name two classes"
         raise UserError("data.label_names", found=str(list(names)), expected=expected, fix=fix)
     numbers = [read_number(value) for value in values]
-    return [-1 if number is None else int(number >= threshold) for number in numbers]
+    return [-1 if number is None else int(threshold is not None and number >= threshold.value) for number in numbers]
 
 
 def _read_aliases(aliases: Mapping[str, Any] | Sequence[str] | None, known: Mapping[str, int]) -> dict[str, str]:

@@ -34,6 +34,7 @@ class HubDataset(Columns):
     """
 
     val_key: ClassVar[str] = "data.splits.val"  # what names validation data, for messages
+    test_key: ClassVar[str] = "data.splits.test"
     name: str
     subset: str | None = None
     revision: str | None = None
@@ -56,10 +57,13 @@ class HubDataset(Columns):
                 expected=f"some of {sorted(found)}, the splits of {self.name}",
                 fix=f"set data.splits.{next(ours for ours in chosen if chosen[ours] == missing[0])}=<one of these>",
             )
-        return {
+        examples = {
             ours: build_examples(_with_lines(found[theirs]), self._columns(found[theirs]), f"{self.name}/{theirs}")
             for ours, theirs in chosen.items()
         }
+        if self.label_names is None:  # the data set itself says which number is which class
+            return {ours: replace(one, are_positions=False) for ours, one in examples.items()}
+        return examples
 
     def _fetch(self) -> Mapping[str, Any]:
         try:
