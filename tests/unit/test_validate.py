@@ -3,8 +3,10 @@ from typing import Any, Literal
 import pytest
 from omegaconf import OmegaConf
 
+from lit_humor.config.command import compose
 from lit_humor.config.validate import check_config, fits
-from lit_humor.core.errors import UserErrors
+from lit_humor.core.errors import UserError, UserErrors
+from lit_humor.engine.configuration import validate
 
 SCHEDULE = {"_target_": "lit_humor.optim.schedules.WarmupDecay", "decay": "cosine", "warmup_fraction": 0.1}
 
@@ -59,3 +61,27 @@ def test_target_that_does_not_exist() -> None:
 )  # fmt: skip
 def test_fits(value: Any, hint: Any, expected: bool) -> None:
     assert fits(value, hint) is expected
+
+
+@pytest.mark.parametrize("value", ["yes", "nan", "inf", "-inf", "[1]", "{a: 1}", "true", "1_0a"])
+@pytest.mark.parametrize("key", ["label_threshold", "split_similarity", "val_fraction", "test_fraction", "replay"])
+def test_numbers_of_data_that_are_none_name_their_key(key: str, value: str) -> None:
+    with pytest.raises(UserError) as caught:
+        validate(compose("train", ["data=csv", "data.train_path=x.csv", f"data.{key}={value}"]))
+    assert str(caught.value).startswith(f"data.{key}: found ")
+    assert "expected a number" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["split_similarity=0", "split_similarity=1.1", "val_fraction=-0.1", "val_fraction=1", "test_fraction=1",
+     "test_fraction=7", "num_workers=-1", "folds=-2", "stages=-1", "replay=2", "replay=-0.5",
+     "batch_size=0", "max_length=2"],
+)  # fmt: skip
+def test_numbers_of_data_out_of_bounds_say_what_to_set(setting: str) -> None:
+    typed = ["data=csv", "data.train_path=x.csv", f"data.{setting}"]
+    with pytest.raises(UserError, match=f"^data.{setting.partition('=')[0]}: found ") as caught:
+        validate(compose("train", typed))
+    remedy = str(caught.value).partition("Fix: set ")[2].removesuffix(".")
+    validate(compose("train", [*typed[:2], remedy]))

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import functools
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from lit_humor.config.declared import CONFIG_DIR, choices_with, hint_of, numbers_as_texts
 from lit_humor.config.mistyped import check_settings, settings_first
-from lit_humor.config.overrides import for_hydra
+from lit_humor.config.overrides import check_one_file, for_hydra, with_plain_dollar
 from lit_humor.config.saved import find_run_folder
 from lit_humor.config.schema import register_schemas
 from lit_humor.config.validate import unknown_key, unknown_value, wrong_value
@@ -132,9 +133,10 @@ def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError |
         is_composed = True
         sys.argv = as_typed  # for commands that are shown or typed again, as Lightning does for other processes
         try:
-            check_files(numbers_as_texts(config_name, cfg))
-            _find_runs(cfg)
-            function(cfg)
+            with explained(config_name, as_typed[1:]):
+                check_files(numbers_as_texts(config_name, cfg), config_name, as_typed[1:])
+                _find_runs(cfg)
+                function(cfg)
         except UserError as error:
             mistakes.append(error)  # past Hydra, which would print a line of its own
 
@@ -205,10 +207,11 @@ def _disk(error: OSError) -> UserError:
     return UserError(where, found=str(error.strerror), expected="room and permission to write", fix=fix)
 
 
-def check_files(cfg: DictConfig) -> None:
+def check_files(cfg: DictConfig, config_name: str = "train", settings: Sequence[str] = ()) -> None:
     """Answer a wrong path before the seconds that torch and lightning take to import."""
     for key in ("data.train_path", "data.val_path", "data.test_path", "data.difficulty_path"):
         if path := OmegaConf.select(cfg, key):
+            check_one_file(config_name, key, str(path), settings)
             check_kind(Path(str(path)), ENDINGS)
 
 
@@ -237,9 +240,17 @@ def _explain(error: Exception, config_name: str, settings: Sequence[str]) -> Use
     if isinstance(cause, ValidationError):
         return _of_type(str(cause.full_key), told, config_name, settings)
     if isinstance(cause, InterpolationResolutionError):
-        expected, fix = "a key or variable that there is", f"leave {cause.full_key} out, or correct what ${{}} names"
+        expected, fix = "a key or variable that there is", _remedy_of_reference(str(cause.full_key), settings)
         return UserError(str(cause.full_key), found=told, expected=expected, fix=fix)
     return UserError("configuration", found=told, expected="one that composes", fix="correct the key or file")
+
+
+def _remedy_of_reference(key: str, settings: Sequence[str]) -> str:
+    """What to type instead of a ``${x}`` that names nothing: the same as a part of the text."""
+    typed = next((one for one in reversed(settings) if one.lstrip("+").partition("=")[0] == key), None)
+    if typed is None or "${" not in typed or "${oc." in typed:
+        return f"leave {key} out, or correct what ${{}} names"
+    return f"set {shlex.quote(with_plain_dollar(typed))} if ${{}} is a part of the text, or correct what it names"
 
 
 def _of_type(key: str, told: str, config_name: str, settings: Sequence[str]) -> UserError:

@@ -80,7 +80,7 @@ def _quoted_text(key: str, text: str) -> str:
             key,
             found=f"{shorten(text)}: ${{ starts a reference, but this one is not complete",
             expected="${<key>}, ${oc.env:NAME}, or a text without ${",
-            fix="correct it, or rename the file or folder",
+            fix=f"set {shlex.quote(f'{key}={with_plain_dollar(text)}')} if it is a part of the text",
         ) from None
     return quoted(text)
 
@@ -153,6 +153,33 @@ def values_of(override: str) -> list[str]:
     return [f"{key}={one}" for one in values] if len(values) > 1 else [override]
 
 
+def check_one_file(config_name: str, key: str, path: str, typed: Sequence[str]) -> None:
+    """Refuse several files in the place of one.
+
+    Args:
+        config_name: File under ``configs/``, without ``.yaml``.
+        key: The setting that names the file.
+        path: The file.
+        typed: All settings as typed.
+
+    Raises:
+        UserError: There is no such file, but each part between commas is one; names ``sweep.py``.
+    """
+    if files := _files_in(path):
+        raise one_value(config_name, typed, f"{len(files)} files ({key}={path})", shlex.quote(f"{key}={files[0]}"))
+
+
+def _files_in(path: str) -> list[str]:
+    """The files that commas separate, in brackets or not; none if one of them is no file, or the whole is one."""
+    parts = [part.strip(" '\"") for part in path.strip(" []'\"").split(",")]
+    return parts if len(parts) > 1 and not os.path.exists(path) and all(map(os.path.isfile, parts)) else []
+
+
+def with_plain_dollar(text: str) -> str:
+    r"""Return a text in which each ``${`` is written so that OmegaConf reads it as a part of the text: ``\${``."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+
+
 def one_value(config_name: str, typed: Sequence[str], found: str, instead: str) -> UserError:
     """The error for several values, or for Hydra's ``--multirun``, where a command takes one; names ``sweep.py``."""
     if config_name != "train":
@@ -166,6 +193,8 @@ def one_value(config_name: str, typed: Sequence[str], found: str, instead: str) 
 def _for_sweep(override: str) -> str:
     """An override of ``train.py`` that means the same to ``sweep.py``."""
     key, _, value = override.partition("=")
+    if files := _files_in(value):
+        return f"{key}={','.join(files)}"
     text_type = text_type_of("train", key.lstrip("+"))
     is_one_text = text_type is not None and not text_type.is_list and not is_quoted(value)
     return f"{key}={quoted(value, chr(34))}" if is_one_text and "," in value else override

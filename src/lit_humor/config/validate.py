@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import math
 import re
 import shlex
 import types
@@ -185,9 +186,9 @@ def unknown_value(where: str, found: str, known: Iterable[str]) -> UserError:
 
 def _signature(target: Any) -> tuple[dict[str, Any], dict[str, bool]]:
     """Type hints and parameters (True where required) of what a node calls."""
-    function = target.__init__ if inspect.isclass(target) else target
-    try:
-        hints = get_type_hints(function)
+    is_plain = inspect.isclass(target) and not dataclasses.is_dataclass(target)
+    try:  # of a dataclass itself: its __init__ does not know what the modules of its bases import
+        hints = get_type_hints(target.__init__ if is_plain else target)
     except NameError:  # a hint of a library that exists only for its type checker
         hints = {}
     parameters = {}
@@ -213,7 +214,7 @@ def fits(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if origin in (list, tuple, collections.abc.Sequence):
         return isinstance(value, Sequence) and not isinstance(value, str) and all(fits(v, arguments[0]) for v in value)
     if origin in (dict, collections.abc.Mapping):
@@ -223,7 +224,9 @@ def fits(value: Any, hint: Any) -> bool:
 
 def wrong_value(where: str, value: Any, hint: Any) -> UserError:
     """The error for a value of another type, with what to type instead."""
-    return UserError(where, found=shorten(value), expected=_describe(hint), fix=_remedy(where, value, hint))
+    is_finite = not isinstance(value, float) or math.isfinite(value)
+    expected = _describe(hint) if is_finite else f"{_describe(hint)}, finite"
+    return UserError(where, found=shorten(value), expected=expected, fix=_remedy(where, value, hint))
 
 
 def _remedy(where: str, value: Any, hint: Any) -> str:

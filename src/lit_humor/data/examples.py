@@ -215,8 +215,6 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
         groups=None if group is None else [_known(v) or str(p) for v, p in zip(table[group], places, strict=True)],
         difficulty=numbers,
         file=file,
-        are_positions=are_positions(table[label], rules),
-        threshold=read_threshold(table[label], rules),
     )
     return examples.take(readings[origin].kept()) if readings is not None and problems else examples
 
@@ -233,7 +231,9 @@ def _answers(
     rules = LabelRules(columns.label_names, columns.label_aliases, columns.label_threshold)
     labels, unknown = encode_labels(table[label], rules, places, label)
     names = tuple(map(str, columns.label_names or DEFAULT_CLASS_NAMES))
-    return label, {"labels": labels, "class_names": names}, unknown
+    threshold, positions = read_threshold(table[label], rules), are_positions(table[label], rules)
+    answers = {"labels": labels, "class_names": names, "threshold": threshold, "are_positions": positions}
+    return label, answers, unknown
 
 
 def _places(table: Table, origin: str) -> list[Place]:

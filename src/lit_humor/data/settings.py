@@ -45,19 +45,19 @@ class DataSettings:
     length_grouped: bool
     batch_size: int = bounded(least=1, usual=8)
     eval_batch_size: int = bounded(least=1, usual=64)
-    num_workers: int
+    num_workers: int = bounded(least=0, usual=4)
     val_fraction: float = bounded(least=0, below=1, usual=0.1)
     test_fraction: float = bounded(least=0, below=1, usual=0.1)
     split_seed: int
     cache_dir: str
     split_similarity: float | None = bounded(None, above=0, most=1, usual=0.6)
-    folds: int = 0
+    folds: int = bounded(0, least=0, usual=0)
     fold: int = 1
     order: Literal["random", "easy_first", "hard_first"] = "random"
     difficulty: Literal["length", "column", "confidence"] = "length"
     difficulty_path: str | None = None
-    stages: int = 0
+    stages: int = bounded(0, least=0, usual=0)
     stage: int = 1
-    replay: float = 0.0
+    replay: float = bounded(0.0, least=0, most=1, usual=0.2)
     route: bool = False
     leaks: Literal["report", "error"] = "report"

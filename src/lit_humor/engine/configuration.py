@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.config.frozen import changed, frozen
+from lit_humor.config.overrides import with_plain_dollar
 from lit_humor.config.schema.train import TrainerConfig
 from lit_humor.config.validate import check_config, find_target
 from lit_humor.core.bounds import out_of_bounds
@@ -61,7 +62,11 @@ def pinned(cfg: DictConfig) -> DictConfig:
     paths = {key: OmegaConf.select(cfg, key) for key in _PATHS}
     return changed(
         cfg,
-        {key: os.path.abspath(path) for key, path in paths.items() if isinstance(path, str) and Path(path).exists()},
+        {
+            key: with_plain_dollar(os.path.abspath(path))
+            for key, path in paths.items()
+            if isinstance(path, str) and Path(path).exists()
+        },
     )
 
 

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.config.overrides import with_plain_dollar
 from lit_humor.core.place import process_rank
 from lit_humor.core.seeds import derive_seed
 from lit_humor.data.batches.datamodule import HumorDataModule
@@ -53,7 +54,12 @@ def build_datamodule(data: DictConfig, pretrained: str, seed: int, plan: Plan | 
     names = {f.name for f in fields(DataSettings)}
     nodes = {str(key): value for key, value in OmegaConf.to_container(data, resolve=True).items()}  # type: ignore[union-attr]
     settings = DataSettings(**{key: value for key, value in nodes.items() if key in names})
-    source = instantiate({key: value for key, value in nodes.items() if key not in names}, _convert_="all")
+    of_source = {
+        key: with_plain_dollar(value) if isinstance(value, str) else value  # a file may be called ${x}.csv
+        for key, value in nodes.items()
+        if key not in names
+    }
+    source = instantiate(of_source, _convert_="all")
     return HumorDataModule(
         source,
         load_tokenizer(pretrained),

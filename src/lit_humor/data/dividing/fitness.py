@@ -67,7 +67,7 @@ def notes_on_labels(splits: Mapping[str, Examples]) -> list[str]:
             f"Labels of {files} are numbers, read as positions of the classes: {meaning}. "
             f"If that is not meant, set {aliases} with the names in their places."
         )
-    problems = {one.threshold: problem for one in reversed(splits.values()) if (problem := _of_threshold(one))}
+    problems = {one.threshold: problem for one in reversed(list(splits.values())) if (problem := _of_threshold(one))}
     return notes + [f"Warning: {problem}" for problem in problems.values()]
 
 
