@@ -229,9 +229,9 @@ def _answers(
         return target, {"labels": np.zeros(len(places), np.int64), "class_names": (), "targets": targets}, problems
     label = find_column(table, columns.label_column, LABEL_COLUMNS, "data.label_column", origin)
     rules = LabelRules(columns.label_names, columns.label_aliases, columns.label_threshold)
+    threshold, positions = read_threshold(table[label], rules), are_positions(table[label], rules)
     labels, unknown = encode_labels(table[label], rules, places, label)
     names = tuple(map(str, columns.label_names or DEFAULT_CLASS_NAMES))
-    threshold, positions = read_threshold(table[label], rules), are_positions(table[label], rules)
     answers = {"labels": labels, "class_names": names, "threshold": threshold, "are_positions": positions}
     return label, answers, unknown
 

@@ -93,13 +93,10 @@ class HumorDataModule(pl.LightningDataModule):
                 )
 
     def check_fit_for_training(self, *checks: Callable[..., None]) -> None:
-        """Refuse splits that cannot train or steer a model.
+        """Raise a UserError where splits cannot train or steer a model.
 
         Args:
             checks: Those of the tasks that are to be learned; without any, that of classification.
-
-        Raises:
-            UserError: Too few training or validation rows, or no row of a class.
         """
         self.load()
         for check in checks or (check_fit,):
@@ -122,11 +119,7 @@ class HumorDataModule(pl.LightningDataModule):
         return used_tokens(self.tokens.values(), len(self.tokenizer), self.tokenizer.all_special_ids)
 
     def report(self) -> dict[str, Any]:
-        """Count what is in the data; see ``data.report``.
-
-        Raises:
-            UserError: A text stands in two splits, and ``leaks`` is ``error``.
-        """
+        """Count what is in the data; see ``data_report``."""
         self.setup()
         order = fixed_order(self.splits[TRAIN], self.settings, self.seed)
         counts = data_report(self.splits, self.tokens, self.settings, order)
