@@ -132,7 +132,7 @@ def test_texts_by_label_and_labels_by_text_are_named_and_the_command_writes_rows
     path.write_text(json.dumps(OTHER_FORMS[case]))
     with pytest.raises(UserError, match=r"a dict of|columns of unequal length: humor 7, not humor 53") as caught:
         TextFiles(train_path=str(path)).load()
-    assert len(str(caught.value)) < 600
+    assert len(str(caught.value).replace(str(tmp_path), "")) < 400
     examples = TextFiles(train_path=str(run_command_in(caught.value))).load()["train"]
     assert sorted(examples.texts) == sorted(row["text"] for row in _ROWS[: 2 if case == "two texts" else None])
     assert set(examples.labels) == {0, 1}
