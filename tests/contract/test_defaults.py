@@ -37,6 +37,10 @@ SWITCHED_OFF = {
     "e2e/test_init_from.py::QUICK": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
     "e2e/test_monitor.py::test_a_run_is_watched_and_stopped": ({BASELINE, STOPPING}, _LONG),
     "e2e/test_notebooks.py::test_evaluate": ({BASELINE, REPORT}, _TRAINED),
+    "e2e/test_old_runs.py::TYPED_THEN": (
+        {REPORT, TENSORBOARD, STOPPING},
+        "as the old run was typed",
+    ),
     "e2e/test_opened_once.py::run": ({BASELINE, REPORT}, "the page and the baseline open no checkpoint"),
     "e2e/test_predict.py::run": ({BASELINE}, _TRAINED),
     "e2e/test_predict.py::test_a_packed_run_is_used_like_any_other": ({BASELINE, REPORT}, _TRAINED),

@@ -50,9 +50,18 @@ def test_its_page_is_written(old: Path) -> None:
     assert (old / "done" / "report.html").is_file()
 
 
+TYPED_THEN = (
+    *("debug=tiny", "trainer=cpu", "trainer.max_epochs=12", "callbacks.early_stopping=null", "report=false"),
+    *("logger.tensorboard=null", "run_id=interrupted", "trainer.schedule_epochs=4"),  # the last: its default then
+)
+
+
 @pytest.mark.slow
-def test_it_is_resumed_to_the_same_end(old: Path) -> None:
-    done = typed("train", f"resume={old}/interrupted")
+@pytest.mark.parametrize("how", ["folder", "auto"])
+def test_it_is_resumed_to_the_same_end(old: Path, how: str) -> None:
+    places = (f"paths.logs_dir={old}", f"paths.cache_dir={old}/cache")
+    settings = (f"resume={old}/interrupted",) if how == "folder" else (*TYPED_THEN, *places, "resume=auto")
+    done = typed("train", *settings)
     assert done.returncode == 0, done.stderr
     found, expected = result_of(old / "interrupted"), result_of(old / "done")
     assert found["steps"] == expected["steps"] == 24

@@ -40,3 +40,32 @@ def test_another_schedule_and_another_rate_are_not_the_same(tmp_path: Path) -> N
     _check_same_settings(_composed(folder, epochs, "trainer.schedule_epochs=4"), _saved(folder, epochs))
     with pytest.raises(UserError, match=r"model\.lr_scale: found 2, but 64\.0"):
         _check_same_settings(_composed(folder, "model.lr_scale=2"), _saved(folder))
+
+
+def test_settings_that_an_older_version_did_not_know_are_no_difference(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    saved = _saved(folder)
+    for key in ("monitor", "mode", "tasks", "data.split_similarity", "callbacks.learning_rates"):
+        parent, _, name = key.rpartition(".")
+        del (OmegaConf.select(saved.config, parent) if parent else saved.config)[name]
+    _check_same_settings(_composed(folder, "trainer.max_epochs=2"), _saved(folder, "trainer.max_epochs=2"))
+    _check_same_settings(_composed(folder), saved)
+
+
+@pytest.mark.parametrize("of_old", [(), ("callbacks.early_stopping=null",)])
+def test_a_node_that_is_switched_off_is_another_setting(tmp_path: Path, of_old: tuple[str, ...]) -> None:
+    folder = tmp_path / "run"
+    new = () if of_old else ("callbacks.early_stopping=null",)
+    with pytest.raises(UserError, match=r"callbacks\.early_stopping: found .*, or set run_id=run-2"):
+        _check_same_settings(_composed(folder, *new), _saved(folder, *of_old))
+
+
+def test_a_setting_that_is_new_and_typed_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+    saved = _saved(folder)
+    del saved.config.data["split_similarity"]
+    monkeypatch.setattr("lit_humor.engine.resume.typed_overrides", lambda: ["data.split_similarity=0.9"])
+    with pytest.raises(
+        UserError, match=r"data\.split_similarity: found 0\.9, but another .*leave data\.split_similarity away"
+    ):
+        _check_same_settings(_composed(folder, "data.split_similarity=0.9"), saved)

@@ -150,16 +150,30 @@ def _check_nothing_beside(cfg: DictConfig) -> None:
 def _check_same_settings(cfg: DictConfig, saved: SavedRun) -> None:
     """Refuse to go on under the same name with other settings."""
     wanted, before = _settings(in_folder(pinned(cfg), saved.folder)), _settings(saved.config)
-    ignored = {"resume", "run_id", "paths.run_dir", "paths.logs_dir", "trainer.micro_batch_size", *_PLACES}
+    ignored = {"resume", "run_id", "trainer.micro_batch_size", *_PLACES}
     for key in sorted(wanted.keys() | before.keys()):
         is_planned = wanted.get(key) == "auto" and key.startswith(_COMPUTED)  # what was chosen then is kept
-        if key not in ignored and not is_planned and wanted.get(key) != before.get(key):
+        is_place = key in ignored or key.startswith("paths.") or key.endswith(".cache_dir")  # decides no number
+        if not is_place and not is_planned and _is_other(key, wanted, before):
+            fix = f"set {typed('run_id', free_path(saved.folder).name)}"
             raise UserError(
                 key,
-                found=f"{wanted.get(key)}, but {before.get(key)} in the run {cfg.run_id}",
+                found=f"{wanted.get(key)}, but {before.get(key, 'another')} in the run {cfg.run_id}",
                 expected="the settings that the run began with",
-                fix=f"set {typed(key, before.get(key))}, or set {typed('run_id', free_path(saved.folder).name)}",
+                fix=f"set {typed(key, before[key])}, or {fix}" if key in before else f"leave {key} away, or {fix}",
             )
+
+
+def _is_other(key: str, wanted: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether a setting differs; one that only one version of the program knows differs where it is typed now.
+
+    A node that is switched off by ``null`` stands against the settings of one that is on.
+    """
+    if key in wanted and key in before:
+        return wanted[key] != before[key]
+    value, others = (wanted[key], before) if key in wanted else (before[key], wanted)
+    is_switch = value is None and any(other.startswith(f"{key}.") for other in others)
+    return is_switch or any(setting.lstrip("+~").startswith(f"{key}=") for setting in typed_overrides())
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
