@@ -47,7 +47,7 @@ ARROWS = {
 }
 # Where a library may be imported: rooms, or single files.
 LIBRARIES = {
-    "hydra": {"config", "engine/factory.py", "sweeps/launching.py", *(path.name for path in COMMANDS)},
+    "hydra": {"config", "engine/factory.py", *(path.name for path in COMMANDS)},
     "lightning": {"data/batches/datamodule.py", "callbacks", "learning", "engine", "inference"},
     "transformers": {"data/batches", "models", "benchmarking/peer_trainers.py", "exporters"},
     "torch": {
@@ -195,10 +195,10 @@ def test_lightning_has_one_namespace() -> None:
     assert all(name.startswith("lightning.pytorch") for name in names)
 
 
-def test_only_the_factory_and_launching_instantiate() -> None:
+def test_only_the_factory_instantiates() -> None:
     """One place builds what a run is made of, one the queue that runs are given to."""
     users = [path.relative_to(SOURCE).as_posix() for path in FILES if "hydra.utils.instantiate" in _imports(path)]
-    assert users == ["engine/factory.py", "sweeps/launching.py"]
+    assert users == ["engine/factory.py"]
 
 
 def test_commands_hide_no_module_of_the_standard_library() -> None:

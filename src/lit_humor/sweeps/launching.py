@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.config.validate import check_config, find_target
@@ -54,14 +52,10 @@ def open_queue(cfg: DictConfig, folder: Path, notice: Callable[[Job], None]) -> 
     Raises:
         UserError: There is no such place, a setting is wrong, or it cannot be used from here.
     """
-    parameters = inspect.signature(queue_class(cfg)).parameters
-    supplied = {name: value(cfg) for name, value in SUPPLIED.items() if name in parameters}
+    build = queue_class(cfg)
+    supplied = {name: value(cfg) for name, value in SUPPLIED.items() if name in inspect.signature(build).parameters}
     supplied |= {"folder": folder, "notice": notice}
-    settings = OmegaConf.to_container(cfg.launch, resolve=True)
+    settings: Any = OmegaConf.to_container(cfg.launch, resolve=True)
     check_config(OmegaConf.create({"launch": settings}), {"launch": supplied}, {})
-    try:
-        return instantiate(settings, **supplied, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise
+    del settings["_target_"]
+    return build(**settings, **supplied)
