@@ -196,7 +196,6 @@ def test_lightning_has_one_namespace() -> None:
 
 
 def test_only_the_factory_instantiates() -> None:
-    """One place builds what a run is made of, one the queue that runs are given to."""
     users = [path.relative_to(SOURCE).as_posix() for path in FILES if "hydra.utils.instantiate" in _imports(path)]
     assert users == ["engine/factory.py"]
 
