@@ -31,7 +31,7 @@ EVENTS = {  # what: a function that is called just then
     "start": "lit_humor.engine.factory.build_datamodule",
     "before the test": "lit_humor.data.batches.datamodule.HumorDataModule.test_dataloader",
     "test": "lit_humor.learning.learner.Learner.test_step",
-    "left the group": "lit_humor.engine.training._leave_group",
+    "left the group": "lit_humor.engine.training.leave_group",
 }
 ACCIDENT_AT = "accident at "  # what a process prints then, with the time
 
