@@ -19,13 +19,7 @@ _MOST_NAMED = 5  # classes in a message
 
 
 def check_fit(splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettings, val_key: str) -> None:
-    """Refuse splits without rows, or without rows of every class.
-
-    Args:
-        splits: The splits that are trained and validated on.
-        drawn: How they came about.
-        settings: What was asked for.
-        val_key: The key that names validation data of their own, e.g. ``data.val_path``.
+    """Refuse splits without rows, or without rows of every class; arguments as in ``Task.check``.
 
     Raises:
         UserError: Too few training or validation rows, or no row of a class; names what decides it.
