@@ -8,6 +8,7 @@ import torch
 from lit_humor.core.batch import chunks
 from lit_humor.core.errors import UserError, UserErrors
 from lit_humor.core.seeds import derive_seed
+from lit_humor.runs import screen
 
 
 def test_streams_differ_by_seed_and_name_and_are_stable() -> None:
@@ -40,3 +41,8 @@ def test_passes_are_the_batch_in_parts_of_bounded_size(max_tokens: int | None, s
     assert [len(part["labels"]) for part in parts] == sizes
     for name, value in batch.items():
         assert torch.equal(torch.cat([part[name] for part in parts]), value)  # type: ignore[literal-required]
+
+
+def test_a_column_of_numbers_stands_at_the_right_where_one_is_missing() -> None:
+    made = screen.table("title", ("metric", "model", "note", "none"), [("f1", 0.5, "low", ""), ("loss", "", "", "")])
+    assert [column.justify for column in made.columns] == ["left", "right", "left", "left"]

@@ -46,10 +46,11 @@ def draw(caption: str, paint: Callable[[Any], None], size: tuple[float, float] =
 
 
 def learning_curves(run: Evidence, caption: str = "Learning curves") -> Picture:
-    """Losses, what validation was measured by, and the rate of each depth."""
+    """Losses, what validation was measured by, and the rate of each depth where one was logged."""
+    depths = _depth_colors(run)
 
     def paint(figure: Any) -> None:
-        losses, scores, rates = figure.subplots(1, 3)
+        losses, scores, *rest = figure.subplots(1, 3 if depths else 2)
         for axes, names in ((losses, ("train/loss", "val/loss")), (scores, run.tasks.curves[:2])):
             for name, color in zip(names, (ONE, OTHER), strict=False):
                 points = [(row["epoch"] + 1, row[name]) for row in run.epochs if name in row]
@@ -57,7 +58,10 @@ def learning_curves(run: Evidence, caption: str = "Learning curves") -> Picture:
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(frameon=False)
-        for name, color in _depth_colors(run):
+        if not rest:
+            return
+        (rates,) = rest
+        for name, color in depths:
             points = [(row["step"], row[name]) for row in run.steps if name in row]
             rates.plot(*zip(*points, strict=True), color=color, label=name.removeprefix("lr-AdamW/"))
         rates.set_xlabel("optimizer step")

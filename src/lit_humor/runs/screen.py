@@ -69,7 +69,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     """A table whose numeric columns stand at the right."""
     made = Titled(title)
     for index, column in enumerate(columns):
-        numeric = bool(rows) and all(re.fullmatch(r"[\d.,e+-]+", _cell(row[index])) for row in rows)
+        cells = [cell for row in rows if (cell := _cell(row[index]))]
+        numeric = bool(cells) and all(re.fullmatch(r"[\d.,e+-]+", cell) for cell in cells)
         made.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         made.add_row(*(_cell(value) for value in row))
