@@ -47,7 +47,7 @@ def draw(caption: str, paint: Callable[[Any], None], size: tuple[float, float] =
 
 def learning_curves(run: Evidence, caption: str = "Learning curves") -> Picture:
     """Losses, what validation was measured by, and the rate of each depth where one was logged."""
-    depths = _depth_colors(run)
+    depths = _depth_columns(run)
 
     def paint(figure: Any) -> None:
         losses, scores, *rest = figure.subplots(1, 3 if depths else 2)
@@ -60,8 +60,11 @@ def learning_curves(run: Evidence, caption: str = "Learning curves") -> Picture:
             axes.legend(frameon=False)
         if not rest:
             return
+        from matplotlib import colormaps
+
         (rates,) = rest
-        for name, color in depths:
+        for index, name in enumerate(depths):
+            color = colormaps["viridis"](index / max(len(depths) - 1, 1))
             points = [(row["step"], row[name]) for row in run.steps if name in row]
             rates.plot(*zip(*points, strict=True), color=color, label=name.removeprefix("lr-AdamW/"))
         rates.set_xlabel("optimizer step")
@@ -73,12 +76,9 @@ def learning_curves(run: Evidence, caption: str = "Learning curves") -> Picture:
     return draw(caption, paint, (11, 3.4))
 
 
-def _depth_colors(run: Evidence) -> list[tuple[str, Any]]:
-    """Columns of the rates, bottom first, each with a shade; biases and norms learn at the rate of their layer."""
-    from matplotlib import colormaps
-
-    names = sorted(
+def _depth_columns(run: Evidence) -> list[str]:
+    """Columns of the learning rates, lowest layer first; biases and norms learn at the rate of their layer."""
+    return sorted(
         {name for row in run.steps for name in row if name.startswith("lr-") and ", biases" not in name},
         key=lambda name: max(row.get(name, 0.0) for row in run.steps),
     )
-    return [(name, colormaps["viridis"](index / max(len(names) - 1, 1))) for index, name in enumerate(names)]
