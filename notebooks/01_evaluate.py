@@ -22,8 +22,8 @@ import pandas as pd
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from lit_humor.inference.loading import load_run
-from lit_humor.reporting.classification.predictions import read_predictions
 from lit_humor.runs.watch import find_runs, is_done
+from lit_humor.tasks.reports.classification.predictions import read_predictions
 
 # %% [markdown]
 # The newest run that is done; name another one by its folder.

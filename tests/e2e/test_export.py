@@ -19,7 +19,7 @@ from lit_humor.exporters.huggingface import as_transformers
 from lit_humor.inference import exports, scoring
 from lit_humor.inference.scoring import load_scorer
 from lit_humor.models.encoder import TextClassifier
-from lit_humor.reporting.classification.predictions import read_predictions
+from lit_humor.tasks.reports.classification.predictions import read_predictions
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import typed_here
 

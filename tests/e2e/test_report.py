@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sklearn.metrics import f1_score
 
-from lit_humor.reporting.classification.predictions import read_predictions
+from lit_humor.tasks.reports.classification.predictions import read_predictions
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import result_of, typed, typed_here
 from tests.unit.test_reporting import EVIL, make_run

@@ -15,15 +15,15 @@ from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_
 
 from lit_humor.core.errors import UserError
 from lit_humor.pages.page import Grid
-from lit_humor.reporting.classification.comparison import mcnemar
-from lit_humor.reporting.classification.predictions import read_predictions
-from lit_humor.reporting.classification.rows import twin_pairs
-from lit_humor.reporting.classification.sections import calibrate
 from lit_humor.reporting.comparison import write_comparison
 from lit_humor.reporting.evidence import read_run
 from lit_humor.reporting.run_page import write_report
 from lit_humor.runs import record
 from lit_humor.tasks.classification import Classification
+from lit_humor.tasks.reports.classification.comparison import mcnemar
+from lit_humor.tasks.reports.classification.predictions import read_predictions
+from lit_humor.tasks.reports.classification.rows import twin_pairs
+from lit_humor.tasks.reports.classification.sections import calibrate
 
 NAMES = ("not humor", "humor")
 EVIL = "<script>alert('ha')</script> & co"

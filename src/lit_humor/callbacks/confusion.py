@@ -9,8 +9,8 @@ import lightning.pytorch as pl
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
-from lit_humor.reporting.classification.figures import CONFUSION_INCHES, paint_confusion
 from lit_humor.runs import record
+from lit_humor.tasks.reports.classification.figures import CONFUSION_INCHES, paint_confusion
 
 
 class ConfusionWriter(pl.Callback):

@@ -24,8 +24,8 @@ from lit_humor.exporters.hub import check_repository, push_folder
 from lit_humor.exporters.huggingface import as_transformers, pipeline_scores, save_folder
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.metrics.confusion import count_confusion, scores_of
-from lit_humor.reporting.classification.predictions import Predictions, read_predictions
 from lit_humor.runs import record, screen
+from lit_humor.tasks.reports.classification.predictions import Predictions, read_predictions
 
 TARGETS = ("huggingface", "onnx", "onnx_int8")
 PARITY = "parity.json"

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from lit_humor.core.batch import SPLITS, TEST, VAL
+from lit_humor.core.batch import SPLITS
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import command_line, setting
 from lit_humor.runs import record
 from lit_humor.tasks.recorded import RecordedTasks
+from lit_humor.tasks.reports.scored import ScoredRun
 
 
-@dataclass(frozen=True)
-class Evidence:
+@dataclass(frozen=True, kw_only=True)
+class Evidence(ScoredRun):
     """A run, as its folder has it.
 
     Attributes:
@@ -29,7 +30,6 @@ class Evidence:
         epochs: Rows of ``metrics.csv`` that close an epoch, numbers by column.
         steps: Rows of ``metrics.csv`` with learning rates.
         tasks: What the run learned, and which number of it is followed.
-        predictions: Columns of ``predictions/<split>.parquet`` by split.
     """
 
     folder: Path
@@ -40,12 +40,6 @@ class Evidence:
     epochs: list[dict[str, float]]
     steps: list[dict[str, float]]
     tasks: RecordedTasks
-    predictions: Mapping[str, Mapping[str, list[Any]]] = field(default_factory=dict)
-
-    @property
-    def headline(self) -> str:
-        """The split to quote: test, or val where there is none."""
-        return TEST if TEST in self.predictions else VAL
 
 
 def read_run(folder: Path) -> Evidence:
@@ -62,25 +56,22 @@ def read_run(folder: Path) -> Evidence:
             fix=f"go on with it: {command_line('train', setting('resume', str(folder)))}",
         )
     rows = [{name: float(value) for name, value in row.items() if value} for row in record.read_metrics(folder)]
-    found = {
-        split: read_columns(path) for split in SPLITS if (path := record.predictions_path(folder, split)).is_file()
-    }
+    paths = {split: record.predictions_path(folder, split) for split in SPLITS}
+    result, data_report = (record.read_json(folder / name) for name in (record.RESULT, record.DATA_REPORT))
     return Evidence(
         folder=folder,
         environment=record.read_json(folder / record.ENVIRONMENT),
-        data_report=record.read_json(folder / record.DATA_REPORT),
-        result=record.read_json(folder / record.RESULT),
+        data_report=data_report,
+        result=result,
         config=(folder / record.CONFIG).read_text(encoding="utf-8"),
         epochs=_merge_by_epoch(rows),
         steps=[row for row in rows if any(name.startswith("lr-") for name in row)],
         tasks=record.read_tasks(folder),
-        predictions=found,
+        predictions={split: pq.read_table(path).to_pydict() for split, path in paths.items() if path.is_file()},
+        results=result["results"],
+        baselines=(result.get("baseline") or {}).get("results", {}),
+        origins={split: counts["origin"] for split, counts in data_report["splits"].items()},
     )
-
-
-def read_columns(path: Path) -> dict[str, list[Any]]:
-    """Read the columns of ``predictions/<split>.parquet``."""
-    return pq.read_table(path).to_pydict()
 
 
 def _merge_by_epoch(rows: list[dict[str, float]]) -> list[dict[str, float]]:

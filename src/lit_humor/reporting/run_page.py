@@ -39,8 +39,8 @@ def write_report(folder: Path) -> Path:
             path = folder / PICTURES / f"{section.name}{f'-{index + 1}' if index else ''}.png"
             with record.replacing(path) as unfinished:
                 unfinished.write_bytes(part.light)
-    for kind in kinds:
-        kind.finish(run)
+    if calibration := {name: value for kind in kinds for name, value in kind.calibrate(run).items()}:
+        record.write_json(folder / record.CALIBRATION, calibration)
     page, lead = folder / REPORT_HTML, " ".join(kind.lead(run) for kind in kinds)
     record.write_text(page, render("report.html", title=f"Run {folder.name}", lead=lead, sections=sections))
     return page
@@ -48,10 +48,9 @@ def write_report(folder: Path) -> Path:
 
 def _results(run: Evidence) -> list[Grid]:
     """The numbers of a run of which nothing more is known."""
-    baselines = (run.result.get("baseline") or {}).get("results", {})
     grids = []
-    for split, numbers in run.result["results"].items():
-        baseline = baselines.get(split, {})
+    for split, numbers in run.results.items():
+        baseline = run.baselines.get(split, {})
         rows = [
             [name, f"{value:.3f}", f"{baseline[name]:.3f}" if isinstance(baseline.get(name), float) else ""]
             for name, value in numbers.items()

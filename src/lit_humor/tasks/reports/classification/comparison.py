@@ -10,12 +10,12 @@ from scipy.stats import binomtest
 from lit_humor.core.errors import UserError
 from lit_humor.metrics.confusion import bootstrap_difference, count_confusion, scores_of
 from lit_humor.pages.page import Grid, Section
-from lit_humor.reporting.classification.predictions import SCORES, Predictions, predictions_of
-from lit_humor.reporting.classification.rows import SHOWN
-from lit_humor.reporting.evidence import Evidence
+from lit_humor.tasks.reports.classification.predictions import SCORES, Predictions, predictions_of
+from lit_humor.tasks.reports.classification.rows import SHOWN
+from lit_humor.tasks.reports.scored import ScoredRun
 
 
-def check_same_rows(split: str, runs: tuple[Evidence, Evidence], fix: str) -> None:
+def check_same_rows(split: str, runs: tuple[ScoredRun, ScoredRun], fix: str) -> None:
     """Refuse two runs that were scored on other rows or classes.
 
     Raises:
@@ -24,13 +24,13 @@ def check_same_rows(split: str, runs: tuple[Evidence, Evidence], fix: str) -> No
     _check_same_rows(split, *(predictions_of(run)[split] for run in runs), fix=fix)
 
 
-def sections(split: str, runs: tuple[Evidence, Evidence]) -> list[Section]:
+def sections(split: str, runs: tuple[ScoredRun, ScoredRun]) -> list[Section]:
     """Scores that differ, McNemar's test, and rows that are judged differently."""
     one, other = (predictions_of(run)[split] for run in runs)
     return [_differences(split, one, other), _disagreements(split, one, other)]
 
 
-def differences(split: str, runs: tuple[Evidence, Evidence]) -> dict[str, float]:
+def differences(split: str, runs: tuple[ScoredRun, ScoredRun]) -> dict[str, float]:
     """``mcnemar_p``, ``f1_difference`` and ``accuracy_difference`` (second less first)."""
     pair = [predictions_of(run)[split] for run in runs]
     scores = [scores_of(found.counts) for found in pair]

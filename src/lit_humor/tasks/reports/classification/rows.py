@@ -10,7 +10,7 @@ import numpy as np
 from lit_humor.core.errors import MissingExtraError
 from lit_humor.metrics.label_errors import LEAST_F1, suspect_labels
 from lit_humor.pages.page import Grid, Section
-from lit_humor.reporting.classification.predictions import Predictions
+from lit_humor.tasks.reports.classification.predictions import Predictions
 
 SHOWN = 50
 _DOUBTS = (

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from lit_humor.core.batch import PROBABILITY, SLICE_COLUMNS
 from lit_humor.metrics.confusion import count_confusion
-from lit_humor.reporting.evidence import Evidence, read_columns
+from lit_humor.tasks.reports.scored import ScoredRun
 
 SCORES = {"f1": "F1", "accuracy": "accuracy", "f1_macro": "macro F1"}  # of scores_of, as pages call them
 
@@ -60,14 +61,14 @@ class Predictions:
         return f"{self.columns['text'][row]} ‖ {pair}" if pair else str(self.columns["text"][row])
 
 
-def predictions_of(run: Evidence) -> dict[str, Predictions]:
+def predictions_of(run: ScoredRun) -> dict[str, Predictions]:
     """The predictions of a run by split."""
     return {split: _predictions(columns) for split, columns in run.predictions.items()}
 
 
 def read_predictions(path: Path) -> Predictions:
     """Read ``predictions/<split>.parquet``."""
-    return _predictions(read_columns(path))
+    return _predictions(pq.read_table(path).to_pydict())
 
 
 def _predictions(columns: Mapping[str, list[Any]]) -> Predictions:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from lit_humor.metrics.calibration import Reliability
+from lit_humor.pages.figures import ONE, OTHER, draw
 from lit_humor.pages.page import Picture
-from lit_humor.reporting.classification.predictions import Predictions
-from lit_humor.reporting.figures import ONE, OTHER, draw
+from lit_humor.tasks.reports.classification.predictions import Predictions
 
 CONFUSION_INCHES = (7.5, 3.4)
 

@@ -11,18 +11,17 @@ from lit_humor.core.batch import VAL
 from lit_humor.metrics.calibration import apply_temperature, best_threshold, fit_temperature, reliability
 from lit_humor.metrics.confusion import bootstrap_intervals, count_confusion, scores_of
 from lit_humor.pages.page import Grid, Section
-from lit_humor.reporting.classification import figures
-from lit_humor.reporting.classification.predictions import SCORES, Predictions, predictions_of
-from lit_humor.reporting.classification.rows import row_sections
-from lit_humor.reporting.evidence import Evidence
-from lit_humor.runs import record
+from lit_humor.tasks.reports.classification import figures
+from lit_humor.tasks.reports.classification.predictions import SCORES, Predictions, predictions_of
+from lit_humor.tasks.reports.classification.rows import row_sections
+from lit_humor.tasks.reports.scored import ScoredRun
 
 _FEW_ROWS = 30
 _INTERVALS = "95 % intervals in brackets: bootstrap over rows, which it takes for independent."
 _PER_CLASS = ("precision", "recall", "class_f1")
 
 
-def lead(run: Evidence) -> str:
+def lead(run: ScoredRun) -> str:
     """The numbers to quote, with their intervals."""
     found = predictions_of(run)[run.headline]
     ends = bootstrap_intervals(found.counts)
@@ -34,23 +33,21 @@ def lead(run: Evidence) -> str:
     )
 
 
-def results(run: Evidence) -> list[Grid]:
+def results(run: ScoredRun) -> list[Grid]:
     """Scores of every split with intervals, beside the baseline, and those of each class."""
     grids = list[Grid]()
-    baselines = (run.result.get("baseline") or {}).get("results", {})
     for split, found in predictions_of(run).items():
-        numbers, baseline = run.result["results"][split], baselines.get(split, {})
+        numbers, baseline = run.results[split], run.baselines.get(split, {})
         ends = bootstrap_intervals(found.counts)
         rows = []
         for name, value in numbers.items():
             if isinstance(value, float):
                 told = f"{value:.3f}" if name not in ends else _with_interval(value, ends[name])
                 rows.append([name, told, f"{baseline[name]:.3f}" if isinstance(baseline.get(name), float) else ""])
-        origin = run.data_report["splits"].get(split, {}).get("origin", split)
         note = "These rows chose the checkpoint, so their numbers flatter a little. " if split == VAL else ""
         grids.append(
             Grid(
-                f"{split}: {len(found.labels):,} rows ({origin})",
+                f"{split}: {len(found.labels):,} rows ({run.origins.get(split, split)})",
                 ["metric", "model", "TF-IDF baseline"],
                 rows,
                 note + _INTERVALS,
@@ -68,7 +65,7 @@ def results(run: Evidence) -> list[Grid]:
     return grids
 
 
-def sections(run: Evidence) -> list[Section]:
+def sections(run: ScoredRun) -> list[Section]:
     """Confusion, slices, probabilities, and rows that are worth reading."""
     predictions = predictions_of(run)
     found = predictions[run.headline]
@@ -80,13 +77,7 @@ def sections(run: Evidence) -> list[Section]:
     ]
 
 
-def finish(run: Evidence) -> None:
-    """Keep what was fitted on validation, for ``predict.py`` and ``serve.py``."""
-    if calibration := calibrate(run):
-        record.write_json(run.folder / record.CALIBRATION, calibration)
-
-
-def calibrate(run: Evidence) -> dict[str, float]:
+def calibrate(run: ScoredRun) -> dict[str, float]:
     """Temperature, and with two classes the threshold of the scaled last one, both fitted on validation."""
     val = predictions_of(run).get(VAL)
     if val is None:
