@@ -48,4 +48,4 @@ mine.head()
 # %%
 scorer = load_scorer(str(folder / "mine"))
 texts = ["My plants have started a band. They are still looking for their roots.", "The library closes at six."]
-pd.DataFrame(scorer.score(texts), columns=scorer.class_names, index=texts)
+pd.DataFrame(scorer.answer(texts)["classification"], index=texts)

@@ -19,6 +19,7 @@ from lit_humor.exporters.huggingface import as_transformers
 from lit_humor.inference import exports, scoring
 from lit_humor.inference.scoring import load_scorer
 from lit_humor.models.encoder import TextClassifier
+from lit_humor.tasks.classification import Classification
 from lit_humor.tasks.reports.classification.predictions import read_predictions
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import typed_here
@@ -139,11 +140,11 @@ def test_architectures_and_their_heads(tiny_model: str, bert_folder: str) -> Non
     batch = {"input_ids": torch.tensor([[5, 6, 7, 8]]), "attention_mask": torch.ones(1, 4, dtype=torch.long)}
     for folder in (tiny_model, bert_folder):
         model = TextClassifier(folder, 2).eval()
-        exported = as_transformers(model, NAMES, temperature=2.0)
+        exported = as_transformers(model, Classification(NAMES).form, temperature=2.0)
         with torch.no_grad():
             torch.testing.assert_close(exported(**batch).logits, model(batch)["logits"] / 2, atol=1e-5, rtol=1e-4)
     with pytest.raises(UserError, match="mean pooling"):
-        as_transformers(TextClassifier(tiny_model, 2, pooling="mean"), NAMES, 1.0)
+        as_transformers(TextClassifier(tiny_model, 2, pooling="mean"), Classification(NAMES).form, 1.0)
 
 
 @pytest.fixture

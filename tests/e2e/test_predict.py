@@ -99,15 +99,15 @@ def test_after_ctrl_c_the_same_command_goes_on(
     """With the same content, that is; file times tell nothing of it."""
     path, expected = rows
     command = "predict", f"run={run}", f"input={path}", f"output={path.with_name('out.csv')}"
-    real, asked = Scorer.score, []
+    real, asked = Scorer.answer, []
 
-    def interrupted(self: Scorer, texts: list[str], *rest: object) -> np.ndarray:
+    def interrupted(self: Scorer, texts: list[str], *rest: object, **more: object) -> dict:
         asked.append(len(texts))
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return real(self, texts, *rest)  # type: ignore[arg-type]
+        return real(self, texts, *rest, **more)  # type: ignore[arg-type]
 
-    with mock.patch.object(predicting, "_CHUNK_ROWS", 10), mock.patch.object(Scorer, "score", interrupted):
+    with mock.patch.object(predicting, "_CHUNK_ROWS", 10), mock.patch.object(Scorer, "answer", interrupted):
         done = typed_here(*command)
         assert done.returncode == 130
         assert "2 parts are kept" in done.stderr

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from lit_humor.core.errors import UserError
-from lit_humor.inference.explaining import colored, explain, strongest
+from lit_humor.inference.explaining import colored, explain, questions, strongest
 from lit_humor.inference.scoring import load_scorer
 from lit_humor.inference.serving import texts_of
 from tests.e2e.test_bad_input import assert_one_message
@@ -170,7 +170,10 @@ def test_what_is_refused_is_told_by_the_clients_name(name: str, content: bytes, 
 def test_words_add_up_to_the_probability(run: Path) -> None:
     scorer = load_scorer(str(run))
     text = "The chicken, of course, crossed 😂 the road"
-    words = explain(scorer, text, 1)
+    answers = {"classification": {"prediction": ["humor"]}}
+    ((name, question),) = questions(scorer, answers, 0)
+    assert name == "humor"
+    words = explain(scorer, text, question.of)
     told = [text[word.start : word.end] for word in words]
     assert "".join(told).replace(" ", "") == text.replace(" ", "")
     assert len(told) == len(set((word.start, word.end) for word in words))

@@ -8,15 +8,13 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from lit_humor.pages.page import render
 
-_METRICS = ("f1", "accuracy", "f1_macro", "auroc")  # a temperature changes none of them
-
 
 def model_card(run: dict[str, Any]) -> str:
     """Return the text of ``README.md`` in the hub's format.
 
     Args:
-        run: ``name``, ``to``, ``class_names``, ``result``, ``environment``, ``data_report``, ``backbone``,
-            ``max_length``, ``temperature``, ``calibrated``, ``parity``, and for ONNX ``opset`` and ``inputs``.
+        run: ``name``, ``to``, ``form``, ``result``, ``intervals``, ``environment``, ``data_report``, ``backbone``,
+            ``max_length``, ``calibration``, ``parity``, and for ONNX ``opset`` and ``inputs``.
     """
     # The results were measured before the quantization.
     results = run["result"]["results"] if run["to"] != "onnx_int8" else {}
@@ -29,7 +27,7 @@ def model_card(run: dict[str, Any]) -> str:
             metric_value=round(scores[name], 4),
         )
         for split, scores in results.items()
-        for name in _METRICS
+        for name in run["form"].metrics
         if isinstance(scores.get(name), float)
     ]
     metadata = ModelCardData(
@@ -39,4 +37,4 @@ def model_card(run: dict[str, Any]) -> str:
         model_name=run["name"],
         eval_results=eval_results or None,
     )
-    return render("card.md", front=metadata.to_yaml(), metrics=_METRICS, **run)
+    return render("card.md", front=metadata.to_yaml(), metrics=run["form"].metrics, **run)

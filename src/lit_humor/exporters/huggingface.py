@@ -14,15 +14,16 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from lit_humor.core.errors import UserError
 from lit_humor.models.encoder import TextClassifier
 from lit_humor.models.pooling import POOLINGS
+from lit_humor.tasks.answers import ExportForm
 
 
-def as_transformers(model: TextClassifier, class_names: Sequence[str], temperature: float) -> PreTrainedModel:
+def as_transformers(model: TextClassifier, form: ExportForm, temperature: float) -> PreTrainedModel:
     """Return the same classifier as a transformers model, with the calibration in its last layer.
 
     Args:
         model: A trained classifier that pools the first token.
-        class_names: Names in class order.
-        temperature: Divides the weights of the last layer, so that the probabilities are calibrated.
+        form: What its numbers are.
+        temperature: Divides the weights of the last layer, so that its numbers are calibrated.
 
     Raises:
         UserError: transformers has no classifier of this architecture with our head.
@@ -30,9 +31,9 @@ def as_transformers(model: TextClassifier, class_names: Sequence[str], temperatu
     if model.pool is not POOLINGS["first"]:
         raise _no_such_head("mean pooling")
     config = type(model.config).from_dict(model.config.to_dict())  # drops our attention backend
-    config.id2label = dict(enumerate(class_names))
-    config.label2id = {name: index for index, name in enumerate(class_names)}
-    config.problem_type = "single_label_classification"
+    config.id2label = dict(enumerate(form.names))
+    config.label2id = {name: index for index, name in enumerate(form.names)}
+    config.problem_type = form.problem_type
     exported = AutoModelForSequenceClassification.from_config(config)
     base = getattr(exported, exported.base_model_prefix)
     loaded = base.load_state_dict(model.backbone.state_dict(), strict=False)
@@ -74,13 +75,13 @@ def save_folder(exported: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, f
 
 
 def pipeline_scores(
-    folder: Path, texts: Sequence[str], text_pairs: Sequence[str] | None, max_length: int, class_names: Sequence[str]
+    folder: Path, texts: Sequence[str], text_pairs: Sequence[str] | None, max_length: int, form: ExportForm
 ) -> np.ndarray:
-    """Return the probabilities [N, C] of ``transformers.pipeline`` with the exported folder."""
+    """Return the numbers [N, K] of ``transformers.pipeline`` with the exported folder."""
     classifier = pipeline("text-classification", str(folder), device="cpu")
     inputs: list[Any] = list(texts)
     if text_pairs is not None:
         inputs = [{"text": text, "text_pair": pair} for text, pair in zip(texts, text_pairs, strict=True)]
     predictions: Any = classifier(inputs, top_k=None, truncation=True, max_length=max_length, batch_size=32)
     scores_by_name = [{score["label"]: score["score"] for score in row} for row in predictions]
-    return np.asarray([[row[name] for name in class_names] for row in scores_by_name])
+    return np.asarray([[row[name] for name in form.names] for row in scores_by_name])

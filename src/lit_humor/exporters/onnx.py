@@ -1,4 +1,4 @@
-"""Exports a trained classifier as an ONNX graph, in fp32 or int8, that runs without torch."""
+"""Exports a trained model as an ONNX graph, in fp32 or int8, that runs without torch. Legend: N rows, K numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +20,35 @@ from lit_humor.core.batch import MODEL_INPUTS
 from lit_humor.core.errors import MissingExtraError
 from lit_humor.models.encoder import TextClassifier
 from lit_humor.runs import record
+from lit_humor.tasks.answers import ExportForm
 
 OPSET = 18
 _MODEL, _LABELS = "model.onnx", "labels.json"
 _BATCH_ROWS = 32
 _MAX_PROTOBUF_BYTES = 2**31 - 2**20  # a larger model needs external data
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda logits: torch.softmax(logits, dim=-1),
+    "sigmoid": torch.sigmoid,
+    "none": lambda logits: logits,
+}
 
 
-class _Probabilities(nn.Module):
-    """Maps token ids to calibrated probabilities; takes positional arguments, as ONNX requires."""
+class _Numbers(nn.Module):
+    """Maps token ids to the numbers of a task; takes positional arguments, as ONNX requires."""
 
-    def __init__(self, model: TextClassifier, temperature: float) -> None:
+    def __init__(self, model: TextClassifier, activation: str, temperature: float) -> None:
         super().__init__()
-        self.model, self.temperature = model, temperature
+        self.model, self.activation, self.temperature = model, _ACTIVATIONS[activation], temperature
 
     def forward(self, *inputs: Tensor) -> Tensor:
         batch = dict(zip(MODEL_INPUTS, inputs, strict=False))
-        return torch.softmax(self.model(batch)["logits"] / self.temperature, dim=-1)
+        return self.activation(self.model(batch)["logits"] / self.temperature)
 
 
 def save_onnx(
     model: TextClassifier,
     tokenizer: PreTrainedTokenizerBase,
-    class_names: Sequence[str],
+    form: ExportForm,
     *,
     temperature: float,
     max_length: int,
@@ -66,18 +72,18 @@ def save_onnx(
     with warnings.catch_warnings():  # on names of axes
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Probabilities(model, temperature).eval(),
+            _Numbers(model, form.activation, temperature).eval(),
             example,
             str(folder / _MODEL),
             dynamo=True,
             opset_version=OPSET,
             input_names=list(names),
-            output_names=["probabilities"],
+            output_names=[form.output],
             dynamic_shapes=((dynamic_sizes,) * len(names),),
             external_data=num_bytes > _MAX_PROTOBUF_BYTES,
             verbose=False,
         )
-    save_companions(tokenizer, class_names, max_length, folder)
+    save_companions(tokenizer, form.names, max_length, folder)
 
 
 def input_names(with_token_types: bool) -> tuple[str, ...]:
@@ -85,9 +91,7 @@ def input_names(with_token_types: bool) -> tuple[str, ...]:
     return MODEL_INPUTS if with_token_types else MODEL_INPUTS[:2]
 
 
-def save_companions(
-    tokenizer: PreTrainedTokenizerBase, class_names: Sequence[str], max_length: int, folder: Path
-) -> None:
+def save_companions(tokenizer: PreTrainedTokenizerBase, names: Sequence[str], max_length: int, folder: Path) -> None:
     """Write the files beside the graph: ``tokenizer.json`` (with truncation and padding) and ``labels.json``."""
     backend = tokenizer.backend_tokenizer
     backend.enable_truncation(max_length)
@@ -95,7 +99,7 @@ def save_companions(
     backend.save(str(folder / "tokenizer.json"))
     backend.no_truncation()
     backend.no_padding()
-    record.write_json(folder / _LABELS, list(class_names))
+    record.write_json(folder / _LABELS, list(names))
 
 
 def quantize(source: Path, folder: Path) -> None:
@@ -119,7 +123,7 @@ def quantize(source: Path, folder: Path) -> None:
         (folder / name).write_bytes((source / name).read_bytes())
 
 
-class OnnxClassifier:
+class OnnxModel:
     """Scores texts with a folder of ``save_onnx``; uses onnxruntime and tokenizers, not torch.
 
     Args:
@@ -136,14 +140,14 @@ class OnnxClassifier:
 
         self.session = onnxruntime.InferenceSession(str(folder / _MODEL), providers=["CPUExecutionProvider"])
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.class_names: list[str] = record.read_json(folder / _LABELS)
+        self.names: list[str] = record.read_json(folder / _LABELS)
 
     def score(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> np.ndarray:
-        """Return calibrated probabilities [N, C], in the order of the texts."""
+        """Return the numbers [N, K] of the texts, in their order."""
         inputs: list[Any] = list(texts) if text_pairs is None else list(zip(texts, text_pairs, strict=True))
         order = sorted(range(len(inputs)), key=lambda row: -len(texts[row]))
         names = [graph_input.name for graph_input in self.session.get_inputs()]
-        probabilities = np.zeros((len(inputs), len(self.class_names)))
+        numbers = np.zeros((len(inputs), len(self.names)))
         for start in range(0, len(order), _BATCH_ROWS):
             rows = order[start : start + _BATCH_ROWS]
             encodings = self.tokenizer.encode_batch([inputs[row] for row in rows])
@@ -153,22 +157,22 @@ class OnnxClassifier:
                 "token_type_ids": [encoding.type_ids for encoding in encodings],
             }
             feeds = {name: np.asarray(values[name], dtype=np.int64) for name in names}
-            probabilities[rows] = self.session.run(None, feeds)[0]
-        return probabilities
+            numbers[rows] = self.session.run(None, feeds)[0]
+        return numbers
 
 
 def seconds_to_score(
-    classifiers: Sequence[OnnxClassifier],
+    models: Sequence[OnnxModel],
     texts: Sequence[str],
     text_pairs: Sequence[str] | None,
     repeats: int = 3,
 ) -> list[float]:
-    """Return the median seconds that each classifier takes for all texts; their repeats alternate."""
-    seconds: list[list[float]] = [[] for _ in classifiers]
+    """Return the median seconds that each model takes for all texts; their repeats alternate."""
+    seconds: list[list[float]] = [[] for _ in models]
     for _ in range(repeats):
-        for index, classifier in enumerate(classifiers):
+        for index, model in enumerate(models):
             start = time.perf_counter()
-            classifier.score(texts, text_pairs)
+            model.score(texts, text_pairs)
             seconds[index].append(time.perf_counter() - start)
     return [statistics.median(values) for values in seconds]
 

@@ -1,16 +1,18 @@
-"""Which words of a text spoke for its label. Legend: T tokens."""
+"""Which words of a text contributed to its answer. Legend: T tokens, B rows of a batch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from rich.text import Text
 
 from lit_humor.core.batch import MODEL_INPUTS
-from lit_humor.core.errors import MissingExtraError
+from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.inference.scoring import Scorer
 from lit_humor.models.packing import PACKED
+from lit_humor.tasks.answers import Explained
 
 _STEPS = 32
 _STRONG, _WEAK = 0.5, 0.15  # of the largest weight
@@ -18,17 +20,39 @@ _TOLD = 6
 
 
 class Word(NamedTuple):
-    """A stretch of the text: where it starts and ends, and what it added to the probability of the label."""
+    """A stretch of the text: where it starts and ends in characters, and what it added to the answer."""
 
     start: int
     end: int
     weight: float
 
 
-def explain(scorer: Scorer, text: str, label: int) -> list[Word]:
-    """Attribute the probability of a class to the words of a text by integrated gradients, from a text of padding.
+def questions(
+    scorer: Scorer, answers: Mapping[str, Mapping[str, Sequence[Any]]], row: int
+) -> list[tuple[str, Explained]]:
+    """What the words of a row can be asked about, with a name for each.
 
-    Weights of all words and special tokens together are about the probability less that of the padding.
+    Args:
+        scorer: The run.
+        answers: As of ``Scorer.answer``.
+        row: The row.
+
+    Raises:
+        UserError: No task of the run can be explained.
+    """
+    asked = [task.explained(answers[name], row, scorer.calibration) for name, task in scorer.tasks.items()]
+    known = [(question.name, question) for question in asked if question is not None]
+    if not known:
+        found = f"a run of {' and '.join(task.kind for task in scorer.tasks.values())}"
+        expected = "a task whose answer is a number of the network"
+        raise UserError("explain", found=found, expected=expected, fix="leave explain out")
+    return known
+
+
+def explain(scorer: Scorer, text: str, asked: Callable[[Mapping[str, torch.Tensor]], torch.Tensor]) -> list[Word]:
+    """Attribute an answer to the words of a text by integrated gradients, from a text of padding.
+
+    Weights of all words and special tokens together are about the answer less that of the padding.
 
     Source: Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks, in captum. Price: 32 forward and backward
     passes of one row. Neighbours: it tells what the model used, not what makes a joke.
@@ -36,7 +60,7 @@ def explain(scorer: Scorer, text: str, label: int) -> list[Word]:
     Args:
         scorer: The run.
         text: A text that is not blank.
-        label: Class index.
+        asked: [B] of the answer, from what the network gives for a batch; see ``questions``.
 
     Raises:
         MissingExtraError: The ``explain`` extra is not installed.
@@ -53,17 +77,17 @@ def explain(scorer: Scorer, text: str, label: int) -> list[Word]:
     special = torch.tensor(encoding.special_tokens_mask, dtype=torch.bool, device=scorer.device)
     blank = torch.where(special, inputs["input_ids"], scorer.tokenizer.pad_token_id)
 
-    def probability(input_ids: torch.Tensor) -> torch.Tensor:
+    def answer(input_ids: torch.Tensor) -> torch.Tensor:
         batch: Any = {name: value.expand(len(input_ids), -1) for name, value in inputs.items()} | {
             "input_ids": input_ids
         }
-        return torch.softmax(scorer.learner.model(batch)["logits"] / scorer.temperature, dim=-1)[:, label]
+        return asked(scorer.learner.model(batch))
 
     backbone: Any = scorer.learner.model.backbone
     if backbone.config._attn_implementation == PACKED:  # captum asks for a result a row
         backbone.set_attn_implementation("sdpa")
     layer = backbone.get_input_embeddings()
-    found = LayerIntegratedGradients(probability, layer).attribute(
+    found = LayerIntegratedGradients(answer, layer).attribute(
         inputs["input_ids"], baselines=blank, n_steps=_STEPS, internal_batch_size=_STEPS
     )
     weights = found.sum(dim=-1)[0].tolist()

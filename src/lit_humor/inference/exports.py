@@ -1,35 +1,76 @@
-"""The command that hands a trained run to other programs, and checks that they say the same."""
+"""The command that hands a trained run to other programs, and checks that they say the same.
+
+Legend: N rows, K numbers of a row.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from omegaconf import DictConfig
 
 from lit_humor.config.saved import SavedRun, no_run, open_run
 from lit_humor.config.validate import unknown_value
-from lit_humor.core.batch import VAL
+from lit_humor.core.batch import SPLITS, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.core.remedies import free_path
+from lit_humor.engine.factory import build_tasks
 from lit_humor.engine.quiet import quiet_libraries
 from lit_humor.exporters import onnx
 from lit_humor.exporters.card import model_card
 from lit_humor.exporters.hub import check_repository, push_folder
 from lit_humor.exporters.huggingface import as_transformers, pipeline_scores, save_folder
 from lit_humor.inference.scoring import Scorer, load_scorer
-from lit_humor.metrics.confusion import count_confusion, scores_of
 from lit_humor.runs import record, screen
-from lit_humor.tasks.reports.classification.predictions import Predictions, read_predictions
+from lit_humor.tasks.answers import PREDICTION, ExportForm, only_exported
+from lit_humor.tasks.task import Task
 
 TARGETS = ("huggingface", "onnx", "onnx_int8")
 PARITY = "parity.json"
 _LARGEST_DIFFERENCE = 1e-4
+
+
+@dataclass(frozen=True)
+class _Exported:
+    """What is exported, and the validation rows that it is checked on.
+
+    Attributes:
+        scorer: The run, in fp32, as other programs will compute.
+        task: Its task.
+        form: The form of the task.
+        columns: Columns of the rows, as ``predictions/val.parquet`` has them.
+    """
+
+    scorer: Scorer
+    task: Task
+    form: ExportForm
+    columns: Mapping[str, list[Any]]
+
+    @property
+    def texts(self) -> tuple[list[str], list[str] | None]:
+        """Texts and second texts of the rows."""
+        return self.columns["text"], self.columns.get("text_pair")
+
+    @property
+    def temperature(self) -> float:
+        """What the logits are divided by."""
+        return self.scorer.calibration.get("temperature", 1.0)
+
+    def answers(self, numbers: np.ndarray) -> dict[str, list[Any]]:
+        """Columns made of the numbers [N, K] that an exported model gave."""
+        return self.task.answers({self.form.output: numbers}, {})
+
+    def measure(self, numbers: np.ndarray) -> tuple[str, float]:
+        """The first of the task's numbers over the rows, with its name."""
+        name = next(iter(self.task.compared))
+        return name, float(self.task.measure_columns({**self.columns, **self.answers(numbers)})[name])
 
 
 def export(cfg: DictConfig) -> None:
@@ -42,6 +83,7 @@ def export(cfg: DictConfig) -> None:
     if cfg.push:
         check_repository(cfg.push)
     saved = open_run(cfg.run)
+    only_exported(build_tasks(saved.config, saved.class_names).values(), f"run={cfg.run}")
     run_dir = saved.folder
     target = Path(cfg.output or run_dir / "export" / cfg.to)
     if target.exists():
@@ -56,13 +98,15 @@ def export(cfg: DictConfig) -> None:
         if not needed.is_file():
             fix = f"python src/lit_humor/train.py resume={run_dir}"
             raise UserError(f"run={cfg.run}", found=f"no {needed.name} in it", expected="a run that is done", fix=fix)
-    scorer = replace(load_scorer(saved), dtype=torch.float32)  # as other programs will compute
-    rows = read_predictions(val)
+    scorer = replace(load_scorer(saved), dtype=torch.float32)
+    task = only_exported(scorer.tasks.values(), f"run={cfg.run}")
+    assert task.form is not None
+    exported = _Exported(scorer, task, task.form, pq.read_table(val).to_pydict())
     unfinished = target.with_name(f".{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        checked = _MAKERS[cfg.to](scorer, rows, unfinished)
-        record.write_text(unfinished / "README.md", _card(cfg.to, saved, scorer, checked))
+        checked = _MAKERS[cfg.to](exported, unfinished)
+        record.write_text(unfinished / "README.md", _card(cfg.to, saved, exported, checked))
         record.write_json(unfinished / PARITY, checked)
         unfinished.rename(target)
     finally:
@@ -81,101 +125,103 @@ def _told(name: str, value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _to_huggingface(scorer: Scorer, rows: Predictions, folder: Path) -> dict[str, Any]:
-    model = as_transformers(scorer.learner.model, scorer.class_names, scorer.temperature)  # type: ignore[arg-type]
+def _to_huggingface(exported: _Exported, folder: Path) -> dict[str, Any]:
+    scorer = exported.scorer
+    model = as_transformers(scorer.learner.model, exported.form, exported.temperature)  # type: ignore[arg-type]
     save_folder(model, scorer.tokenizer, folder)
-    texts, pairs = _texts(rows)
-    found = pipeline_scores(folder, texts, pairs, scorer.max_length, scorer.class_names)
-    return _parity(scorer.score(texts, pairs), found)
+    numbers = pipeline_scores(folder, *exported.texts, scorer.max_length, exported.form)
+    return _parity(exported, scorer.score(*exported.texts), numbers)
 
 
-def _to_onnx(scorer: Scorer, rows: Predictions, folder: Path) -> dict[str, Any]:
-    texts, pairs = _texts(rows)
-    expected = scorer.score(texts, pairs)  # before the model is moved and its attention changed
+def _to_onnx(exported: _Exported, folder: Path) -> dict[str, Any]:
+    scorer = exported.scorer
+    expected = scorer.score(*exported.texts)  # before the model is moved and its attention changed
     onnx.save_onnx(
         scorer.learner.model.cpu(),  # type: ignore[arg-type]
         scorer.tokenizer,
-        scorer.class_names,
-        temperature=scorer.temperature,
+        exported.form,
+        temperature=exported.temperature,
         max_length=scorer.max_length,
         with_token_types=scorer.with_token_types,
         folder=folder,
     )
-    return _parity(expected, onnx.OnnxClassifier(folder).score(texts, pairs)) | {"opset": onnx.OPSET}
+    return _parity(exported, expected, onnx.OnnxModel(folder).score(*exported.texts)) | {"opset": onnx.OPSET}
 
 
-def _to_int8(scorer: Scorer, rows: Predictions, folder: Path) -> dict[str, Any]:
+def _to_int8(exported: _Exported, folder: Path) -> dict[str, Any]:
     """int8 is not the same function: its loss is measured, not bounded."""
     plain = folder.with_name(f"{folder.name}-fp32")
     try:
-        parity = _to_onnx(scorer, rows, plain)
+        parity = _to_onnx(exported, plain)
         onnx.quantize(plain, folder)
-        texts, pairs = _texts(rows)
-        classifiers = [onnx.OnnxClassifier(one) for one in (plain, folder)]
-        scores = [classifier.score(texts, pairs) for classifier in classifiers]
-        seconds = onnx.seconds_to_score(classifiers, texts, pairs)
-        f1 = [
-            float(scores_of(count_confusion(rows.labels, one.argmax(axis=1), len(scorer.class_names)))["f1"])
-            for one in scores
-        ]
+        models = [onnx.OnnxModel(one) for one in (plain, folder)]
+        numbers = [model.score(*exported.texts) for model in models]
+        seconds = onnx.seconds_to_score(models, *exported.texts)
+        (name, fp32), (_, int8) = (exported.measure(one) for one in numbers)
         sizes = [onnx.folder_bytes(one) / 2**20 for one in (plain, folder)]
     finally:
         shutil.rmtree(plain, ignore_errors=True)
-    changed = _compare(scores[0], scores[1])
     return {
         **{"rows": parity["rows"], "opset": parity["opset"], "fp32_mib": sizes[0], "int8_mib": sizes[1]},
-        **{"times_faster_than_onnx_fp32": seconds[0] / seconds[1], "fp32_f1": f1[0], "int8_f1": f1[1]},
-        **{"f1_difference": f1[1] - f1[0], **changed},
+        **{"times_faster_than_onnx_fp32": seconds[0] / seconds[1], f"fp32_{name}": fp32, f"int8_{name}": int8},
+        **{f"{name}_difference": int8 - fp32, **_compare(exported, *numbers)},
     }
 
 
-_MAKERS: dict[str, Callable[[Scorer, Predictions, Path], dict[str, Any]]] = {
+_MAKERS: dict[str, Callable[[_Exported, Path], dict[str, Any]]] = {
     "huggingface": _to_huggingface,
     "onnx": _to_onnx,
     "onnx_int8": _to_int8,
 }
 
 
-def _texts(rows: Predictions) -> tuple[list[str], list[str] | None]:
-    return list(rows.columns["text"]), list(rows.columns["text_pair"]) if "text_pair" in rows.columns else None
+def _compare(exported: _Exported, expected: np.ndarray, found: np.ndarray) -> dict[str, Any]:
+    """The share of rows with the same label, where rows have labels, and the largest difference of numbers."""
+    pairs = list(zip(*(exported.answers(numbers)[PREDICTION] for numbers in (expected, found)), strict=True))
+    is_number = isinstance(pairs[0][0], float)
+    agree = {} if is_number else {"labels_agree": sum(one == other for one, other in pairs) / len(pairs)}
+    return {**agree, "largest_difference": float(np.abs(expected - found).max())}
 
 
-def _compare(expected: np.ndarray, found: np.ndarray) -> dict[str, Any]:
-    agree = float((expected.argmax(axis=1) == found.argmax(axis=1)).mean())
-    return {"labels_agree": agree, "largest_difference": float(np.abs(expected - found).max())}
-
-
-def _parity(expected: np.ndarray, found: np.ndarray) -> dict[str, Any]:
+def _parity(exported: _Exported, expected: np.ndarray, found: np.ndarray) -> dict[str, Any]:
     """Compare an exact export with the checkpoint; refuse one that differs."""
-    compared = {"rows": len(expected), **_compare(expected, found)}
-    if compared["labels_agree"] < 1 or compared["largest_difference"] > _LARGEST_DIFFERENCE:
+    compared = {"rows": len(expected), **_compare(exported, expected, found)}
+    bound = _LARGEST_DIFFERENCE * max(1.0, float(np.abs(expected).max()))
+    if compared.get("labels_agree", 1) < 1 or compared["largest_difference"] > bound:
         raise UserError(
             "to",
             found=f"an export that differs from the checkpoint on validation ({compared})",
-            expected=f"the same labels and probabilities within {_LARGEST_DIFFERENCE}",
+            expected=f"the same labels and numbers within {bound:g}",
             fix="report this with the run's config.yaml; nothing was kept",
         )
     return compared
 
 
-def _card(to: str, saved: SavedRun, scorer: Scorer, parity: Mapping[str, Any]) -> str:
+def _intervals(run_dir: Path, task: Task) -> dict[str, Mapping[str, Sequence[float]]]:
+    """95 % intervals of the numbers of each split."""
+    paths = {split: record.predictions_path(run_dir, split) for split in SPLITS}
+    return {split: task.intervals(pq.read_table(path).to_pydict()) for split, path in paths.items() if path.is_file()}
+
+
+def _card(to: str, saved: SavedRun, exported: _Exported, parity: Mapping[str, Any]) -> str:
     run_dir = saved.folder
     backbone, environment = saved.config.model.pretrained, record.read_json(run_dir / record.ENVIRONMENT)
     return model_card(
         {
             "name": run_dir.name,
             "to": to,
-            "class_names": scorer.class_names,
+            "form": exported.form,
+            "monitor": record.read_tasks(run_dir).monitor,
+            "intervals": _intervals(run_dir, exported.task),
             "result": record.read_json(run_dir / record.RESULT),
             "environment": environment,
             "command": record.command_line(environment),
             "data_report": record.read_json(run_dir / record.DATA_REPORT),
             "backbone": backbone if isinstance(backbone, str) else backbone["_target_"].rpartition(".")[2],
-            "max_length": scorer.max_length,
-            "temperature": scorer.temperature,
-            "calibrated": bool(saved.calibration),
+            "max_length": exported.scorer.max_length,
+            "calibration": saved.calibration,
             "parity": parity,
             "opset": onnx.OPSET,
-            "inputs": onnx.input_names(scorer.with_token_types),
+            "inputs": onnx.input_names(exported.scorer.with_token_types),
         }
     )

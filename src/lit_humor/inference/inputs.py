@@ -15,8 +15,7 @@ from lit_humor.data.reading.places import name_place
 from lit_humor.data.reading.separated import Quoting
 from lit_humor.data.reading.streams import check_input, read_chunks
 from lit_humor.inference.parts import check_target
-
-PREDICTION = "prediction"
+from lit_humor.tasks.answers import PREDICTION
 
 
 def check_file(cfg: DictConfig, saved: SavedRun) -> str:

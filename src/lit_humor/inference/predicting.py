@@ -12,29 +12,32 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from lit_humor.config.command import INTERRUPTED
 from lit_humor.config.saved import SavedRun, no_run
-from lit_humor.core.batch import PROBABILITY
 from lit_humor.core.errors import UserError
 from lit_humor.data.examples import check_texts
 from lit_humor.data.reading.separated import Quoting
 from lit_humor.data.reading.streams import UNDECODABLE, Chunk, Rejected, is_undecodable, read_chunks
 from lit_humor.engine.checkpoints import sum_of
+from lit_humor.engine.factory import build_tasks
 from lit_humor.engine.machine import peak_memory_bytes
 from lit_humor.engine.quiet import quiet_libraries
-from lit_humor.inference.explaining import colored, explain, strongest
-from lit_humor.inference.inputs import PREDICTION, columns_of, first_row, quoting_of, target_of
+from lit_humor.inference.explaining import colored, explain, questions, strongest
+from lit_humor.inference.inputs import columns_of, first_row, quoting_of, target_of
 from lit_humor.inference.parts import Parts
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.runs import screen
+from lit_humor.tasks.answers import joined_answers, read_thresholds
 
 _CHUNK_ROWS = 1024  # of a part: an interruption costs the one that is being made
 _LINES = 256  # of standard input scored at once
+_DIGITS = 6  # of numbers in a file
+
+Thresholds = Mapping[str, float | None]
 
 
 def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str]) -> None:
@@ -45,7 +48,8 @@ def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str]) -> No
     if not texts and not cfg.input and sys.stdin.isatty():
         expected = 'text="...", input=<file>, or lines on standard input'
         raise UserError("text, input", found="neither", expected=expected, fix='add text="..."')
-    threshold = _threshold(cfg, saved)
+    tasks = build_tasks(saved.config, saved.class_names)
+    thresholds = read_thresholds(tasks, cfg.threshold, saved.calibration)
     if cfg.input and texts:
         raise UserError("text, input", found="both", expected="one of them", fix="leave input away")
     if any(not text.strip() for text in texts):
@@ -53,20 +57,14 @@ def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str]) -> No
     if cfg.input and cfg.explain:
         raise UserError("explain", found="a file", expected="text=... or lines on standard input", fix="leave it out")
     if cfg.input:
-        _predict_file(cfg, saved, Path(cfg.input), target_of(cfg), threshold)
+        _predict_file(cfg, saved, Path(cfg.input), target_of(cfg), thresholds)
         return
     scorer = load_scorer(saved, cfg.ckpt)
     lines = iter(texts) if texts else _lines_of_input()
     num_lines = 0
     while some := list(islice(lines, _LINES)):
         num_lines += len(some)
-        usable = [text for text in some if text.strip()]
-        scores = iter(scorer.score(usable)) if usable else iter(())
-        for text in some:
-            values = next(scores) if text.strip() else None
-            print("\t\t" if values is None else _line(scorer.class_names, values, threshold, text), flush=True)
-            if cfg.explain and values is not None:
-                _explain(scorer, text, int(_choose(values[None], threshold)[0]))
+        _print_answers(scorer, some, thresholds, explained=cfg.explain)
     if not num_lines:
         raise UserError("standard input", found="no lines", expected="a text a line", fix='add text="..."')
 
@@ -84,55 +82,44 @@ def _lines_of_input() -> Iterator[str]:
         yield "" if reason else line.rstrip("\r\n")
 
 
-def _line(names: Sequence[str], scores: np.ndarray, threshold: float | None, text: str) -> str:
-    label = _choose(scores[None], threshold)[0]
-    return f"{names[label]}\t{scores[label]:.4f}\t{text}"
+def _print_answers(scorer: Scorer, texts: Sequence[str], thresholds: Thresholds, *, explained: bool) -> None:
+    """A line for each text: the answers of the tasks, which a blank text has none of, and the text."""
+    usable = [text for text in texts if text.strip()]
+    answers = scorer.answer(usable, thresholds=thresholds) if usable else {name: {} for name in scorer.tasks}
+    row = 0
+    for text in texts:
+        at = row if text.strip() else None
+        cells = [cell for name, task in scorer.tasks.items() for cell in task.cells(answers[name], at)]
+        print("\t".join([*cells, text if text.strip() else ""]), flush=True)
+        if at is not None:
+            row += 1
+            if explained:
+                _explain(scorer, text, answers, at)
 
 
-def _explain(scorer: Scorer, text: str, label: int) -> None:
-    words = explain(scorer, text, label)
-    Console(highlight=False, soft_wrap=True).print(colored(text, words))
-    print(f"for {scorer.class_names[label]}: {strongest(text, words)}", flush=True)
+def _explain(scorer: Scorer, text: str, answers: Mapping[str, Mapping[str, Any]], row: int) -> None:
+    for name, question in questions(scorer, answers, row):
+        words = explain(scorer, text, question.of)
+        Console(highlight=False, soft_wrap=True).print(colored(text, words))
+        print(f"for {name}: {strongest(text, words)}", flush=True)
 
 
-def _choose(scores: np.ndarray, threshold: float | None) -> np.ndarray:
-    """[N] the class called: the most probable, or the last of two from a threshold on."""
-    return scores.argmax(axis=1) if threshold is None else (scores[:, 1] >= threshold).astype(int)
-
-
-def _threshold(cfg: DictConfig, saved: SavedRun) -> float | None:
-    if cfg.threshold is None:
-        return None
-    tuned = saved.calibration.get("threshold")
-    if cfg.threshold == "tuned" and tuned is not None:
-        return tuned
-    is_binary = len(saved.class_names) == 2
-    if is_binary and isinstance(cfg.threshold, (int, float)) and 0 < cfg.threshold < 1:
-        return float(cfg.threshold)
-    raise UserError(
-        "threshold",
-        found=str(cfg.threshold),
-        expected="a number between 0 and 1, or tuned where the run has calibration.json; and a run with two classes",
-        fix="leave it out, or run report.py first",
-    )
-
-
-def _predict_file(cfg: DictConfig, saved: SavedRun, source: Path, target: Path, threshold: float | None) -> None:
+def _predict_file(cfg: DictConfig, saved: SavedRun, source: Path, target: Path, thresholds: Thresholds) -> None:
     """Score a file chunk by chunk; what is done stays done. ``inputs.check_file`` has looked through it."""
     quoting: Quoting = "none" if quoting_of(cfg, saved) == "none" else "standard"
     columns = columns_of(cfg, saved, first_row(source, quoting), str(source))
     scorer = load_scorer(saved, cfg.ckpt)
     checkpoint = Path(cfg.ckpt or saved.best)
     sums = [sum_of(checkpoint), sum_of(source)]  # what a copy keeps; names and file times may be others
-    origin = {"sums": sums, "columns": columns, "threshold": threshold, "quoting": quoting}
-    origin |= {"temperature": scorer.temperature, "part_rows": _CHUNK_ROWS}
+    origin: dict[str, Any] = {"sums": sums, "columns": columns, "thresholds": thresholds, "quoting": quoting}
+    origin |= {"calibration": dict(scorer.calibration), "part_rows": _CHUNK_ROWS}
     parts = Parts(target, origin)
     start, count = time.monotonic(), 0
     try:
         with _progress() as show:
             for count, chunk in enumerate(read_chunks(source, _CHUNK_ROWS, quoting), start=1):
                 if not parts.is_done(count - 1):
-                    parts.add(count - 1, *_score_chunk(scorer, chunk, columns, threshold, show.add))
+                    parts.add(count - 1, *_score_chunk(scorer, chunk, columns, thresholds, show.add))
                 show.reach(chunk.share)
         num_rows, num_rejected = parts.join(count)
     except KeyboardInterrupt:
@@ -153,7 +140,7 @@ def _score_chunk(
     scorer: Scorer,
     chunk: Chunk,
     columns: Mapping[str, str | None],
-    threshold: float | None,
+    thresholds: Thresholds,
     on_batch: Callable[[int], None],
 ) -> tuple[list[dict[str, Any]], list[Rejected]]:
     """Rows with their prediction, in order, and those that cannot be scored."""
@@ -171,20 +158,18 @@ def _score_chunk(
     kept = [row for row in range(len(chunk.rows)) if row not in problems]
     if not kept:
         return [], sorted(rejected)
-    scores = scorer.score([str(texts[row]) for row in kept], pairs and [pairs[row] for row in kept], on_batch)
-    labels = _choose(scores, threshold)
+    kept_pairs = pairs and [pairs[row] for row in kept]
+    answers = joined_answers(scorer.answer([str(texts[row]) for row in kept], kept_pairs, on_batch, thresholds))
+    columns_added = {name: [_rounded(value) for value in values] for name, values in answers.items()}
     rows = [
-        {
-            **chunk.rows[row],
-            PREDICTION: scorer.class_names[label],
-            **{
-                f"{PROBABILITY}{name}": round(float(value), 6)
-                for name, value in zip(scorer.class_names, values, strict=True)
-            },
-        }
-        for row, label, values in zip(kept, labels, scores, strict=True)
+        chunk.rows[row] | {name: values[index] for name, values in columns_added.items()}
+        for index, row in enumerate(kept)
     ]
     return rows, sorted(rejected)
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, _DIGITS) if isinstance(value, float) else value
 
 
 class _Shown:

@@ -1,9 +1,9 @@
-"""A trained run as a function from texts to probabilities. Legend: N texts, C classes."""
+"""A trained run as a function from texts to answers. Legend: N texts, K numbers of a text."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,14 @@ import numpy as np
 import torch
 
 from lit_humor.config.saved import SavedRun, open_run
-from lit_humor.core.errors import UserError
-from lit_humor.core.settings import command_line, setting
 from lit_humor.data.batches.batching import Collator, SplitTensors, WindowSampler
 from lit_humor.data.batches.tokens import PreTrainedTokenizerBase, encode, load_tokenizer
 from lit_humor.engine.machine import look_at_machine
 from lit_humor.inference.loading import load_learner
 from lit_humor.learning.learner import Learner
-from lit_humor.metrics.calibration import apply_temperature
 from lit_humor.models.pretrained import load_config
-from lit_humor.runs import record
-from lit_humor.tasks.classification import Classification
+from lit_humor.tasks.answers import answers_of, only_exported
+from lit_humor.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -32,42 +29,65 @@ class Scorer:
     Attributes:
         learner: In evaluation mode, on ``device``.
         tokenizer: Of the run.
-        class_names: In class order.
         max_length: Tokens of a text at most.
         batch_size: Rows of a batch.
         with_token_types: Whether the model has token types.
         device: A GPU where there is one.
         dtype: Of matrix products.
-        temperature: Fitted on validation, 1 where the run has none.
+        calibration: What was fitted on validation; empty where the run has none.
         folder: The run folder.
     """
 
     learner: Learner
     tokenizer: PreTrainedTokenizerBase
-    class_names: tuple[str, ...]
     max_length: int
     batch_size: int
     with_token_types: bool
     device: torch.device
     dtype: torch.dtype
-    temperature: float
+    calibration: Mapping[str, float]
     folder: Path
 
-    def score(
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """What the run answers."""
+        return self.learner.tasks
+
+    def score(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> np.ndarray:
+        """[N, K] float64, the numbers behind the answers of a run of one task.
+
+        Args:
+            texts: Texts that are not blank.
+            text_pairs: Second texts, for a model that was trained on pairs.
+
+        Raises:
+            UserError: The run answers with something else.
+        """
+        task = only_exported(self.tasks.values(), f"run={self.folder}")
+        return task.numbers(self.outputs(texts, text_pairs), self.calibration)
+
+    def answer(
         self,
         texts: Sequence[str],
         text_pairs: Sequence[str] | None = None,
         on_batch: Callable[[int], None] | None = None,
-    ) -> np.ndarray:
-        """Probability of each class, calibrated by the temperature.
+        thresholds: Mapping[str, float | None] | None = None,
+    ) -> dict[str, dict[str, list[Any]]]:
+        """What each task answers, by its name; see ``Task.answers``. Arguments as of ``outputs``."""
+        return answers_of(self.tasks, self.outputs(texts, text_pairs, on_batch), self.calibration, thresholds or {})
+
+    def outputs(
+        self,
+        texts: Sequence[str],
+        text_pairs: Sequence[str] | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """What the objective gives beside its losses, in the order of the texts; the first dimension is N.
 
         Args:
             texts: Texts that are not blank.
             text_pairs: Second texts, for a model that was trained on pairs.
             on_batch: Called with the number of rows of each finished batch.
-
-        Returns:
-            [N, C] float64, in the order of the texts.
         """
         store = encode(list(texts), None if text_pairs is None else list(text_pairs), self.tokenizer, self.max_length)
         count = len(texts)
@@ -80,14 +100,17 @@ class Scorer:
             with_token_types=self.with_token_types,
         )
         sampler = WindowSampler(store.lengths, window_size=self.batch_size, micro_batch_size=self.batch_size, seed=None)
-        found = np.zeros((count, len(self.class_names)))
+        parts, order = [], []
         with torch.inference_mode(), self._autocast():
             for rows in sampler:
                 batch: Any = {name: value.to(self.device) for name, value in collator(rows).items()}  # type: ignore[attr-defined]
-                found[rows] = self.learner.outcome(batch).outputs["probabilities"].double().cpu().numpy()
+                outputs = self.learner.outcome(batch).outputs
+                parts.append({name: value.double().cpu().numpy() for name, value in outputs.items()})
+                order.append(rows)
                 if on_batch:
                     on_batch(len(rows))
-        return apply_temperature(found, self.temperature)
+        places = np.concatenate(order).argsort()
+        return {name: np.concatenate([part[name] for part in parts])[places] for name in parts[0]}
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.dtype == torch.float32:
@@ -103,13 +126,9 @@ def load_scorer(run: str | SavedRun, checkpoint: str | None = None) -> Scorer:
         checkpoint: Checkpoint file; None takes the best of the run.
 
     Raises:
-        UserError: There is no such run or checkpoint, or it does not classify.
+        UserError: There is no such run or checkpoint.
     """
     saved = open_run(run)
-    kinds = record.read_tasks(saved.folder).kinds
-    if Classification.kind not in kinds:
-        fix = f"{command_line('eval', setting('run', str(saved.folder)))} scores it on its data"
-        raise UserError(f"run={saved.folder}", found=", ".join(kinds), expected="a run that classifies", fix=fix)
     learner = load_learner(saved, checkpoint)
     machine = look_at_machine()
     device = torch.device("cuda" if machine.gpu_names else "cpu")
@@ -117,12 +136,11 @@ def load_scorer(run: str | SavedRun, checkpoint: str | None = None) -> Scorer:
     return Scorer(
         learner=learner.to(device),
         tokenizer=load_tokenizer(saved.backbone),
-        class_names=saved.class_names,
         max_length=saved.config.data.max_length,
         batch_size=saved.config.data.eval_batch_size,
         with_token_types=getattr(load_config(saved.backbone), "type_vocab_size", 0) > 1,
         device=device,
         dtype=torch.bfloat16 if saved.plan["precision"] == "bf16-mixed" and native else torch.float32,
-        temperature=saved.calibration.get("temperature", 1.0),
+        calibration=saved.calibration,
         folder=saved.folder,
     )

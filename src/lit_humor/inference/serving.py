@@ -21,7 +21,7 @@ from lit_humor.data.reading.places import name_place
 from lit_humor.data.reading.separated import EXPECTED
 from lit_humor.data.reading.streams import Chunk, Rejected, check_input, read_chunks
 from lit_humor.engine.quiet import quiet_libraries
-from lit_humor.inference.explaining import explain
+from lit_humor.inference.explaining import explain, questions
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.pages.page import render
 from lit_humor.runs import screen
@@ -74,27 +74,27 @@ class Endpoints:
         return render("serve.html", title="Is it humor?", run=self.scorer.folder.name, limits=limits)
 
     def score(self, asked: Texts) -> list[dict[str, Any]]:
-        """Label and calibrated probabilities of each text; a blank one has no label."""
+        """What the tasks answer to each text; a blank one has no label."""
         usable = [row for row, text in enumerate(asked.texts) if text.strip()]
-        answers: list[dict[str, Any]] = [{"label": None, "detail": "a blank text"} for _ in asked.texts]
+        sent: list[dict[str, Any]] = [{"label": None, "detail": "a blank text"} for _ in asked.texts]
         if not usable:
-            return answers
+            return sent
         with self.lock:
-            found = self.scorer.score([asked.texts[row] for row in usable])
-        for row, values in zip(usable, found, strict=True):
-            probabilities = dict(zip(self.scorer.class_names, map(float, values), strict=True))
-            label = max(probabilities, key=probabilities.__getitem__)
-            answers[row] = {"label": label, "probability": probabilities[label], "probabilities": probabilities}
-        return answers
+            answers = self.scorer.answer([asked.texts[row] for row in usable])
+        for index, row in enumerate(usable):
+            of_tasks = {name: task.served(answers[name], index) for name, task in self.scorer.tasks.items()}
+            sent[row] = next(iter(of_tasks.values())) | ({"tasks": of_tasks} if len(of_tasks) > 1 else {})
+        return sent
 
     def explain(self, asked: OneText) -> dict[str, Any]:
-        """The words of a text with what each added to the probability of its label."""
+        """The words of a text with what each added to the answer of the first task that can be explained."""
         if not asked.text.strip():
             return {"label": None, "words": []}
         with self.lock:
-            label = int(self.scorer.score([asked.text])[0].argmax())
-            words = explain(self.scorer, asked.text, label)
-        return {"label": self.scorer.class_names[label], "words": [word._asdict() for word in words]}
+            answers = self.scorer.answer([asked.text])
+            label, question = questions(self.scorer, answers, 0)[0]
+            words = explain(self.scorer, asked.text, question.of)
+        return {"label": label, "words": [word._asdict() for word in words]}
 
     async def table(self, request: Request, name: str) -> dict[str, Any]:
         """The texts of an uploaded file."""

@@ -22,6 +22,7 @@ class MeanSquaredError(Objective):
     outputs = ("values",)
 
     def forward(self, model: Model, batch: Mapping[str, Tensor], shared: Shared | None = None) -> Outcome:
-        """Return ``squared_error`` [B] and ``values`` [B]."""
+        """Return ``squared_error`` [B], where rows have targets, and ``values`` [B]."""
         values = model(batch)["logits"].float().squeeze(-1)
-        return Outcome({"squared_error": (values - batch["targets"]) ** 2}, {"values": values})
+        losses = {"squared_error": (values - batch["targets"]) ** 2} if "targets" in batch else {}
+        return Outcome(losses, {"values": values})

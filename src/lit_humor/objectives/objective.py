@@ -115,6 +115,8 @@ class Objective(nn.Module, ABC):
     def forward(self, model: Model, batch: Mapping[str, Tensor], shared: Shared | None = None) -> Outcome:
         """Run the model on the batch and return the losses; the same in training and validation.
 
+        Rows of ``predict.py`` have labels of zero and no ``targets``: a loss of targets is left out then.
+
         Args:
             model: The model.
             batch: A batch, or a chunk of one.

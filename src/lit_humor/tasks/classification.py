@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lit_humor.core.batch import PROBABILITY
+from lit_humor.core.errors import UserError
+from lit_humor.tasks.answers import PREDICTION, Explained, ExportForm
 from lit_humor.tasks.task import Baseline, ResultTable, Task
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ class Classification(Task):
         probabilities, names = outputs["probabilities"], self.class_names
         return {
             "label": [names[index] for index in batch["labels"].tolist()],
-            "prediction": [names[index] for index in probabilities.argmax(dim=1).tolist()],
+            PREDICTION: [names[index] for index in probabilities.argmax(dim=1).tolist()],
             **{f"{PROBABILITY}{name}": probabilities[:, index].numpy() for index, name in enumerate(names)},
         }
 
@@ -124,6 +126,80 @@ class Classification(Task):
         model = fit_tfidf(train)
         scored = {split: model.predict_proba(examples.whole_texts()) for split, examples in evaluated.items()}
         return Baseline(DESCRIPTION, {split: self.measure(evaluated[split].labels, p) for split, p in scored.items()})
+
+    @property
+    def form(self) -> ExportForm:
+        """A probability for each class."""
+        *others, last = self.class_names
+        return ExportForm(
+            output="probabilities",
+            names=self.class_names,
+            activation="softmax",
+            problem_type="single_label_classification",
+            metrics=("f1", "accuracy", "f1_macro", "auroc"),  # a temperature changes none of them
+            purpose=f"Tells {last} from {' / '.join(others)}.",
+            meaning="A high probability says that a text looks like the jokes of the training data, not that it is "
+            "funny, kind or true.",
+        )
+
+    def numbers(self, outputs: Mapping[str, Any], calibration: Mapping[str, float]) -> np.ndarray:
+        """[N, C] probabilities, calibrated by the temperature."""
+        from lit_humor.metrics.calibration import apply_temperature
+
+        return apply_temperature(outputs["probabilities"], calibration.get("temperature", 1.0))
+
+    def answers(
+        self, outputs: Mapping[str, Any], calibration: Mapping[str, float], threshold: float | None = None
+    ) -> dict[str, list[Any]]:
+        """``prediction``, the likelier class or the last of two from a threshold on, and ``p_<class>``."""
+        numbers, names = self.numbers(outputs, calibration), self.class_names
+        codes = numbers.argmax(axis=1) if threshold is None else (numbers[:, 1] >= threshold).astype(int)
+        columns = {f"{PROBABILITY}{name}": numbers[:, index].tolist() for index, name in enumerate(names)}
+        return {PREDICTION: [names[code] for code in codes.tolist()], **columns}
+
+    def cells(self, answers: Mapping[str, Sequence[Any]], row: int | None) -> list[str]:
+        """Class and its probability."""
+        if row is None:
+            return ["", ""]
+        name = answers[PREDICTION][row]
+        return [name, f"{answers[PROBABILITY + name][row]:.4f}"]
+
+    def served(self, answers: Mapping[str, Sequence[Any]], row: int) -> dict[str, Any]:
+        """``label``, its ``probability``, and ``probabilities`` by class."""
+        probabilities = {name: answers[PROBABILITY + name][row] for name in self.class_names}
+        label = answers[PREDICTION][row]
+        return {"label": label, "probability": probabilities[label], "probabilities": probabilities}
+
+    def explained(self, answers: Mapping[str, Sequence[Any]], row: int, calibration: Mapping[str, float]) -> Explained:
+        """The calibrated probability of the predicted class."""
+        name, temperature = answers[PREDICTION][row], calibration.get("temperature", 1.0)
+        code = self.class_names.index(name)
+        return Explained(name, lambda outputs: (outputs["logits"] / temperature).softmax(dim=-1)[:, code])
+
+    def read_threshold(self, wanted: Any, calibration: Mapping[str, float]) -> float:
+        """A number between 0 and 1 for the last of two classes, or ``tuned``: the one of best F1 on validation."""
+        tuned = calibration.get("threshold")
+        if wanted == "tuned" and tuned is not None:
+            return tuned
+        if len(self.class_names) == 2 and isinstance(wanted, int | float) and 0 < wanted < 1:
+            return float(wanted)
+        raise UserError(
+            "threshold",
+            found=str(wanted),
+            expected="a number between 0 and 1, or tuned where the run has calibration.json; and two classes",
+            fix="leave it out, or run report.py first",
+        )
+
+    def intervals(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[float, float]]:
+        """Of F1, accuracy and macro F1: bootstrap over rows."""
+        import numpy as np
+
+        from lit_humor.metrics.confusion import bootstrap_intervals, count_confusion
+
+        code = {name: index for index, name in enumerate(self.class_names)}
+        labels, predictions = (np.asarray([code[name] for name in columns[key]]) for key in ("label", PREDICTION))
+        ends = bootstrap_intervals(count_confusion(labels, predictions, len(code)))
+        return {name: (values[0].item(), values[1].item()) for name, values in ends.items() if values.shape == (2,)}
 
     def is_collapsed(self, results: Mapping[str, Any], objective: nn.Module) -> bool:
         """Whether one class only is answered, and the loss is no less than that of the best constant answer."""

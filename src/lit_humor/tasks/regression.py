@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lit_humor.core.errors import UserError
+from lit_humor.tasks.answers import PREDICTION
 from lit_humor.tasks.classification import slice_tables
 from lit_humor.tasks.task import Baseline, ResultTable, Task
 
@@ -93,6 +94,12 @@ class Regression(Task):
             ResultTable(f"{split}: {results['rows']} rows", columns, rows),
             *slice_tables(split, results, ("mae",)),
         ]
+
+    def answers(
+        self, outputs: Mapping[str, Any], calibration: Mapping[str, float], threshold: float | None = None
+    ) -> dict[str, list[Any]]:
+        """``prediction``."""
+        return {PREDICTION: outputs["values"].tolist()}
 
     def baseline(self, train: Examples, evaluated: Mapping[str, Examples]) -> Baseline:
         """TF-IDF and ridge regression."""

@@ -9,7 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from lit_humor.core.errors import UserError
+from lit_humor.tasks.answers import PREDICTION, Explained, ExportForm, joined_answers
+
 if TYPE_CHECKING:  # what only reads run folders need not wait for torch
+    import numpy as np
     from torch import Tensor, nn
 
     from lit_humor.data.dividing.splits import Drawn
@@ -140,6 +144,63 @@ class Task(ABC):
         """
         return None
 
+    @property
+    def form(self) -> ExportForm | None:
+        """How a model of this task is exported; None where it cannot be."""
+        return None
+
+    def numbers(self, outputs: Mapping[str, Any], calibration: Mapping[str, float]) -> np.ndarray:
+        """[N, K] float64, the numbers behind the answers, as an exported model gives them.
+
+        Args:
+            outputs: What the objective gave beside its losses, arrays whose first dimension is the N rows.
+            calibration: What was fitted on validation, if anything.
+
+        Raises:
+            UserError: This task answers with something else.
+        """
+        found, fix = f"a run of {self.kind}", "use its answers"
+        raise UserError("scores", found=found, expected="a task that answers with numbers", fix=fix)
+
+    @abstractmethod
+    def answers(
+        self, outputs: Mapping[str, Any], calibration: Mapping[str, float], threshold: float | None = None
+    ) -> dict[str, list[Any]]:
+        """Columns that ``predict.py`` adds to N rows: ``prediction``, and what it was made of.
+
+        Args:
+            outputs: As of ``numbers``.
+            calibration: What was fitted on validation, if anything.
+            threshold: As ``read_threshold`` gave it.
+        """
+
+    def cells(self, answers: Mapping[str, Sequence[Any]], row: int | None) -> list[str]:
+        """What a line on the screen says of an answer; as many empty cells for a blank text (None)."""
+        return [""] if row is None else [str(answers[PREDICTION][row])]
+
+    def served(self, answers: Mapping[str, Sequence[Any]], row: int) -> dict[str, Any]:
+        """What ``serve.py`` sends of an answer; ``label`` is what a page shows."""
+        return {"label": answers[PREDICTION][row]}
+
+    def explained(
+        self, answers: Mapping[str, Sequence[Any]], row: int, calibration: Mapping[str, float]
+    ) -> Explained | None:
+        """What the words of a text are asked about; None where words cannot be asked."""
+        return None
+
+    def read_threshold(self, wanted: Any, calibration: Mapping[str, float]) -> float | None:
+        """The value of ``threshold=`` for this task.
+
+        Raises:
+            UserError: It has no threshold, or not this one.
+        """
+        expected = f"none, as {self.kind} has no threshold"
+        raise UserError("threshold", found=str(wanted), expected=expected, fix="leave threshold away")
+
+    def intervals(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[float, float]]:
+        """95 % intervals of some of its numbers over the rows of ``predictions/<split>.parquet``; loads no torch."""
+        return {}
+
     def is_collapsed(self, results: Mapping[str, Any], objective: nn.Module) -> bool:
         """Whether validation shows a model that answers the same whatever it reads.
 
@@ -169,13 +230,11 @@ def join_results(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return joined
 
 
-def columns_of(tasks: Mapping[str, Task], outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Columns of all tasks; one that an earlier task has already gets the name of its task in front."""
-    joined: dict[str, Any] = {}
-    for task_name, task in tasks.items():
-        for name, values in task.columns(outputs, batch).items():
-            joined[f"{task_name}_{name}" if name in joined else name] = values
-    return joined
+def columns_of(
+    tasks: Mapping[str, Task], outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]
+) -> dict[str, Sequence[Any]]:
+    """Columns of all tasks for the rows of a batch."""
+    return joined_answers({name: task.columns(outputs, batch) for name, task in tasks.items()})
 
 
 def class_names_of_tasks(tasks: Mapping[str, Task]) -> tuple[str, ...]:
