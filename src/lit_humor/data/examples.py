@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from lit_humor.data.reading.labels import (
 )
 from lit_humor.data.reading.places import name_place
 from lit_humor.data.reading.tables import FILE, LINE, Table
+from lit_humor.data.targets import has_targets, read_targets, to_numbers
 
 _HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair
 
@@ -105,7 +105,9 @@ class Examples:
         slices: Values of ``language``, ``genre``, ``part`` where the data has such a column; None where unknown.
         groups: Group of each row, or None.
         difficulty: [N] float64, or None.
-        targets: [N] float64 numbers to predict, or None.
+        targets: [N] float64 numbers to predict, [N, K] where there are several a row, or None.
+        target_names: [K] names of several numbers a row; else empty.
+        num_without_target: Rows of the file that were left out, as they have no number to predict.
         origin: File or data set, for messages.
         places: File and line of each row.
         file: What was counted in the file that the rows are from, or None.
@@ -124,12 +126,19 @@ class Examples:
     groups: list[str] | None = None
     difficulty: np.ndarray | None = None
     targets: np.ndarray | None = None
+    target_names: tuple[str, ...] = ()
+    num_without_target: int = 0
     file: FileCounts | None = None
     are_positions: bool = False
     threshold: Threshold | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def answer_names(self) -> tuple[str, ...]:
+        """What a model gives a number for: the classes, or several targets; empty for one target."""
+        return self.class_names or self.target_names
 
     @property
     def num_strata(self) -> int:
@@ -160,6 +169,8 @@ class Examples:
             groups=None if self.groups is None else pick(self.groups),
             difficulty=None if self.difficulty is None else self.difficulty[np.asarray(rows, dtype=np.int64)],
             targets=None if self.targets is None else self.targets[np.asarray(rows, dtype=np.int64)],
+            target_names=self.target_names,
+            num_without_target=self.num_without_target,
             file=self.file,
             are_positions=self.are_positions,
             threshold=self.threshold,
@@ -186,19 +197,20 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
         for key in ("text_pair_column", "group_column", "difficulty_column")
     )
     places = _places(table, origin)
-    label, answers, problems = _answers(table, columns, places, origin)
+    label, answers, problems, missing = _answers(table, columns, places, origin)
     pairs = None if pair is None else ["" if value is None else value for value in table[pair]]
     if pair is not None and pairs is not None:
         problems |= check_texts(pairs, places, pair, blank_is_fine=True)
     problems |= check_texts(table[text], places, text)
     numbers = None
     if difficulty is not None:
-        numbers, not_numbers = _to_numbers(table[difficulty], places, difficulty)
+        numbers, not_numbers = to_numbers(table[difficulty], places, difficulty)
         problems |= not_numbers
     readings = _READINGS.get()
     if problems and (readings is None or len(problems) == len(places)):
         raise problems[min(problems, key=lambda row: (not isinstance(problems[row], UnknownLabelError), row))]
     if readings is not None:
+        problems = missing | problems
         text_columns = (text,) if pair is None else (text, pair)
         readings[origin] = Reading(table, dict(sorted(problems.items())), origin, text_columns, label)
     names = [name for name in table if name not in (LINE, FILE)]
@@ -216,40 +228,31 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
         difficulty=numbers,
         file=file,
     )
-    return examples.take(readings[origin].kept()) if readings is not None and problems else examples
+    left_out = problems if readings is not None else missing
+    return examples.take([row for row in range(len(places)) if row not in left_out]) if left_out else examples
 
 
 def _answers(
     table: Table, columns: Columns, places: Sequence[Place], origin: str
-) -> tuple[str, dict[str, Any], dict[int, UserError]]:
-    """The column of what is to be predicted, the parts of ``Examples`` that it makes, and problems by row."""
-    if columns.target_column is not None:
-        target = find_column(table, columns.target_column, (), "data.target_column", origin)
-        targets, problems = _to_numbers(table[target], places, target)
-        return target, {"labels": np.zeros(len(places), np.int64), "class_names": (), "targets": targets}, problems
+) -> tuple[str, dict[str, Any], dict[int, UserError], dict[int, UserError]]:
+    """The column of what is to be predicted, the parts of ``Examples`` it makes, problems by row, rows to leave out."""
+    if has_targets(columns):
+        targets = read_targets(table, columns, places, origin)
+        parts = {"labels": np.zeros(len(places), np.int64), "class_names": (), "targets": targets.values}
+        parts |= {"target_names": targets.columns if targets.values.ndim > 1 else ()}
+        parts |= {"num_without_target": len(targets.missing)}
+        return targets.columns[0], parts, targets.problems, targets.missing
     label = find_column(table, columns.label_column, LABEL_COLUMNS, "data.label_column", origin)
     rules = LabelRules(columns.label_names, columns.label_aliases, columns.label_threshold)
     threshold, positions = read_threshold(table[label], rules), are_positions(table[label], rules)
     labels, unknown = encode_labels(table[label], rules, places, label)
     names = tuple(map(str, columns.label_names or DEFAULT_CLASS_NAMES))
     answers = {"labels": labels, "class_names": names, "threshold": threshold, "are_positions": positions}
-    return label, answers, unknown
+    return label, answers, unknown, {}
 
 
 def _places(table: Table, origin: str) -> list[Place]:
     return [Place(*place) for place in zip(table.get(FILE, [origin] * len(table[LINE])), table[LINE], strict=True)]
-
-
-def _to_numbers(values: Sequence[Any], places: Sequence[Place], column: str) -> tuple[np.ndarray, dict[int, UserError]]:
-    """[N] float64, nan where a value is no finite number, and what is wrong with such rows."""
-    numbers, problems = np.full(len(values), np.nan), {}
-    for row, value in enumerate(values):
-        with contextlib.suppress(TypeError, ValueError):
-            numbers[row] = float(value)
-        if not np.isfinite(numbers[row]):
-            where, found = f"{places[row]}, column '{column}'", shorten(value)
-            problems[row] = UserError(where, found=found, expected="a number", fix="correct it or delete the row")
-    return numbers, problems
 
 
 def _known(value: Any) -> str | None:

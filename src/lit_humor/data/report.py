@@ -17,6 +17,7 @@ from lit_humor.data.dividing.alike import normalise
 from lit_humor.data.dividing.ordering import describe_curriculum
 from lit_humor.data.examples import Examples
 from lit_humor.data.settings import DataSettings
+from lit_humor.data.targets import notes_on_targets
 
 PERCENTILES = (50, 90, 99, 100)
 
@@ -41,6 +42,7 @@ def data_report(
     return counts | {
         "fingerprint": fingerprint(splits, tokens, order),
         "curriculum": describe_curriculum(settings),
+        "notes": notes_on_targets(splits),
     }
 
 

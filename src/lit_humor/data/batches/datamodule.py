@@ -104,13 +104,13 @@ class HumorDataModule(pl.LightningDataModule):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Class names in class order."""
-        return next(iter(self.load().values())).class_names
+        """Class names in class order, or the names of several targets."""
+        return next(iter(self.load().values())).answer_names
 
     @property
     def class_counts(self) -> np.ndarray:
         """[C] int64, training rows of each class."""
-        return np.bincount(self.load()[TRAIN].labels, minlength=len(self.class_names))
+        return np.bincount(self.load()[TRAIN].labels, minlength=len(self.load()[TRAIN].class_names))
 
     @property
     def used_tokens(self) -> np.ndarray:
@@ -125,7 +125,7 @@ class HumorDataModule(pl.LightningDataModule):
         counts = data_report(self.splits, self.tokens, self.settings, order)
         test_key = getattr(self.source, "test_key", "data.test_path")
         notes = notes_on_labels(self.splits) + notes_on_test(self.splits, self.drawn, self.settings, test_key)
-        return counts | {"alike": dict(self.drawn.alike), "notes": notes}
+        return counts | {"alike": dict(self.drawn.alike), "notes": counts["notes"] + notes}
 
     def train_dataloader(self) -> DataLoader:
         """Training batches of this process, in an order drawn from (seed, epoch), or by difficulty."""

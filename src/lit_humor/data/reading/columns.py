@@ -35,6 +35,8 @@ class Columns:
         label_aliases: Other spellings of labels, ``{found: known}``, or a list of ``"found: known"``.
         label_threshold: Labels are numbers; a number at or above the threshold is the second of two classes.
         target_column: Column of numbers to predict, in place of a label; rows have no classes then.
+        target_columns: Several of them, to predict together.
+        missing_targets: ``error`` refuses rows without a number to predict, ``leave_out`` leaves them out.
         difficulty_column: Column of numbers, higher for harder rows; see ``data.difficulty``.
     """
 
@@ -46,6 +48,8 @@ class Columns:
     label_aliases: dict[str, Any] | list[str] | None = None
     label_threshold: float | None = None
     target_column: str | None = None
+    target_columns: list[str] | None = None
+    missing_targets: str = "error"
     difficulty_column: str | None = None
 
     def of_table(self, names: Collection[str]) -> Self:
