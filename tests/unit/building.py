@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lit_humor.data.batches.batching import Collator, SplitTensors, WindowSampler
+from lit_humor.data.batches.batching import Collator, WindowSampler
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.data.batches.store import TokenStore
-from lit_humor.data.batches.tokens import load_tokenizer
 from lit_humor.data.examples import Examples, Place
+from lit_humor.data.preparing.texts import PreparedTexts, TextPreparation
 from lit_humor.data.settings import DataSettings
 from lit_humor.learning.learner import Learner
+from lit_humor.models.pretrained import Pretrained
 from lit_humor.objectives.cross_entropy import CrossEntropy
 from lit_humor.objectives.objective import Objective, TrainingRows
 from lit_humor.optim.groups import LayerwiseAdamW
@@ -75,10 +76,11 @@ def make_datamodule(tiny_model: str, cache_dir: Path, **options: object) -> Humo
         "order": "random", "difficulty": "length", "stages": 0, "stage": 1, "replay": 0.0, "route": False,
     }  # fmt: skip
     settings |= {name: options.pop(name) for name in list(options) if name in settings}
+    made = DataSettings(**settings)  # type: ignore[arg-type]
     return HumorDataModule(
         Fixed(**splits),  # type: ignore[arg-type]
-        load_tokenizer(tiny_model),
-        DataSettings(**settings),  # type: ignore[arg-type]
+        options.pop("preparation", TextPreparation)(Pretrained(tiny_model), made),  # type: ignore[operator]
+        made,
         **options,  # type: ignore[arg-type]
     )
 
@@ -128,7 +130,6 @@ def make_store(lengths: list[int]) -> TokenStore:
 
 
 def make_collator(lengths: list[int], **options: object) -> Collator:
-    split = SplitTensors(make_store(lengths), np.zeros(len(lengths), np.int64), np.zeros((len(lengths), 0), np.int64))
     given = {
         "pad_token_id": 1,
         "padding": "longest",
@@ -136,7 +137,8 @@ def make_collator(lengths: list[int], **options: object) -> Collator:
         "pad_to_multiple_of": 1,
         "with_token_types": False,
     }
-    return Collator(split, **(given | options))  # type: ignore[arg-type]
+    prepared = PreparedTexts(make_store(lengths), **(given | options))  # type: ignore[arg-type]
+    return Collator(prepared, np.zeros(len(lengths), np.int64), np.zeros((len(lengths), 0), np.int64))
 
 
 def rows_of(sampler: WindowSampler) -> list[list[int]]:

@@ -11,12 +11,11 @@ from transformers import AutoConfig, AutoModel, BertConfig, DistilBertConfig
 
 from lit_humor.config.command import compose
 from lit_humor.core.errors import MissingExtraError, UserError
-from lit_humor.data.batches.tokens import load_tokenizer
 from lit_humor.engine.factory import resolve_pretrained
 from lit_humor.models import embedded, pretrained
 from lit_humor.models.encoder import TextClassifier
 from lit_humor.models.pooling import first_token, mean_of_tokens
-from lit_humor.models.pretrained import max_positions, set_dropout
+from lit_humor.models.pretrained import load_tokenizer, max_positions, set_dropout
 
 
 def _batch(width: int = 6) -> dict[str, torch.Tensor]:

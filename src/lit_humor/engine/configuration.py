@@ -24,6 +24,7 @@ from lit_humor.tasks.task import NETWORK_ARGUMENTS, OBJECTIVE_ARGUMENTS, TASK_AR
 # What Python adds to a node when it builds it; the configuration need not, and may not, set these.
 SUPPLIED = {
     "model.network": ("pretrained", *NETWORK_ARGUMENTS, "attention", "with_weights"),
+    "model.preparation": ("pretrained", "settings"),
     "objective": OBJECTIVE_ARGUMENTS,
 }
 _FLAT = {"data": DataSettings}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import fields
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -15,7 +14,8 @@ from lit_humor.config.overrides import with_plain_dollar
 from lit_humor.core.place import process_rank
 from lit_humor.core.seeds import derive_seed
 from lit_humor.data.batches.datamodule import HumorDataModule
-from lit_humor.data.batches.tokens import load_tokenizer
+from lit_humor.data.preparing.preparation import Preparation
+from lit_humor.data.preparing.texts import TextPreparation
 from lit_humor.data.settings import DataSettings
 from lit_humor.engine import lr_scale
 from lit_humor.engine.checkpoints import SafeCheckpointIO
@@ -24,7 +24,7 @@ from lit_humor.engine.hardware import FULL, Plan
 from lit_humor.engine.loggers import open_loggers
 from lit_humor.learning.coupled import check_accumulation
 from lit_humor.learning.learner import Learner
-from lit_humor.models.pretrained import check_max_length, load_config
+from lit_humor.models.pretrained import Pretrained, check_max_length
 from lit_humor.objectives.objective import TrainingRows
 from lit_humor.runs import screen
 from lit_humor.tasks.classification import Classification
@@ -49,26 +49,31 @@ def resolve_pretrained(cfg: DictConfig) -> str:
     return pretrained
 
 
-def build_datamodule(data: DictConfig, pretrained: str, seed: int, plan: Plan | None) -> HumorDataModule:
-    """Build source, tokenizer and datamodule; without a plan for evaluation only."""
-    names = {f.name for f in fields(DataSettings)}
-    nodes = {str(key): value for key, value in OmegaConf.to_container(data, resolve=True).items()}  # type: ignore[union-attr]
-    settings = DataSettings(**{key: value for key, value in nodes.items() if key in names})
+def build_preparation(cfg: DictConfig, pretrained: Pretrained, settings: DataSettings) -> Preparation:
+    """Build what makes of rows what the model reads; a run that is too old to say reads texts."""
+    node = OmegaConf.select(cfg, "model.preparation")
+    make = instantiate(node, _partial_=True, _convert_="all") if node else TextPreparation
+    return make(pretrained=pretrained, settings=settings)
+
+
+def build_datamodule(cfg: DictConfig, pretrained: str, plan: Plan | None) -> HumorDataModule:
+    """Build source, preparation and datamodule; without a plan for evaluation only."""
+    nodes = {str(key): value for key, value in OmegaConf.to_container(cfg.data, resolve=True).items()}  # type: ignore[union-attr]
+    settings = DataSettings.of(nodes)
     of_source = {
         key: with_plain_dollar(value) if isinstance(value, str) else value  # a file may be called ${x}.csv
         for key, value in nodes.items()
-        if key not in names
+        if key not in vars(settings)
     }
     source = instantiate(of_source, _convert_="all")
     return HumorDataModule(
         source,
-        load_tokenizer(pretrained),
+        build_preparation(cfg, Pretrained(pretrained), settings),
         settings,
-        with_token_types=getattr(load_config(pretrained), "type_vocab_size", 0) > 1,
         window_size=plan.window_size if plan else None,
         micro_batch_size=plan.micro_batch_size if plan else None,
         num_workers=plan.num_workers if plan else 0,
-        seed=seed,
+        seed=cfg.seed,
         announce=screen.show,
     )
 

@@ -44,7 +44,7 @@ def prepare(cfg: DictConfig, resumed: Resumed | None) -> Run:
     cfg = lr_scale.computed(cfg, pretrained)
     plan = _plan(cfg, pretrained, resumed)
     check_room(cfg.paths.logs_dir, _CHECKPOINTS_AT_ONCE * checkpoint_bytes(pretrained))
-    datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
+    datamodule = factory.build_datamodule(cfg, pretrained, plan)
     report = _report(cfg, datamodule, resumed)
     learner, initial = _learner(cfg, pretrained, datamodule, plan, is_new=resumed is None)
 
@@ -55,7 +55,7 @@ def prepare(cfg: DictConfig, resumed: Resumed | None) -> Run:
     if is_main_process():
         record.clear_unfinished(folder)
         record.write_json(folder / record.DATA_REPORT, report)
-        save_backbone(folder, learner, datamodule)
+        save_backbone(folder, learner, pretrained)
         told = record_tasks(learner.tasks, cfg.get("monitor"), cfg.get("mode"))
         record.write_json(folder / record.TASKS, told.to_json())
         write_start(folder, cfg, plan.to_dict(), initial)

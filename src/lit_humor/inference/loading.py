@@ -50,7 +50,7 @@ def load_run(run: str | SavedRun, checkpoint: str | None = None, data: DictConfi
     saved = open_run(run)
     cfg = settled(saved.config if data is None else changed(saved.config, {"data": data}))
     check_max_length(cfg.data.max_length, saved.backbone)
-    datamodule = factory.build_datamodule(cfg.data, saved.backbone, cfg.seed, plan=None)
+    datamodule = factory.build_datamodule(cfg, saved.backbone, plan=None)
     datamodule.load()
     _check_classes(datamodule, saved.class_names)
     return TrainedRun(load_learner(saved, checkpoint, datamodule), datamodule, saved.plan["precision"], saved.folder)

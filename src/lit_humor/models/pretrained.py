@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from huggingface_hub.utils import enable_progress_bars
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as hf_logging
 
-from lit_humor.core.errors import UserError, one_line
+from lit_humor.core.errors import UserError, one_line, shorten
 from lit_humor.models.attention import MATMUL
 from lit_humor.models.last_layer import BERT_LIKE_LAYERS
 from lit_humor.models.packing import PACKED
@@ -26,6 +34,27 @@ enable_progress_bars()
 
 EMBEDDED = "leave model.pretrained away and set model=minilm"
 _ROBERTA_LIKE = ("camembert", "mpnet", "data2vec-text")  # same architecture under another name
+
+
+class Pretrained:
+    """A pretrained model by its name on the hub or its folder; what it has is loaded when it is asked for, and once.
+
+    Args:
+        name: Name or folder.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @cached_property
+    def config(self) -> PretrainedConfig:
+        """Its configuration; see ``load_config``."""
+        return load_config(self.name)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Its tokenizer; see ``load_tokenizer``."""
+        return load_tokenizer(self.name)
 
 
 def load_config(pretrained: str) -> PretrainedConfig:
@@ -47,6 +76,27 @@ def load_config(pretrained: str) -> PretrainedConfig:
         return AutoConfig.from_pretrained(pretrained, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _loading_error(pretrained, error) from error
+
+
+def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a pretrained model; only fast tokenizers, never code that the folder brings."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"model.pretrained={folder}",
+            found=f"no tokenizer that loads ({shorten(str(error), 120)})",
+            expected="tokenizer.json beside config.json",
+            fix=f"hf download <owner>/<name> --local-dir {folder} puts it right, or {EMBEDDED}",
+        ) from error
+    if not tokenizer.is_fast:
+        raise UserError(
+            f"model.pretrained={folder}",
+            found="a tokenizer without tokenizer.json",
+            expected="a fast tokenizer",
+            fix=EMBEDDED,
+        )
+    return tokenizer
 
 
 def checkpoint_bytes(pretrained: str) -> int:
