@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from lit_humor.core.batch import MODEL_INPUTS
 from lit_humor.core.errors import MissingExtraError
 from lit_humor.models.encoder import TextClassifier
+from lit_humor.models.texts import TEXT_INPUTS
 from lit_humor.runs import record
 
 OPSET = 18
@@ -35,7 +35,7 @@ class _Probabilities(nn.Module):
         self.model, self.temperature = model, temperature
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        batch = dict(zip(MODEL_INPUTS, inputs, strict=False))
+        batch = dict(zip(TEXT_INPUTS, inputs, strict=False))
         return torch.softmax(self.model(batch)["logits"] / self.temperature, dim=-1)
 
 
@@ -82,7 +82,7 @@ def save_onnx(
 
 def input_names(with_token_types: bool) -> tuple[str, ...]:
     """Return the names of the graph's inputs, in order."""
-    return MODEL_INPUTS if with_token_types else MODEL_INPUTS[:2]
+    return TEXT_INPUTS if with_token_types else TEXT_INPUTS[:2]
 
 
 def save_companions(

@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from lit_humor.core.batch import MODEL_INPUTS
 from lit_humor.models.attention import TENSOR_MASK_BACKENDS
 from lit_humor.models.dropout import use_fast_dropout
 from lit_humor.models.embeddings import UsedRowsEmbedding
@@ -18,6 +17,7 @@ from lit_humor.models.last_layer import keep_first_token_only
 from lit_humor.models.packing import PACKED, encode_packed
 from lit_humor.models.pooling import POOLINGS
 from lit_humor.models.pretrained import find_layers, first_position, load_backbone, load_config, set_dropout
+from lit_humor.models.texts import text_inputs
 
 
 class TextClassifier(nn.Module):
@@ -109,7 +109,7 @@ class TextClassifier(nn.Module):
         Returns:
             ``logits`` [B, C] and ``embeddings`` [B, D], the pooled vectors.
         """
-        inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
+        inputs = text_inputs(batch)
         if self.config._attn_implementation == PACKED:
             hidden = encode_packed(self.backbone, inputs, first_position(self.config), self.is_short)
         else:

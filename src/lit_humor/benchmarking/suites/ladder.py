@@ -162,7 +162,7 @@ def _measure(overrides: Sequence[str], profile: str, steps: int, into: Measured)
     synchronise(setup.device)
     into.seconds.append(time.perf_counter() - start)
     into.cpu_seconds.append(time.process_time() - cpu_start)
-    everything = [batch for window in windows for batch in window]
+    everything: list[Any] = [batch for window in windows for batch in window]
     into.rows = sum(len(batch["rows"]) for batch in everything)
     into.real_tokens = sum(int(batch["attention_mask"].sum()) for batch in everything)
     into.padding_waste = 0.0 if setup.plan.attention == "packed" else padding_waste(setup)
