@@ -14,10 +14,11 @@ from torch.nn import functional as F
 
 from lit_humor.core.batch import chunks
 from lit_humor.core.errors import UserError
+from lit_humor.core.rows import TrainingRows
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.learning.step import OptimizerStep
 from lit_humor.models.texts import TextBatch
-from lit_humor.objectives.objective import Model, Objective, Outcome, Shared, TrainingRows
+from lit_humor.objectives.objective import Model, Objective, Outcome, Shared
 from tests.unit.building import TRAINER, BagOfTokens, largest_difference, make_datamodule, make_learner
 from tests.unit.test_gradient_equality import KeepGradients, SaveOnRankZero
 

@@ -73,7 +73,9 @@ def test_rows_of_another_kind_are_dealt_counted_and_remembered(
     assert sorted(seen) == list(range(44))
     assert report["splits"]["train"]["truncated"] == 3
     assert report["splits"]["train"]["tokens"]["p100"] == datamodule.prepared["train"].lengths.max()
-    assert datamodule.used_tokens is None
+    rows = datamodule.training_rows
+    assert rows.used_tokens is None
+    assert rows.mean_target_tokens == datamodule.prepared["train"].lengths.mean() / 2
 
 
 def test_a_run_goes_on_with_what_its_model_read_alone(tiny_model: str, tmp_path: Path) -> None:

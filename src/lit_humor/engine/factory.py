@@ -25,7 +25,6 @@ from lit_humor.engine.loggers import open_loggers
 from lit_humor.learning.coupled import check_accumulation
 from lit_humor.learning.learner import Learner
 from lit_humor.models.pretrained import Pretrained, check_max_length
-from lit_humor.objectives.objective import TrainingRows
 from lit_humor.runs import screen
 from lit_humor.tasks.classification import Classification
 from lit_humor.tasks.task import Task, join_results
@@ -105,9 +104,9 @@ def build_learner(
     objective = instantiate(cfg.objective, **arguments, _convert_="all")
     if plan is not None and datamodule is not None:
         check_accumulation(objective, plan.accumulation)
-        objective.prepare(TrainingRows(datamodule.class_counts))
-        if hasattr(network, "prepare"):
-            network.prepare(datamodule.used_tokens)
+        training = datamodule.training_rows
+        objective.prepare(training)
+        network.prepare(training)
     learner = Learner(
         network,
         objective,
@@ -120,7 +119,7 @@ def build_learner(
         announce=screen.show,
     )
     if plan is not None and plan.compile:
-        network.compile_encoder(whole=plan.compile == FULL)
+        network.compile_parts(whole=plan.compile == FULL)
     rank = str(process_rank(plan.devices if plan else 1))  # each draws its own dropout
     pl.seed_everything(derive_seed(cfg.seed, "training", rank) % 2**32, verbose=False)
     return learner

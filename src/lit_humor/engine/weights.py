@@ -26,9 +26,9 @@ def save_backbone(run_dir: Path, learner: Learner, pretrained: str) -> None:
     record.write_json(run_dir / record.LABELS, {"class_names": list(names)})
     config = learner.model.config
     if names:
-        config.id2label = dict(enumerate(names))  # type: ignore[union-attr]
-        config.label2id = {name: index for index, name in enumerate(names)}  # type: ignore[union-attr]
-    config.save_pretrained(run_dir / record.BACKBONE)  # type: ignore[union-attr,operator]
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: index for index, name in enumerate(names)}
+    config.save_pretrained(run_dir / record.BACKBONE)
     Pretrained(pretrained).tokenizer.save_pretrained(run_dir / record.BACKBONE)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL
+from lit_humor.core.rows import TrainingRows
 from lit_humor.data.batches.batching import Collator, WindowSampler
 from lit_humor.data.batches.slices import slice_codes, slice_values
 from lit_humor.data.batches.workers import build_loader
@@ -101,15 +102,12 @@ class HumorDataModule(pl.LightningDataModule):
         return next(iter(self.load().values())).class_names
 
     @property
-    def class_counts(self) -> np.ndarray:
-        """[C] int64, training rows of each class."""
-        return np.bincount(self.load()[TRAIN].labels, minlength=len(self.class_names))
-
-    @property
-    def used_tokens(self) -> np.ndarray | None:
-        """[U] int64, the token ids that may occur in any split; None where the preparation does not say."""
+    def training_rows(self) -> TrainingRows:
+        """What network and objective may know of the training rows."""
         self.setup()
-        return self.preparation.used_tokens(self.prepared.values())
+        class_counts = np.bincount(self.splits[TRAIN].labels, minlength=len(self.class_names))
+        used_tokens = self.preparation.used_tokens(self.prepared.values())
+        return TrainingRows(class_counts, self.prepared[TRAIN].mean_target_tokens, used_tokens)
 
     def report(self) -> dict[str, Any]:
         """Count what is in the data; see ``data_report``."""
