@@ -60,7 +60,7 @@ def train_peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     datamodule.setup()
     set_seed(cfg.seed)
     model = AutoModelForSequenceClassification.from_pretrained(
-        pretrained, num_labels=len(datamodule.class_names), dtype=torch.float32
+        pretrained.name, num_labels=len(datamodule.class_names), dtype=torch.float32
     )
     precision = build_plan(cfg, machine, pretrained).precision if name == "hf_best" else FP32
     arguments = {

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.config.overrides import with_plain_dollar
+from lit_humor.config.validate import find_target
 from lit_humor.core.place import process_rank
 from lit_humor.core.seeds import derive_seed
 from lit_humor.data.batches.datamodule import HumorDataModule
@@ -24,7 +25,7 @@ from lit_humor.engine.hardware import FULL, Plan
 from lit_humor.engine.loggers import open_loggers
 from lit_humor.learning.coupled import check_accumulation
 from lit_humor.learning.learner import Learner
-from lit_humor.models.pretrained import Pretrained, check_max_length
+from lit_humor.models.pretrained import Pretrained
 from lit_humor.runs import screen
 from lit_humor.tasks.classification import Classification
 from lit_humor.tasks.task import Task, join_results
@@ -39,13 +40,17 @@ def build_tasks(cfg: DictConfig, class_names: tuple[str, ...] = ()) -> dict[str,
     return {name: make(class_names=class_names) for name, make in made.items()}
 
 
-def resolve_pretrained(cfg: DictConfig) -> str:
-    """Name or folder of the pretrained encoder; ``max_length`` must fit it; ``lr_scale: auto`` becomes its number."""
-    pretrained = cfg.model.pretrained
-    if not isinstance(pretrained, str):
-        pretrained = instantiate(pretrained)
-    check_max_length(cfg.data.max_length, pretrained)
+def open_pretrained(cfg: DictConfig, name: str) -> Pretrained:
+    """What the network of a run is loaded from, as that network says: a name, a folder, or ``backbone/`` of a run."""
+    pretrained = find_target("model.network", cfg.model.network["_target_"]).loaded_from(name)
+    pretrained.check_max_length(cfg.data.max_length)
     return pretrained
+
+
+def resolve_pretrained(cfg: DictConfig) -> Pretrained:
+    """What a training is to be loaded from; ``max_length`` must fit it."""
+    name = cfg.model.pretrained
+    return open_pretrained(cfg, name if isinstance(name, str) else instantiate(name))
 
 
 def build_preparation(cfg: DictConfig, pretrained: Pretrained, settings: DataSettings) -> Preparation:
@@ -55,7 +60,7 @@ def build_preparation(cfg: DictConfig, pretrained: Pretrained, settings: DataSet
     return make(pretrained=pretrained, settings=settings)
 
 
-def build_datamodule(cfg: DictConfig, pretrained: str, plan: Plan | None) -> HumorDataModule:
+def build_datamodule(cfg: DictConfig, pretrained: Pretrained, plan: Plan | None) -> HumorDataModule:
     """Build source, preparation and datamodule; without a plan for evaluation only."""
     nodes = {str(key): value for key, value in OmegaConf.to_container(cfg.data, resolve=True).items()}  # type: ignore[union-attr]
     settings = DataSettings.of(nodes)
@@ -67,7 +72,7 @@ def build_datamodule(cfg: DictConfig, pretrained: str, plan: Plan | None) -> Hum
     source = instantiate(of_source, _convert_="all")
     return HumorDataModule(
         source,
-        build_preparation(cfg, Pretrained(pretrained), settings),
+        build_preparation(cfg, pretrained, settings),
         settings,
         window_size=plan.window_size if plan else None,
         micro_batch_size=plan.micro_batch_size if plan else None,
@@ -79,7 +84,7 @@ def build_datamodule(cfg: DictConfig, pretrained: str, plan: Plan | None) -> Hum
 
 def build_learner(
     cfg: DictConfig,
-    pretrained: str,
+    pretrained: Pretrained,
     datamodule: HumorDataModule | None,
     *,
     class_names: tuple[str, ...],
@@ -95,7 +100,7 @@ def build_learner(
     pl.seed_everything(derive_seed(cfg.seed, "init") % 2**32, verbose=False)
     network = instantiate(
         cfg.model.network,
-        pretrained=pretrained,
+        pretrained=pretrained.name,
         attention=plan.attention if plan else attention,
         with_weights=plan is not None,
         **join_results(task.network_arguments for task in tasks.values()),

@@ -20,16 +20,11 @@ from lit_humor.runs import record
 from lit_humor.tasks.task import class_names_of_tasks
 
 
-def save_backbone(run_dir: Path, learner: Learner, pretrained: str) -> None:
-    """Keep configuration and tokenizer of the encoder, and the names of the classes: the run loads without the hub."""
+def save_backbone(run_dir: Path, learner: Learner, pretrained: Pretrained) -> None:
+    """Keep what the model is loaded from, but for weights, and the names of the classes: the run needs no hub."""
     names = class_names_of_tasks(learner.tasks)
     record.write_json(run_dir / record.LABELS, {"class_names": list(names)})
-    config = learner.model.config
-    if names:
-        config.id2label = dict(enumerate(names))
-        config.label2id = {name: index for index, name in enumerate(names)}
-    config.save_pretrained(run_dir / record.BACKBONE)
-    Pretrained(pretrained).tokenizer.save_pretrained(run_dir / record.BACKBONE)
+    pretrained.save(run_dir / record.BACKBONE, learner.model.config, names)
 
 
 def load_weights(learner: Learner, checkpoint: Path) -> None:

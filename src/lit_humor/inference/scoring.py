@@ -23,7 +23,6 @@ from lit_humor.engine.machine import look_at_machine
 from lit_humor.inference.loading import load_learner
 from lit_humor.learning.learner import Learner
 from lit_humor.metrics.calibration import apply_temperature
-from lit_humor.models.pretrained import Pretrained
 from lit_humor.runs import record
 from lit_humor.tasks.classification import Classification
 
@@ -109,7 +108,7 @@ def load_scorer(run: str | SavedRun, checkpoint: str | None = None) -> Scorer:
     if Classification.kind not in kinds:
         fix = f"{command_line('eval', setting('run', str(saved.folder)))} scores it on its data"
         raise UserError(f"run={saved.folder}", found=", ".join(kinds), expected="a run that classifies", fix=fix)
-    learner, pretrained = load_learner(saved, checkpoint), Pretrained(saved.backbone)
+    learner, pretrained = load_learner(saved, checkpoint), factory.open_pretrained(saved.config, saved.backbone)
     settings = replace(DataSettings.of(saved.config.data), padding="longest", pad_to_multiple_of=1)
     machine = look_at_machine()
     device = torch.device("cuda" if machine.gpu_names else "cpu")

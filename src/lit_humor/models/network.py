@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from lit_humor.core.rows import TrainingRows
+from lit_humor.models.pretrained import Pretrained
 
 
 class Network(nn.Module, ABC):
     """A model; a new one is a new subclass in a new file.
 
-    Its constructor takes ``pretrained`` (what it is loaded from), ``attention`` (the backend), ``with_weights`` (False
-    where those of a checkpoint follow), what the tasks of the run supply (``num_classes``, see
+    Its constructor takes ``pretrained`` (the name of what it is loaded from), ``attention`` (the backend),
+    ``with_weights`` (False where those of a checkpoint follow), what the tasks of the run supply (``num_classes``, see
     ``Task.network_arguments``), and the settings that its node lists.
+
+    Attributes:
+        loaded_from: What finds its configuration, its tokenizer and the like, on the hub and in a run folder.
     """
+
+    loaded_from: ClassVar[type[Pretrained]] = Pretrained
 
     @abstractmethod
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

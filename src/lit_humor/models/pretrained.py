@@ -37,7 +37,10 @@ _ROBERTA_LIKE = ("camembert", "mpnet", "data2vec-text")  # same architecture und
 
 
 class Pretrained:
-    """A pretrained model by its name on the hub or its folder; what it has is loaded when it is asked for, and once.
+    """What an encoder of texts is loaded from: a name on the hub, a folder, or ``backbone/`` of a run folder.
+
+    A network of another kind names a subclass in ``Network.loaded_from``. What it has is loaded when it is asked for,
+    and once.
 
     Args:
         name: Name or folder.
@@ -55,6 +58,47 @@ class Pretrained:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Its tokenizer; see ``load_tokenizer``."""
         return load_tokenizer(self.name)
+
+    @property
+    def longest_input(self) -> int:
+        """The largest number of tokens that it reads."""
+        return self.config.max_position_embeddings - first_position(self.config)
+
+    def check_max_length(self, max_length: int) -> None:
+        """Check that it has enough positions for rows of ``max_length`` tokens.
+
+        Raises:
+            UserError: ``max_length`` is too large.
+        """
+        if max_length > self.longest_input:
+            raise UserError(
+                "data.max_length",
+                found=str(max_length),
+                expected=f"at most {self.longest_input}, the positions of {self.config.model_type}",
+                fix=f"set data.max_length={self.longest_input}",
+            )
+
+    def checkpoint_bytes(self) -> int:
+        """The least bytes of a training checkpoint: fp32 weights, and moments of all but the embeddings."""
+        with torch.device("meta"):
+            model = AutoModel.from_config(self.config)
+        num_parameters = sum(parameter.numel() for parameter in model.parameters())
+        return 4 * num_parameters + 8 * (num_parameters - model.get_input_embeddings().weight.numel())
+
+    def save(self, folder: Path, config: PretrainedConfig | None, class_names: Sequence[str]) -> None:
+        """Write all but the weights, so that the run loads from there without the hub.
+
+        Args:
+            folder: ``backbone/`` of the run folder.
+            config: Of the network, with the rates it trains with; None writes that of the pretrained model.
+            class_names: In class order; none where the run has no classes.
+        """
+        config = config or self.config
+        if class_names:
+            config.id2label = dict(enumerate(class_names))
+            config.label2id = {name: index for index, name in enumerate(class_names)}
+        config.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
 
 def load_config(pretrained: str) -> PretrainedConfig:
@@ -99,14 +143,6 @@ def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def checkpoint_bytes(pretrained: str) -> int:
-    """Return the least bytes of a training checkpoint: fp32 weights, and moments of all but the embeddings."""
-    with torch.device("meta"):
-        model = AutoModel.from_config(load_config(pretrained))
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    return 4 * num_parameters + 8 * (num_parameters - model.get_input_embeddings().weight.numel())
-
-
 def set_dropout(config: PretrainedConfig, key: str, names: Sequence[str], rate: float) -> None:
     """Set a dropout rate under the first of ``names`` that the configuration has; raise if it has none of them."""
     name = next((name for name in names if hasattr(config, name)), None)
@@ -122,27 +158,6 @@ def set_dropout(config: PretrainedConfig, key: str, names: Sequence[str], rate: 
             f"model.network.{key}", found=str(rate), expected="0 <= rate < 1", fix=f"set model.network.{key}=0.1"
         )
     setattr(config, name, rate)
-
-
-def max_positions(config: PretrainedConfig) -> int:
-    """Return the largest number of tokens that the encoder accepts."""
-    return config.max_position_embeddings - first_position(config)
-
-
-def check_max_length(max_length: int, pretrained: str) -> None:
-    """Check that an encoder has enough positions for rows of ``max_length`` tokens.
-
-    Raises:
-        UserError: ``max_length`` is too large.
-    """
-    config = load_config(pretrained)
-    if max_length > max_positions(config):
-        raise UserError(
-            "data.max_length",
-            found=str(max_length),
-            expected=f"at most {max_positions(config)}, the positions of {config.model_type}",
-            fix=f"set data.max_length={max_positions(config)}",
-        )
 
 
 def first_position(config: PretrainedConfig) -> int:
