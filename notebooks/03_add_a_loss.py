@@ -46,7 +46,7 @@ class Focal(Objective):
 # %%
 cfg = compose("train", ["debug=tiny"])
 plan, pretrained = build_plan(cfg, look_at_machine()), factory.resolve_pretrained(cfg)
-datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
+datamodule = factory.build_datamodule(cfg, pretrained, plan)
 learner = factory.build_learner(cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan)
 learner.objective = Focal(num_classes=2)
 trainer = pl.Trainer(**plan.trainer_arguments(), max_epochs=2, logger=False, enable_checkpointing=False,

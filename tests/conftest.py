@@ -17,7 +17,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     from lit_humor.config.command import compose
     from lit_humor.engine.factory import resolve_pretrained
 
-    return resolve_pretrained(compose("train", ["model=tiny", f"paths.cache_dir={tmp_path_factory.mktemp('tiny')}"]))
+    return resolve_pretrained(
+        compose("train", ["model=tiny", f"paths.cache_dir={tmp_path_factory.mktemp('tiny')}"])
+    ).name
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ ARROWS = {
 LIBRARIES = {
     "hydra": {"config", "engine/factory.py", *(path.name for path in COMMANDS)},
     "lightning": {"data/batches/datamodule.py", "callbacks", "learning", "engine", "inference"},
-    "transformers": {"data/batches", "models", "benchmarking/peer_trainers.py", "exporters"},
+    "transformers": {"data/batches/tokens.py", "models", "benchmarking/peer_trainers.py", "exporters"},
     "torch": {
         "core/batch.py",
         "tasks",

@@ -5,7 +5,8 @@ import tracemalloc
 
 import pytest
 
-from lit_humor.data.batches.tokens import encode, load_tokenizer
+from lit_humor.data.batches.tokens import encode
+from lit_humor.models.pretrained import load_tokenizer
 
 
 @pytest.fixture

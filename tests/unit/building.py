@@ -1,5 +1,6 @@
 """Small real objects for unit tests, built without Hydra."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -7,15 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lit_humor.data.batches.batching import Collator, SplitTensors, WindowSampler
+from lit_humor.data.batches.batching import Collator, WindowSampler
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.data.batches.store import TokenStore
-from lit_humor.data.batches.tokens import load_tokenizer
 from lit_humor.data.examples import Examples, Place
+from lit_humor.data.preparing.texts import PreparedTexts, TextPreparation
 from lit_humor.data.settings import DataSettings
 from lit_humor.learning.learner import Learner
+from lit_humor.models.network import Network
+from lit_humor.models.pretrained import Pretrained
 from lit_humor.objectives.cross_entropy import CrossEntropy
-from lit_humor.objectives.objective import Objective, TrainingRows
+from lit_humor.objectives.objective import Objective
 from lit_humor.optim.groups import LayerwiseAdamW
 from lit_humor.optim.schedules import WarmupDecay
 from lit_humor.tasks.classification import Classification
@@ -75,15 +78,16 @@ def make_datamodule(tiny_model: str, cache_dir: Path, **options: object) -> Humo
         "order": "random", "difficulty": "length", "stages": 0, "stage": 1, "replay": 0.0, "route": False,
     }  # fmt: skip
     settings |= {name: options.pop(name) for name in list(options) if name in settings}
+    made = DataSettings(**settings)  # type: ignore[arg-type]
     return HumorDataModule(
         Fixed(**splits),  # type: ignore[arg-type]
-        load_tokenizer(tiny_model),
-        DataSettings(**settings),  # type: ignore[arg-type]
+        options.pop("preparation", TextPreparation)(Pretrained(tiny_model), made),  # type: ignore[operator]
+        made,
         **options,  # type: ignore[arg-type]
     )
 
 
-class BagOfTokens(nn.Module):
+class BagOfTokens(Network):
     """The smallest model that honours the contract: the mean of token vectors, and a projection."""
 
     def __init__(self, vocab_size: int = 700, num_classes: int = 2, dropout: float = 0.0) -> None:
@@ -92,7 +96,7 @@ class BagOfTokens(nn.Module):
         self.head = nn.Linear(8, num_classes)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         mask = batch["attention_mask"].unsqueeze(-1).float()
         pooled = (self.embeddings(batch["input_ids"]) * mask).sum(1) / mask.sum(1)
         return {"logits": self.head(self.dropout(pooled)), "embeddings": pooled}
@@ -101,12 +105,12 @@ class BagOfTokens(nn.Module):
         return {name: 1 if name.startswith("head") else 0 for name, _ in self.named_parameters()}
 
 
-def make_learner(datamodule: HumorDataModule, model: nn.Module | None = None, **options: object) -> Learner:
+def make_learner(datamodule: HumorDataModule, model: Network | None = None, **options: object) -> Learner:
     pl.seed_everything(0, verbose=False)
     objective: Objective = options.pop("objective", None) or CrossEntropy(  # type: ignore[assignment]
         2, class_weights="balanced", label_smoothing=0.1
     )
-    objective.prepare(TrainingRows(datamodule.class_counts))
+    objective.prepare(datamodule.training_rows)
     schedule = WarmupDecay("cosine", 0.1)
     optimizer = LayerwiseAdamW(options.pop("learning_rate", 0.05), schedule, layer_decay=0.95)  # type: ignore[arg-type]
     return Learner(
@@ -128,7 +132,6 @@ def make_store(lengths: list[int]) -> TokenStore:
 
 
 def make_collator(lengths: list[int], **options: object) -> Collator:
-    split = SplitTensors(make_store(lengths), np.zeros(len(lengths), np.int64), np.zeros((len(lengths), 0), np.int64))
     given = {
         "pad_token_id": 1,
         "padding": "longest",
@@ -136,7 +139,8 @@ def make_collator(lengths: list[int], **options: object) -> Collator:
         "pad_to_multiple_of": 1,
         "with_token_types": False,
     }
-    return Collator(split, **(given | options))  # type: ignore[arg-type]
+    prepared = PreparedTexts(make_store(lengths), **(given | options))  # type: ignore[arg-type]
+    return Collator(prepared, np.zeros(len(lengths), np.int64), np.zeros((len(lengths), 0), np.int64))
 
 
 def rows_of(sampler: WindowSampler) -> list[list[int]]:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -130,7 +132,7 @@ def test_filler_has_the_tokens_of_its_row_and_weight_zero() -> None:
 
 
 def test_token_types_mark_the_second_text() -> None:
-    collator = make_collator([4, 6], with_token_types=True)
-    collator.split.tokens.second_starts[1] = 2
+    collator: Any = make_collator([4, 6], with_token_types=True)
+    collator.prepared.store.second_starts[1] = 2
     batch = collator([0, 1])
     assert torch.equal(batch["token_type_ids"], torch.tensor([[0] * 6, [0, 0, 1, 1, 1, 1]]))

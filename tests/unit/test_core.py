@@ -1,13 +1,15 @@
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from lit_humor.core.batch import chunks
+from lit_humor.core.batch import chunks, row_tokens
 from lit_humor.core.errors import UserError, UserErrors
 from lit_humor.core.seeds import derive_seed
+from lit_humor.learning.memory import halve_chunks
 from lit_humor.runs import screen
 
 
@@ -36,11 +38,25 @@ def test_an_error_names_place_finding_expectation_and_remedy() -> None:
     [(None, [7]), (70, [7]), (69, [4, 3]), (40, [4, 3]), (39, [3, 3, 1]), (20, [2, 2, 2, 1]), (3, [1] * 7)],
 )
 def test_passes_are_the_batch_in_parts_of_bounded_size(max_tokens: int | None, sizes: list[int]) -> None:
-    batch = {"input_ids": torch.arange(70).view(7, 10), "labels": torch.arange(7)}
+    batch = {"input_ids": torch.arange(70).view(7, 10), "labels": torch.arange(7), "row_weights": torch.ones(7)}
     parts = chunks(batch, max_tokens)  # type: ignore[arg-type]
     assert [len(part["labels"]) for part in parts] == sizes
     for name, value in batch.items():
         assert torch.equal(torch.cat([part[name] for part in parts]), value)  # type: ignore[literal-required]
+
+
+def test_a_row_costs_all_its_tokens_whatever_they_are_called() -> None:
+    """Texts with their token types; a query with three passages, and something to write; nothing with tokens."""
+    common = {"rows": torch.arange(6), "row_weights": torch.ones(6), "slices": torch.zeros(6, 9)}
+    ids = torch.zeros(6, 10, dtype=torch.long)
+    texts: Any = common | {"input_ids": ids, "attention_mask": ids, "token_type_ids": ids}
+    assert row_tokens(texts) == 10
+    pairs: Any = common | {"query_ids": ids, "passage_ids": torch.zeros(6, 3, 5), "written_ids": torch.zeros(6, 7)}
+    assert row_tokens(pairs) == 10 + 15 + 7
+    assert [len(part["passage_ids"]) for part in chunks(pairs, 64)] == [2, 2, 2]
+    assert halve_chunks([pairs], None) == 6 * 32 // 2
+    others: Any = common
+    assert [len(part["rows"]) for part in chunks(others, 3)] == [3, 3]
 
 
 def test_a_column_of_numbers_stands_at_the_right_where_one_is_missing() -> None:

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_humor.core.batch import Batch, chunks
+from lit_humor.core.batch import chunks
 from lit_humor.core.errors import UserError
+from lit_humor.core.rows import TrainingRows
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.learning.step import OptimizerStep
-from lit_humor.objectives.objective import Model, Objective, Outcome, Shared, TrainingRows
+from lit_humor.models.texts import TextBatch
+from lit_humor.objectives.objective import Model, Objective, Outcome, Shared
 from tests.unit.building import TRAINER, BagOfTokens, largest_difference, make_datamodule, make_learner
 from tests.unit.test_gradient_equality import KeepGradients, SaveOnRankZero
 
@@ -72,7 +74,7 @@ class Tokens(Objective):
         return Outcome({"tokens": nll * batch["attention_mask"].sum(dim=1) / self.mean_target_tokens})
 
 
-def _batch() -> Batch:
+def _batch() -> TextBatch:
     generator = torch.Generator().manual_seed(5)
     width = 6
     return {

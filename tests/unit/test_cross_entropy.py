@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from lit_humor.core.errors import UserError
+from lit_humor.core.rows import TrainingRows
 from lit_humor.objectives.class_weights import compute_class_weights
 from lit_humor.objectives.cross_entropy import CrossEntropy
-from lit_humor.objectives.objective import TrainingRows
 
 HAHACKATHON = np.array([3068, 4932])
 

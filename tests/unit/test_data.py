@@ -11,10 +11,11 @@ import pytest
 
 from lit_humor.core.errors import UserError
 from lit_humor.data.batches.datamodule import HumorDataModule
-from lit_humor.data.batches.tokens import load_tokenizer, tokenize
+from lit_humor.data.batches.tokens import tokenize
 from lit_humor.data.reading.tables import read_table
 from lit_humor.data.sources.demo import DemoCorpus
 from lit_humor.data.sources.files import TextFiles
+from lit_humor.models.pretrained import load_tokenizer
 from tests.unit.building import make_datamodule, make_examples
 
 ROWS = [('a joke, quoted "well"', "1"), ("a fact\nover two lines", "0"), ("NA", "1"), ("null", "0")]

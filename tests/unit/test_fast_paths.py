@@ -17,6 +17,7 @@ from transformers import (
     XLMRobertaXLModel,
 )
 
+from lit_humor.core.rows import TrainingRows
 from lit_humor.models.dropout import FastDropout, fast_dropout, use_fast_dropout
 from lit_humor.models.embeddings import UsedRowsEmbedding
 from lit_humor.models.encoder import TextClassifier
@@ -99,7 +100,7 @@ def test_fast_paths_together_agree_with_the_plain_model_in_bf16(tiny_model: str,
     fast = tiny_classifier(
         tiny_model, attention="matmul", fast_dropout=True, short_last_layer=True, embeddings="used", **settings
     )
-    fast.prepare(USED)
+    fast.prepare(TrainingRows(USED, used_tokens=USED))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         (logits, gradients), (others, other_gradients) = scores_and_gradients(plain), scores_and_gradients(fast)
     torch.testing.assert_close(logits, others, rtol=0.05, atol=0.02)
@@ -149,7 +150,7 @@ def test_fast_dropout_replaces_every_dropout_of_the_model(tiny_model: str) -> No
 
 def test_used_rows_train_like_the_full_table(tiny_model: str) -> None:
     whole, part = tiny_classifier(tiny_model), tiny_classifier(tiny_model, embeddings="used")
-    part.prepare(USED)
+    part.prepare(TrainingRows(USED, used_tokens=USED))
     assert isinstance(part.backbone.get_input_embeddings(), UsedRowsEmbedding)
     before = whole.state_dict()["backbone.embeddings.word_embeddings.weight"].clone()
     for model in (whole, part):
@@ -171,7 +172,7 @@ def test_used_rows_train_like_the_full_table(tiny_model: str) -> None:
 
 def test_used_rows_load_and_save_the_full_table(tiny_model: str) -> None:
     whole, part = tiny_classifier(tiny_model), tiny_classifier(tiny_model, embeddings="used")
-    part.prepare(USED)
+    part.prepare(TrainingRows(USED, used_tokens=USED))
     with torch.no_grad():
         for parameter in whole.parameters():
             parameter.add_(1.0)
@@ -185,7 +186,7 @@ def test_used_rows_load_and_save_the_full_table(tiny_model: str) -> None:
 
 def test_a_token_that_was_not_announced_is_an_error(tiny_model: str) -> None:
     model = tiny_classifier(tiny_model, embeddings="used")
-    model.prepare(USED[USED != 20])
+    model.prepare(TrainingRows(USED, used_tokens=USED[USED != 20]))
     with pytest.raises(IndexError):
         model(short_batch())
 

@@ -101,7 +101,7 @@ def test_gradient_is_that_of_the_formula(tiny_model: str, tmp_path: Path) -> Non
         [int(r) for r in window]
     )
     log_p = torch.log_softmax(learner.model(batch)["logits"], -1)
-    counts = torch.from_numpy(datamodule.class_counts).float()
+    counts = torch.from_numpy(datamodule.training_rows.class_counts).float()
     weights = counts.sum() / (2 * counts)
     targets = torch.nn.functional.one_hot(batch["labels"], 2) * 0.9 + 0.05
     loss = -(weights[batch["labels"]] * (targets * log_p).sum(-1)).sum() / _WINDOW

@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, BertConfig, DistilBertConfig
+from transformers import AutoModel, BertConfig, DistilBertConfig
 
 from lit_humor.config.command import compose
 from lit_humor.core.errors import MissingExtraError, UserError
-from lit_humor.data.batches.tokens import load_tokenizer
-from lit_humor.engine.factory import resolve_pretrained
+from lit_humor.engine.factory import open_pretrained, resolve_pretrained
 from lit_humor.models import embedded, pretrained
 from lit_humor.models.encoder import TextClassifier
 from lit_humor.models.pooling import first_token, mean_of_tokens
-from lit_humor.models.pretrained import max_positions, set_dropout
+from lit_humor.models.pretrained import Pretrained, load_tokenizer, set_dropout
 
 
 def _batch(width: int = 6) -> dict[str, torch.Tensor]:
@@ -138,15 +137,42 @@ def test_depths_of_any_encoder(tmp_path: Path, family: str) -> None:
 
 
 def test_the_tiny_model_is_the_same_wherever_it_is_made(tiny_model: str, tmp_path: Path) -> None:
-    again = resolve_pretrained(compose("train", ["model=tiny", f"paths.cache_dir={tmp_path}"]))
+    again = resolve_pretrained(compose("train", ["model=tiny", f"paths.cache_dir={tmp_path}"])).name
     assert again != tiny_model
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         assert (Path(again) / name).read_bytes() == (Path(tiny_model) / name).read_bytes(), name
 
 
-def test_max_positions(tiny_model: str) -> None:
-    assert max_positions(AutoConfig.from_pretrained(tiny_model)) == 512
-    assert max_positions(BertConfig()) == 512
+def test_longest_input(tiny_model: str, tmp_path: Path) -> None:
+    BertConfig().save_pretrained(tmp_path)
+    assert Pretrained(tiny_model).longest_input == 512
+    assert Pretrained(str(tmp_path)).longest_input == 512
+
+
+def test_a_model_is_loaded_from_what_it_left_in_a_run_folder(tiny_model: str, tmp_path: Path) -> None:
+    """Its own rates and the names of the classes, and each of its parts once."""
+    model, pretrained = TextClassifier(tiny_model, 2, dropout=0.3), Pretrained(tiny_model)
+    assert not vars(pretrained).keys() - {"name"}, "nothing is loaded before it is asked for"
+    pretrained.save(tmp_path / "backbone", model.config, ("no", "yes"))
+    again = Pretrained(str(tmp_path / "backbone"))
+    assert again.config.hidden_dropout_prob == 0.3
+    assert again.config.id2label == {0: "no", 1: "yes"}
+    assert again.tokenizer("a joke")["input_ids"] == pretrained.tokenizer("a joke")["input_ids"]
+    assert again.tokenizer is again.tokenizer
+    assert pretrained.checkpoint_bytes() == again.checkpoint_bytes() > 4 * sum(p.numel() for p in model.parameters())
+
+
+def test_a_network_names_what_it_is_loaded_from(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Patient(Pretrained):
+        """Reads texts of any length."""
+
+        longest_input = 10**6  # type: ignore[assignment]
+
+    cfg = compose("train", ["model=tiny", "data.max_length=600"])
+    with pytest.raises(UserError, match=r"data\.max_length: found 600, expected at most 512"):
+        open_pretrained(cfg, tiny_model)
+    monkeypatch.setattr(TextClassifier, "loaded_from", Patient)
+    assert type(open_pretrained(cfg, tiny_model)) is Patient
 
 
 def test_hub_out_of_reach_names_the_ways_out() -> None:

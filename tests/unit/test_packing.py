@@ -77,7 +77,7 @@ def test_compiled_encoders_agree_and_are_not_compiled_anew_for_every_width(
     plain, compiled = (tiny_classifier(tiny_model, attention=attention) for _ in range(2))
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    compiled.compile_encoder(whole, backend="eager")  # traces and guards as any backend, without a C++ compiler
+    compiled.compile_parts(whole, backend="eager")  # traces and guards as any backend, without a C++ compiler
     compiled.train()
     for width in (5, 9, 6, 12, 7, 3, 15, 8):
         ids = torch.randint(7, 40, (3, width))

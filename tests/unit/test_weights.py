@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from lit_humor.core.errors import UserError, one_line
+from lit_humor.core.rows import TrainingRows
 from lit_humor.engine.weights import load_initial_weights, load_weights
 from lit_humor.learning.learner import Learner
+from lit_humor.models.network import Network
 from lit_humor.objectives.cross_entropy import CrossEntropy
-from lit_humor.objectives.objective import TrainingRows
 from lit_humor.tasks.classification import Classification
 from tests.unit.building import BagOfTokens
 
@@ -18,7 +19,7 @@ TINY = "{_target_: lit_humor.models.embedded.random_xlm_roberta, cache_dir: /els
 TINY += "hidden_size: 16, num_layers: 2, num_heads: 2, initializer_range: 0.1}"
 
 
-def _learner(names: list[str], model: torch.nn.Module | None = None, counts: list[int] | None = None) -> Learner:
+def _learner(names: list[str], model: Network | None = None, counts: list[int] | None = None) -> Learner:
     objective = CrossEntropy(len(names), class_weights="balanced")
     objective.prepare(TrainingRows(torch.tensor(counts or range(1, len(names) + 1)).numpy()))
     return Learner(model or BagOfTokens(50, len(names)), objective, {"classification": Classification(names)})

@@ -6,7 +6,9 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from tests.unit.building import make_datamodule
 
@@ -33,7 +35,8 @@ def test_loader_processes_are_no_copies_of_one_with_threads(tiny_model: str, tmp
 def test_rows_reach_another_process_as_the_name_of_their_files(tiny_model: str, tmp_path: Path) -> None:
     datamodule = make_datamodule(tiny_model, tmp_path)
     datamodule.setup()
-    store = datamodule.tokens["train"]
-    sent = pickle.dumps(store)
-    assert len(sent) < 500 < store.input_ids.nbytes
-    assert [pickle.loads(sent).row(row).tolist() for row in range(44)] == [store.row(row).tolist() for row in range(44)]
+    prepared: Any = datamodule.prepared["train"]
+    sent = pickle.dumps(prepared)
+    assert len(sent) < 700 < prepared.store.input_ids.nbytes
+    there, rows = pickle.loads(sent), np.arange(44)
+    assert torch.equal(there.collate(rows)["input_ids"], prepared.collate(rows)["input_ids"])

@@ -52,7 +52,7 @@ def audit(cfg: DictConfig) -> None:
     validate(cfg)
     with _progress() as step, tolerant_reading() as readings:
         step("read")
-        datamodule = factory.build_datamodule(cfg.data, factory.resolve_pretrained(cfg), cfg.seed, plan=None)
+        datamodule = factory.build_datamodule(cfg, factory.resolve_pretrained(cfg), plan=None)
         splits = datamodule.load()
         step("tokenize")
         report: dict[str, Any] = {"data": datamodule.report()}

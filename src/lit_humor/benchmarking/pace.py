@@ -35,7 +35,7 @@ def measure_pace(overrides: Sequence[str]) -> dict[str, float]:
     setup = build([*overrides, "trainer.devices=1"])
     started = time.perf_counter()
     loader = setup.datamodule.train_dataloader()
-    lengths = setup.datamodule.tokens[TRAIN].lengths
+    lengths = setup.datamodule.prepared[TRAIN].lengths
     rows = list(loader.batch_sampler)  # type: ignore[arg-type]
     windows = pick_windows(rows, lengths, setup.plan, _COUNT) if len(lengths) >= setup.plan.window_size else [rows]
     batches = [[setup.take(loader.collate_fn(one)) for one in window] for window in windows]

@@ -56,11 +56,11 @@ def train_peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     cfg = compose("train", overrides)
     pretrained = factory.resolve_pretrained(cfg)
     cfg = lr_scale.computed(cfg, pretrained)
-    datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan=None)
+    datamodule = factory.build_datamodule(cfg, pretrained, plan=None)
     datamodule.setup()
     set_seed(cfg.seed)
     model = AutoModelForSequenceClassification.from_pretrained(
-        pretrained, num_labels=len(datamodule.class_names), dtype=torch.float32
+        pretrained.name, num_labels=len(datamodule.class_names), dtype=torch.float32
     )
     precision = build_plan(cfg, machine, pretrained).precision if name == "hf_best" else FP32
     arguments = {
@@ -76,7 +76,9 @@ def train_peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
         "use_cpu": not (machine.gpu_names or machine.has_mps),
     }
     padding = {"padding": "max_length", "max_length": cfg.data.max_length} if name == "hf_fixed_padding" else {}
-    collator = DataCollatorWithPadding(datamodule.tokenizer, **padding)
+    preparation: Any = datamodule.preparation
+    tokenizer = preparation.tokenizer
+    collator = DataCollatorWithPadding(tokenizer, **padding)
     rows = _rows(datamodule, TRAIN)
     if name == "pytorch":
         seconds, steps = _plain_loop(model, rows, collator, arguments)
@@ -87,7 +89,7 @@ def train_peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     accelerator = "gpu" if machine.gpu_names else "cpu"
     return {
         **{"name": name, "seconds": seconds, "steps": steps},
-        **_score(model, _rows(datamodule, VAL), DataCollatorWithPadding(datamodule.tokenizer)),
+        **_score(model, _rows(datamodule, VAL), DataCollatorWithPadding(tokenizer)),
         "precision": precision,
         "peak_memory_mib": peak_memory_bytes(accelerator) / 2**20,
         "wall_seconds": time.perf_counter() - start,
@@ -130,7 +132,8 @@ def _raw_loop(overrides: Sequence[str], machine: Machine) -> dict[str, Any]:
 
 
 def _rows(datamodule: HumorDataModule, split: str) -> list[dict[str, Any]]:
-    store, labels = datamodule.tokens[split], datamodule.splits[split].labels
+    prepared: Any = datamodule.prepared[split]
+    store, labels = prepared.store, datamodule.splits[split].labels
     return [{"input_ids": store.row(i).tolist(), "labels": int(labels[i])} for i in range(len(labels))]
 
 

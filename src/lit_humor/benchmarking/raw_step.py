@@ -80,7 +80,7 @@ def build(overrides: Sequence[str], machine: Machine | None = None) -> Setup:
     cfg = compose("train", overrides)
     pretrained = factory.resolve_pretrained(cfg)
     plan = build_plan(cfg, machine or look_at_machine(), pretrained)
-    datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
+    datamodule = factory.build_datamodule(cfg, pretrained, plan)
     datamodule.setup()
     names = datamodule.class_names
     learner = factory.build_learner(cfg, pretrained, datamodule, class_names=names, plan=plan)

@@ -75,7 +75,7 @@ def _table(datamodule: HumorDataModule, answers: dict[str, Any]) -> pa.Table:
         "text": examples.texts,
         **({} if examples.text_pairs is None else {"text_pair": examples.text_pairs}),
         **answers,
-        "tokens": datamodule.tokens[datamodule.test_split].lengths,
+        "tokens": datamodule.prepared[datamodule.test_split].lengths,
     }
     if examples.groups is not None:
         columns["group"] = examples.groups

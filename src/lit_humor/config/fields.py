@@ -22,8 +22,9 @@ class PathsConfig:
 
 @dataclass
 class ModelConfig:
-    """A network, where its weights come from, and the factor of its learning rate."""
+    """A network, what it reads, where its weights come from, and the factor of its learning rate."""
 
     network: dict[str, Any] = MISSING
+    preparation: Any = None  # texts, as in runs of older code
     pretrained: Any = field(default=MISSING, metadata={IS_TEXT: True})  # a name, a folder, or a node that returns one
     lr_scale: Any = MISSING  # a number, or "auto"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,6 +135,20 @@ class Examples:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @classmethod
+    def unlabelled(cls, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Examples:
+        """Texts that are to be scored; they were checked where they came from."""
+        count = len(texts)
+        return cls(
+            ids=[str(row) for row in range(count)],
+            texts=list(texts),
+            text_pairs=None if text_pairs is None else list(text_pairs),
+            labels=np.zeros(count, dtype=np.int64),
+            class_names=(),
+            origin="texts to score",
+            places=[],
+        )
+
     @property
     def answer_names(self) -> tuple[str, ...]:
         """What a model gives a number for: the classes, or several targets; empty for one target."""
@@ -157,23 +171,17 @@ class Examples:
         def pick(column: list) -> list:
             return [column[row] for row in rows]
 
-        return Examples(
+        return replace(
+            self,
             ids=pick(self.ids),
             texts=pick(self.texts),
             labels=self.labels[np.asarray(rows, dtype=np.int64)],
-            class_names=self.class_names,
-            origin=self.origin,
             places=pick(self.places),
             text_pairs=None if self.text_pairs is None else pick(self.text_pairs),
             slices={name: pick(values) for name, values in self.slices.items()},
             groups=None if self.groups is None else pick(self.groups),
             difficulty=None if self.difficulty is None else self.difficulty[np.asarray(rows, dtype=np.int64)],
             targets=None if self.targets is None else self.targets[np.asarray(rows, dtype=np.int64)],
-            target_names=self.target_names,
-            num_without_target=self.num_without_target,
-            file=self.file,
-            are_positions=self.are_positions,
-            threshold=self.threshold,
         )
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.batches.store import TokenStore
 from lit_humor.data.dividing.alike import normalise
 from lit_humor.data.dividing.ordering import describe_curriculum
 from lit_humor.data.examples import Examples
+from lit_humor.data.preparing.preparation import Prepared
 from lit_humor.data.settings import DataSettings
 from lit_humor.data.targets import notes_on_targets
 
@@ -23,30 +23,30 @@ PERCENTILES = (50, 90, 99, 100)
 
 
 def data_report(
-    splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore], settings: DataSettings, order: np.ndarray | None
+    splits: Mapping[str, Examples], prepared: Mapping[str, Prepared], settings: DataSettings, order: np.ndarray | None
 ) -> dict[str, Any]:
     """What is in the data: counts, order, and a fingerprint of all of it.
 
     Args:
         splits: The rows.
-        tokens: Their tokens.
+        prepared: The same as the model reads them.
         settings: How they become batches.
         order: [N] positions of the training rows where every epoch has the same order.
 
     Raises:
         UserError: A text stands in two splits, and ``settings.leaks`` is ``error``.
     """
-    counts = count_rows(splits, tokens)
+    counts = count_rows(splits, prepared)
     if settings.leaks == "error":
         refuse_leaks(counts["leaks"])
     return counts | {
-        "fingerprint": fingerprint(splits, tokens, order),
+        "fingerprint": fingerprint(splits, prepared, order),
         "curriculum": describe_curriculum(settings),
         "notes": notes_on_targets(splits),
     }
 
 
-def count_rows(splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore]) -> dict[str, Any]:
+def count_rows(splits: Mapping[str, Examples], prepared: Mapping[str, Prepared]) -> dict[str, Any]:
     """Count rows, classes, languages, lengths, truncated rows and exact duplicates.
 
     Two rows are duplicates if their texts are equal up to case, white space and punctuation.
@@ -70,14 +70,14 @@ def count_rows(splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore])
     )
     for name, examples in splits.items():
         counts = np.bincount(examples.labels, minlength=len(examples.class_names))
-        lengths = tokens[name].lengths
+        lengths = prepared[name].lengths
         report["splits"][name] = {
             "origin": examples.origin,
             "rows": len(examples),
             "classes": dict(zip(examples.class_names, counts.tolist(), strict=False)),
             "slices": {key: dict(Counter(map(str, values))) for key, values in examples.slices.items()},
             "tokens": {f"p{p}": int(np.percentile(lengths, p)) for p in PERCENTILES},
-            "truncated": tokens[name].num_truncated,
+            "truncated": prepared[name].num_truncated,
             "duplicates": len(examples) - len(distinct[name]),
         }
     for first, second in combinations(splits, 2):
@@ -105,13 +105,14 @@ def refuse_leaks(leaks: Mapping[str, int]) -> None:
 
 
 def fingerprint(
-    splits: Mapping[str, Examples], tokens: Mapping[str, TokenStore], fixed_order: np.ndarray | None
+    splits: Mapping[str, Examples], prepared: Mapping[str, Prepared], fixed_order: np.ndarray | None
 ) -> str:
-    """A hash of every token and label in its place, and of an order by difficulty: a run goes on with the same."""
+    """A hash of all that a model reads, every label and an order by difficulty: a run goes on with the same."""
     digest = hashlib.sha256()
-    for name, store in tokens.items():
+    for name, rows in prepared.items():
+        rows.update_digest(digest)
         targets = splits[name].targets
-        for array in (store.input_ids, store.offsets, splits[name].labels, *(() if targets is None else (targets,))):
+        for array in (splits[name].labels, *(() if targets is None else (targets,))):
             digest.update(np.ascontiguousarray(array).data)
     if fixed_order is not None:
         digest.update(fixed_order.data)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from lit_humor.core.bounds import bounded
 
@@ -61,3 +62,8 @@ class DataSettings:
     replay: float = bounded(0.0, least=0, most=1, usual=0.2)
     route: bool = False
     leaks: Literal["report", "error"] = "report"
+
+    @classmethod
+    def of(cls, node: Mapping[Any, Any]) -> DataSettings:
+        """What a ``data`` node says of batches; the rest of it is for the source."""
+        return cls(**{field.name: node[field.name] for field in fields(cls) if field.name in node})

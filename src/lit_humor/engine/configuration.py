@@ -17,6 +17,7 @@ from lit_humor.core.bounds import out_of_bounds
 from lit_humor.core.errors import UserError, UserErrors
 from lit_humor.data.settings import DataSettings
 from lit_humor.engine import lr_scale
+from lit_humor.models.network import Network
 from lit_humor.tasks.classification import Classification
 from lit_humor.tasks.monitors import unknown_monitors
 from lit_humor.tasks.task import NETWORK_ARGUMENTS, OBJECTIVE_ARGUMENTS, TASK_ARGUMENTS, Task
@@ -24,6 +25,7 @@ from lit_humor.tasks.task import NETWORK_ARGUMENTS, OBJECTIVE_ARGUMENTS, TASK_AR
 # What Python adds to a node when it builds it; the configuration need not, and may not, set these.
 SUPPLIED = {
     "model.network": ("pretrained", *NETWORK_ARGUMENTS, "attention", "with_weights"),
+    "model.preparation": ("pretrained", "settings"),
     "objective": OBJECTIVE_ARGUMENTS,
 }
 _FLAT = {"data": DataSettings}
@@ -101,6 +103,14 @@ def _unknown_monitors(cfg: DictConfig) -> Iterator[UserError]:
     else:
         yield from unknown_monitors(tasks, *(OmegaConf.select(cfg, key) for key in ("monitor", "mode", "callbacks")))
         yield from _unfit_objective(cfg, tasks)
+        yield from _no_network(cfg)
+
+
+def _no_network(cfg: DictConfig) -> Iterator[UserError]:
+    found = find_target("model.network", cfg.model.network["_target_"])
+    if not (isinstance(found, type) and issubclass(found, Network)):
+        expected, fix = "a subclass of Network (models/network.py)", f"write class {found.__name__}(Network)"
+        yield UserError("model.network", found=found.__name__, expected=expected, fix=fix)
 
 
 def _unfit_objective(cfg: DictConfig, tasks: Sequence[type[Task]]) -> Iterator[UserError]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import fields
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -12,10 +11,12 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.config.overrides import with_plain_dollar
+from lit_humor.config.validate import find_target
 from lit_humor.core.place import process_rank
 from lit_humor.core.seeds import derive_seed
 from lit_humor.data.batches.datamodule import HumorDataModule
-from lit_humor.data.batches.tokens import load_tokenizer
+from lit_humor.data.preparing.preparation import Preparation
+from lit_humor.data.preparing.texts import TextPreparation
 from lit_humor.data.settings import DataSettings
 from lit_humor.engine import lr_scale
 from lit_humor.engine.checkpoints import SafeCheckpointIO
@@ -24,8 +25,7 @@ from lit_humor.engine.hardware import FULL, Plan
 from lit_humor.engine.loggers import open_loggers
 from lit_humor.learning.coupled import check_accumulation
 from lit_humor.learning.learner import Learner
-from lit_humor.models.pretrained import check_max_length, load_config
-from lit_humor.objectives.objective import TrainingRows
+from lit_humor.models.pretrained import Pretrained
 from lit_humor.runs import screen
 from lit_humor.tasks.classification import Classification
 from lit_humor.tasks.task import Task, join_results
@@ -40,42 +40,51 @@ def build_tasks(cfg: DictConfig, class_names: tuple[str, ...] = ()) -> dict[str,
     return {name: make(class_names=class_names) for name, make in made.items()}
 
 
-def resolve_pretrained(cfg: DictConfig) -> str:
-    """Name or folder of the pretrained encoder; ``max_length`` must fit it; ``lr_scale: auto`` becomes its number."""
-    pretrained = cfg.model.pretrained
-    if not isinstance(pretrained, str):
-        pretrained = instantiate(pretrained)
-    check_max_length(cfg.data.max_length, pretrained)
+def open_pretrained(cfg: DictConfig, name: str) -> Pretrained:
+    """What the network of a run is loaded from, as that network says: a name, a folder, or ``backbone/`` of a run."""
+    pretrained = find_target("model.network", cfg.model.network["_target_"]).loaded_from(name)
+    pretrained.check_max_length(cfg.data.max_length)
     return pretrained
 
 
-def build_datamodule(data: DictConfig, pretrained: str, seed: int, plan: Plan | None) -> HumorDataModule:
-    """Build source, tokenizer and datamodule; without a plan for evaluation only."""
-    names = {f.name for f in fields(DataSettings)}
-    nodes = {str(key): value for key, value in OmegaConf.to_container(data, resolve=True).items()}  # type: ignore[union-attr]
-    settings = DataSettings(**{key: value for key, value in nodes.items() if key in names})
+def resolve_pretrained(cfg: DictConfig) -> Pretrained:
+    """What a training is to be loaded from; ``max_length`` must fit it."""
+    name = cfg.model.pretrained
+    return open_pretrained(cfg, name if isinstance(name, str) else instantiate(name))
+
+
+def build_preparation(cfg: DictConfig, pretrained: Pretrained, settings: DataSettings) -> Preparation:
+    """Build what makes of rows what the model reads; a run that is too old to say reads texts."""
+    node = OmegaConf.select(cfg, "model.preparation")
+    make = instantiate(node, _partial_=True, _convert_="all") if node else TextPreparation
+    return make(pretrained=pretrained, settings=settings)
+
+
+def build_datamodule(cfg: DictConfig, pretrained: Pretrained, plan: Plan | None) -> HumorDataModule:
+    """Build source, preparation and datamodule; without a plan for evaluation only."""
+    nodes = {str(key): value for key, value in OmegaConf.to_container(cfg.data, resolve=True).items()}  # type: ignore[union-attr]
+    settings = DataSettings.of(nodes)
     of_source = {
         key: with_plain_dollar(value) if isinstance(value, str) else value  # a file may be called ${x}.csv
         for key, value in nodes.items()
-        if key not in names
+        if key not in vars(settings)
     }
     source = instantiate(of_source, _convert_="all")
     return HumorDataModule(
         source,
-        load_tokenizer(pretrained),
+        build_preparation(cfg, pretrained, settings),
         settings,
-        with_token_types=getattr(load_config(pretrained), "type_vocab_size", 0) > 1,
         window_size=plan.window_size if plan else None,
         micro_batch_size=plan.micro_batch_size if plan else None,
         num_workers=plan.num_workers if plan else 0,
-        seed=seed,
+        seed=cfg.seed,
         announce=screen.show,
     )
 
 
 def build_learner(
     cfg: DictConfig,
-    pretrained: str,
+    pretrained: Pretrained,
     datamodule: HumorDataModule | None,
     *,
     class_names: tuple[str, ...],
@@ -91,7 +100,7 @@ def build_learner(
     pl.seed_everything(derive_seed(cfg.seed, "init") % 2**32, verbose=False)
     network = instantiate(
         cfg.model.network,
-        pretrained=pretrained,
+        pretrained=pretrained.name,
         attention=plan.attention if plan else attention,
         with_weights=plan is not None,
         **join_results(task.network_arguments for task in tasks.values()),
@@ -100,9 +109,9 @@ def build_learner(
     objective = instantiate(cfg.objective, **arguments, _convert_="all")
     if plan is not None and datamodule is not None:
         check_accumulation(objective, plan.accumulation)
-        objective.prepare(TrainingRows(datamodule.class_counts))
-        if hasattr(network, "prepare"):
-            network.prepare(datamodule.used_tokens)
+        training = datamodule.training_rows
+        objective.prepare(training)
+        network.prepare(training)
     learner = Learner(
         network,
         objective,
@@ -115,7 +124,7 @@ def build_learner(
         announce=screen.show,
     )
     if plan is not None and plan.compile:
-        network.compile_encoder(whole=plan.compile == FULL)
+        network.compile_parts(whole=plan.compile == FULL)
     rank = str(process_rank(plan.devices if plan else 1))  # each draws its own dropout
     pl.seed_everything(derive_seed(cfg.seed, "training", rank) % 2**32, verbose=False)
     return learner

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from lit_humor.config.frozen import changed
 from lit_humor.config.validate import fits, wrong_value
 from lit_humor.core.errors import UserError
-from lit_humor.models.pretrained import load_config
+from lit_humor.models.pretrained import Pretrained
 
 AUTO = "auto"
 _RECIPE_HIDDEN_SIZE = 1024
@@ -35,7 +35,7 @@ def with_number(cfg: DictConfig) -> DictConfig:
     return changed(cfg, {_KEY: 1.0}) if value == AUTO else cfg
 
 
-def computed(cfg: DictConfig, pretrained: str) -> DictConfig:
+def computed(cfg: DictConfig, pretrained: Pretrained) -> DictConfig:
     """The configuration with the number of the encoder in the place of auto: 1024 / hidden size to two digits.
 
     Raises:
@@ -43,7 +43,7 @@ def computed(cfg: DictConfig, pretrained: str) -> DictConfig:
     """
     if OmegaConf.select(cfg, _KEY) != AUTO:
         return cfg
-    config = load_config(pretrained)
+    config = pretrained.config
     hidden_size = getattr(config, "hidden_size", None)
     if not hidden_size:
         found, expected = f"auto, but {config.model_type} has no hidden_size", "a number"

@@ -14,13 +14,13 @@ from lit_humor.engine.hardware import Plan, make_plan
 from lit_humor.engine.machine import Machine, look_at_machine
 from lit_humor.engine.nodes import agree_on
 from lit_humor.engine.probing import LayerShape, Probe, probe, threads_of
-from lit_humor.models.pretrained import load_config
+from lit_humor.models.pretrained import Pretrained
 from lit_humor.runs import screen
 
 _VARIABLE = "LIT_HUMOR_PROBE"  # what the first process measured
 
 
-def build_plan(cfg: DictConfig, machine: Machine, pretrained: str | None = None) -> Plan:
+def build_plan(cfg: DictConfig, machine: Machine, pretrained: Pretrained | None = None) -> Plan:
     """Plan the training of ``cfg`` on a machine.
 
     Args:
@@ -34,7 +34,7 @@ def build_plan(cfg: DictConfig, machine: Machine, pretrained: str | None = None)
         if not machine.cpu_bf16:
             return ""
         rows = max(1, cfg.data.batch_size * cfg.trainer.accumulation // devices)
-        config = load_config(pretrained or factory.resolve_pretrained(cfg))
+        config = (pretrained or factory.resolve_pretrained(cfg)).config
         shape = LayerShape.of(config, rows, cfg.data.max_length)
         return probe(shape, threads_of(devices, machine.num_cores), cfg.paths.cache_dir).to_json()
 

@@ -27,7 +27,7 @@ from lit_humor.engine.run import Run
 from lit_humor.engine.rundir import check_room, create_run_dir, write_start
 from lit_humor.engine.weights import load_initial_weights, save_backbone
 from lit_humor.learning.learner import Learner
-from lit_humor.models.pretrained import checkpoint_bytes
+from lit_humor.models.pretrained import Pretrained
 from lit_humor.runs import record, screen
 from lit_humor.tasks.recorded import record_tasks
 
@@ -43,8 +43,8 @@ def prepare(cfg: DictConfig, resumed: Resumed | None) -> Run:
     pretrained = factory.resolve_pretrained(cfg)
     cfg = lr_scale.computed(cfg, pretrained)
     plan = _plan(cfg, pretrained, resumed)
-    check_room(cfg.paths.logs_dir, _CHECKPOINTS_AT_ONCE * checkpoint_bytes(pretrained))
-    datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
+    check_room(cfg.paths.logs_dir, _CHECKPOINTS_AT_ONCE * pretrained.checkpoint_bytes())
+    datamodule = factory.build_datamodule(cfg, pretrained, plan)
     report = _report(cfg, datamodule, resumed)
     learner, initial = _learner(cfg, pretrained, datamodule, plan, is_new=resumed is None)
 
@@ -55,7 +55,7 @@ def prepare(cfg: DictConfig, resumed: Resumed | None) -> Run:
     if is_main_process():
         record.clear_unfinished(folder)
         record.write_json(folder / record.DATA_REPORT, report)
-        save_backbone(folder, learner, datamodule)
+        save_backbone(folder, learner, pretrained)
         told = record_tasks(learner.tasks, cfg.get("monitor"), cfg.get("mode"))
         record.write_json(folder / record.TASKS, told.to_json())
         write_start(folder, cfg, plan.to_dict(), initial)
@@ -65,7 +65,7 @@ def prepare(cfg: DictConfig, resumed: Resumed | None) -> Run:
     return Run(cfg, plan, folder, datamodule, learner, trainer, resumed.checkpoint if resumed else None)
 
 
-def _plan(cfg: DictConfig, pretrained: str, resumed: Resumed | None) -> Plan:
+def _plan(cfg: DictConfig, pretrained: Pretrained, resumed: Resumed | None) -> Plan:
     plan = build_plan(cfg, look_at_machine(), pretrained)
     check_processes(plan)
     if resumed:
@@ -85,7 +85,7 @@ def _report(cfg: DictConfig, datamodule: HumorDataModule, resumed: Resumed | Non
 
 
 def _learner(
-    cfg: DictConfig, pretrained: str, datamodule: HumorDataModule, plan: Plan, *, is_new: bool
+    cfg: DictConfig, pretrained: Pretrained, datamodule: HumorDataModule, plan: Plan, *, is_new: bool
 ) -> tuple[Learner, Mapping[str, str]]:
     """The learner, and where its initial weights are from if another run left them."""
     learner = factory.build_learner(cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan)

@@ -13,22 +13,18 @@ from lit_humor.config.command import CONFIG_DIR
 from lit_humor.config.saved import class_names_of
 from lit_humor.core.errors import UserError, one_line
 from lit_humor.core.settings import typed
-from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine.checkpoints import read_checkpoint, sum_of
 from lit_humor.learning.learner import Learner
+from lit_humor.models.pretrained import Pretrained
 from lit_humor.runs import record
 from lit_humor.tasks.task import class_names_of_tasks
 
 
-def save_backbone(run_dir: Path, learner: Learner, datamodule: HumorDataModule) -> None:
-    """Keep configuration and tokenizer of the encoder, and the names of the classes: the run loads without the hub."""
-    record.write_json(run_dir / record.LABELS, {"class_names": list(datamodule.class_names)})
-    config = learner.model.config
-    if datamodule.class_names:
-        config.id2label = dict(enumerate(datamodule.class_names))  # type: ignore[union-attr]
-        config.label2id = {name: index for index, name in enumerate(datamodule.class_names)}  # type: ignore[union-attr]
-    config.save_pretrained(run_dir / record.BACKBONE)  # type: ignore[union-attr,operator]
-    datamodule.tokenizer.save_pretrained(run_dir / record.BACKBONE)
+def save_backbone(run_dir: Path, learner: Learner, pretrained: Pretrained) -> None:
+    """Keep what the model is loaded from, but for weights, and the names of the classes: the run needs no hub."""
+    names = class_names_of_tasks(learner.tasks)
+    record.write_json(run_dir / record.LABELS, {"class_names": list(names)})
+    pretrained.save(run_dir / record.BACKBONE, learner.model.config, names)
 
 
 def load_weights(learner: Learner, checkpoint: Path) -> None:

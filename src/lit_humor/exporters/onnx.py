@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from lit_humor.core.batch import MODEL_INPUTS
 from lit_humor.core.errors import MissingExtraError
 from lit_humor.models.encoder import TextClassifier
+from lit_humor.models.texts import TEXT_INPUTS
 from lit_humor.runs import record
 from lit_humor.tasks.answers import ExportForm
 
@@ -41,7 +41,7 @@ class _Numbers(nn.Module):
         self.model, self.activation, self.temperature = model, _ACTIVATIONS[activation], temperature
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        batch = dict(zip(MODEL_INPUTS, inputs, strict=False))
+        batch = dict(zip(TEXT_INPUTS, inputs, strict=False))
         return self.activation(self.model(batch)["logits"] / self.temperature)
 
 
@@ -88,7 +88,7 @@ def save_onnx(
 
 def input_names(with_token_types: bool) -> tuple[str, ...]:
     """Return the names of the graph's inputs, in order."""
-    return MODEL_INPUTS if with_token_types else MODEL_INPUTS[:2]
+    return TEXT_INPUTS if with_token_types else TEXT_INPUTS[:2]
 
 
 def save_companions(tokenizer: PreTrainedTokenizerBase, names: Sequence[str], max_length: int, folder: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from rich.text import Text
 
-from lit_humor.core.batch import MODEL_INPUTS
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.inference.scoring import Scorer
 from lit_humor.models.packing import PACKED
+from lit_humor.models.texts import text_inputs
 from lit_humor.tasks.answers import Explained
 
 _STEPS = 32
@@ -73,7 +73,7 @@ def explain(scorer: Scorer, text: str, asked: Callable[[Mapping[str, torch.Tenso
         text, truncation=True, max_length=scorer.max_length, return_tensors="pt", return_offsets_mapping=True
     )
     encoding = (encoded.encodings or [])[0]
-    inputs = {name: encoded[name].to(scorer.device) for name in MODEL_INPUTS if name in encoded}
+    inputs = {name: value.to(scorer.device) for name, value in text_inputs(encoded).items()}
     special = torch.tensor(encoding.special_tokens_mask, dtype=torch.bool, device=scorer.device)
     blank = torch.where(special, inputs["input_ids"], scorer.tokenizer.pad_token_id)
 

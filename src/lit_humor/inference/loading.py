@@ -16,7 +16,6 @@ from lit_humor.engine.configuration import settled
 from lit_humor.engine.hardware import ANYWHERE
 from lit_humor.engine.weights import load_weights
 from lit_humor.learning.learner import Learner
-from lit_humor.models.pretrained import check_max_length
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,7 @@ def load_run(run: str | SavedRun, checkpoint: str | None = None, data: DictConfi
     """
     saved = open_run(run)
     cfg = settled(saved.config if data is None else changed(saved.config, {"data": data}))
-    check_max_length(cfg.data.max_length, saved.backbone)
-    datamodule = factory.build_datamodule(cfg.data, saved.backbone, cfg.seed, plan=None)
+    datamodule = factory.build_datamodule(cfg, factory.open_pretrained(cfg, saved.backbone), plan=None)
     datamodule.load()
     _check_classes(datamodule, saved.class_names)
     return TrainedRun(load_learner(saved, checkpoint, datamodule), datamodule, saved.plan["precision"], saved.folder)
@@ -67,10 +65,10 @@ def load_learner(saved: SavedRun, checkpoint: str | None = None, datamodule: Hum
     Raises:
         UserError: There is no such checkpoint, or it is another model's.
     """
-    attention = saved.plan["attention"]
+    attention, cfg = saved.plan["attention"], settled(saved.config)
     learner = factory.build_learner(
-        settled(saved.config),
-        saved.backbone,
+        cfg,
+        factory.open_pretrained(cfg, saved.backbone),
         datamodule,
         class_names=saved.class_names,
         plan=None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import numpy as np
 import torch
 
 from lit_humor.config.saved import SavedRun, open_run
-from lit_humor.data.batches.batching import Collator, SplitTensors, WindowSampler
-from lit_humor.data.batches.tokens import PreTrainedTokenizerBase, encode, load_tokenizer
+from lit_humor.data.batches.batching import Collator, WindowSampler
+from lit_humor.data.examples import Examples
+from lit_humor.data.preparing.preparation import Preparation
+from lit_humor.data.settings import DataSettings
+from lit_humor.engine import factory
 from lit_humor.engine.machine import look_at_machine
 from lit_humor.inference.loading import load_learner
 from lit_humor.learning.learner import Learner
-from lit_humor.models.pretrained import load_config
 from lit_humor.tasks.answers import answers_of, only_exported
 from lit_humor.tasks.task import Task
 
@@ -28,6 +30,7 @@ class Scorer:
 
     Attributes:
         learner: In evaluation mode, on ``device``.
+        preparation: Makes of texts what the model reads.
         tokenizer: Of the run.
         max_length: Tokens of a text at most.
         batch_size: Rows of a batch.
@@ -39,7 +42,8 @@ class Scorer:
     """
 
     learner: Learner
-    tokenizer: PreTrainedTokenizerBase
+    preparation: Preparation
+    tokenizer: Any
     max_length: int
     batch_size: int
     with_token_types: bool
@@ -89,17 +93,11 @@ class Scorer:
             text_pairs: Second texts, for a model that was trained on pairs.
             on_batch: Called with the number of rows of each finished batch.
         """
-        store = encode(list(texts), None if text_pairs is None else list(text_pairs), self.tokenizer, self.max_length)
-        count = len(texts)
-        collator = Collator(
-            SplitTensors(store, np.zeros(count, dtype=np.int64), np.zeros((count, 0), dtype=np.int64)),
-            pad_token_id=self.tokenizer.pad_token_id,
-            padding="longest",
-            max_length=self.max_length,
-            pad_to_multiple_of=1,
-            with_token_types=self.with_token_types,
-        )
-        sampler = WindowSampler(store.lengths, window_size=self.batch_size, micro_batch_size=self.batch_size, seed=None)
+        examples = Examples.unlabelled(texts, text_pairs)
+        prepared, count = self.preparation.prepare(examples, None), len(examples)
+        collator = Collator(prepared, examples.labels, np.zeros((count, 0), dtype=np.int64))
+        size = self.batch_size
+        sampler = WindowSampler(prepared.lengths, window_size=size, micro_batch_size=size, seed=None)
         parts, order = [], []
         with torch.inference_mode(), self._autocast():
             for rows in sampler:
@@ -129,16 +127,18 @@ def load_scorer(run: str | SavedRun, checkpoint: str | None = None) -> Scorer:
         UserError: There is no such run or checkpoint.
     """
     saved = open_run(run)
-    learner = load_learner(saved, checkpoint)
+    learner, pretrained = load_learner(saved, checkpoint), factory.open_pretrained(saved.config, saved.backbone)
+    settings = replace(DataSettings.of(saved.config.data), padding="longest", pad_to_multiple_of=1)
     machine = look_at_machine()
     device = torch.device("cuda" if machine.gpu_names else "cpu")
     native = machine.gpu_bf16 if machine.gpu_names else machine.cpu_bf16 is not None
     return Scorer(
         learner=learner.to(device),
-        tokenizer=load_tokenizer(saved.backbone),
+        preparation=factory.build_preparation(saved.config, pretrained, settings),
+        tokenizer=pretrained.tokenizer,
         max_length=saved.config.data.max_length,
         batch_size=saved.config.data.eval_batch_size,
-        with_token_types=getattr(load_config(saved.backbone), "type_vocab_size", 0) > 1,
+        with_token_types=getattr(pretrained.config, "type_vocab_size", 0) > 1,
         device=device,
         dtype=torch.bfloat16 if saved.plan["precision"] == "bf16-mixed" and native else torch.float32,
         calibration=saved.calibration,

@@ -16,6 +16,7 @@ from lit_humor.learning.finite import check_mean_loss, rows_named, way_to_finite
 from lit_humor.learning.measuring import StageMetrics
 from lit_humor.learning.memory import outcome_in_chunks, smaller
 from lit_humor.learning.step import OptimizerStep
+from lit_humor.models.network import Network
 from lit_humor.models.sharding import shard
 from lit_humor.objectives.objective import Objective, Outcome
 from lit_humor.optim.groups import LayerwiseAdamW
@@ -27,7 +28,7 @@ class Learner(pl.LightningModule):
     """Trains and evaluates a model under an objective; how a step is made is in ``OptimizerStep``.
 
     Args:
-        model: Tensors in, named tensors out; has ``parameter_depths()``.
+        model: A batch in, named tensors out.
         objective: (model, batch) -> losses and outputs.
         tasks: What is learned, by name: each measures validation and test in its own numbers.
         optimizer: Makes the parameter groups, the optimizer and its schedule; None for evaluation only.
@@ -42,7 +43,7 @@ class Learner(pl.LightningModule):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Network,
         objective: Objective,
         tasks: Mapping[str, Task],
         optimizer: LayerwiseAdamW | None = None,

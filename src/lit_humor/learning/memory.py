@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from lit_humor.core.batch import Batch, chunks
+from lit_humor.core.batch import Batch, chunks, row_tokens
 from lit_humor.core.errors import UserError
 from lit_humor.objectives.objective import Objective, Outcome
 
@@ -30,7 +30,7 @@ def halve_chunks(
     Raises:
         UserError: A chunk of one row would not be smaller.
     """
-    sizes = [chunk["input_ids"].shape for batch in batches for chunk in chunks(batch, max_tokens)]
+    sizes = [(len(chunk["row_weights"]), row_tokens(chunk)) for batch in batches for chunk in chunks(batch, max_tokens)]
     fewer = max(rows * width for rows, width in sizes) // 2
     is_a_row_less = fewer >= max(width for _, width in sizes)
     if not (is_a_row_less and can_halve):

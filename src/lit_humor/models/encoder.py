@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-import numpy as np
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from lit_humor.core.batch import MODEL_INPUTS
+from lit_humor.core.rows import TrainingRows
 from lit_humor.models.attention import TENSOR_MASK_BACKENDS
 from lit_humor.models.dropout import use_fast_dropout
 from lit_humor.models.embeddings import UsedRowsEmbedding
 from lit_humor.models.heads import ClassificationHead
 from lit_humor.models.last_layer import keep_first_token_only
+from lit_humor.models.network import Network
 from lit_humor.models.packing import PACKED, encode_packed
 from lit_humor.models.pooling import POOLINGS
 from lit_humor.models.pretrained import find_layers, first_position, load_backbone, load_config, set_dropout
+from lit_humor.models.texts import text_inputs
 
 
-class TextClassifier(nn.Module):
+class TextClassifier(Network):
     """Any encoder of the Hugging Face hub with pooling and the head of RoBERTa (dense, tanh, projection).
 
     Args:
@@ -80,21 +81,17 @@ class TextClassifier(nn.Module):
         if gradient_checkpointing:
             self.backbone.activation_checkpointing_enable({"use_reentrant": False})
 
-    def prepare(self, used_tokens: np.ndarray) -> None:
-        """Prepare training on data with only these token ids [U]; call it before the optimizer is built."""
-        if self.embeddings == "used":
+    def prepare(self, training: TrainingRows) -> None:
+        """Train the embeddings of tokens that occur, where these alone are to learn."""
+        used_tokens = training.used_tokens
+        if self.embeddings == "used" and used_tokens is not None:
             table = self.backbone.get_input_embeddings()
             assert isinstance(table, nn.Embedding)
             rows = used_tokens[used_tokens < table.num_embeddings]
             self.backbone.set_input_embeddings(UsedRowsEmbedding(table, rows))
 
-    def compile_encoder(self, whole: bool = False, backend: str = "inductor") -> None:
-        """Compile the encoder for all widths, in place; names in checkpoints do not change.
-
-        Args:
-            whole: Compile the encoder as one graph; by default each layer, so that equal layers share code.
-            backend: Name of the compiler for ``torch.compile``.
-        """
+    def compile_parts(self, whole: bool = False, backend: str = "inductor") -> None:
+        """Compile the layers, or the encoder without the head as a whole; see ``Network``."""
         for module in (self.backbone,) if whole else self.layers():
             module.compile(backend=backend, dynamic=True)
 
@@ -109,7 +106,7 @@ class TextClassifier(nn.Module):
         Returns:
             ``logits`` [B, C] and ``embeddings`` [B, D], the pooled vectors.
         """
-        inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
+        inputs = text_inputs(batch)
         if self.config._attn_implementation == PACKED:
             hidden = encode_packed(self.backbone, inputs, first_position(self.config), self.is_short)
         else:
@@ -126,6 +123,6 @@ class TextClassifier(nn.Module):
             for name, p in self.named_parameters()
         }
 
-    def layers(self) -> nn.ModuleList:
+    def layers(self) -> nn.ModuleList:  # type: ignore[override]  # it is a sequence in all but name
         """Return the encoder's layers, bottom to top: its list of ``num_hidden_layers`` modules."""
         return find_layers(self, self.config)

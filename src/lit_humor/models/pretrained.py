@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from huggingface_hub.utils import enable_progress_bars
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as hf_logging
 
-from lit_humor.core.errors import UserError, one_line
+from lit_humor.core.errors import UserError, one_line, shorten
 from lit_humor.models.attention import MATMUL
 from lit_humor.models.last_layer import BERT_LIKE_LAYERS
 from lit_humor.models.packing import PACKED
@@ -26,6 +34,71 @@ enable_progress_bars()
 
 EMBEDDED = "leave model.pretrained away and set model=minilm"
 _ROBERTA_LIKE = ("camembert", "mpnet", "data2vec-text")  # same architecture under another name
+
+
+class Pretrained:
+    """What an encoder of texts is loaded from: a name on the hub, a folder, or ``backbone/`` of a run folder.
+
+    A network of another kind names a subclass in ``Network.loaded_from``. What it has is loaded when it is asked for,
+    and once.
+
+    Args:
+        name: Name or folder.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @cached_property
+    def config(self) -> PretrainedConfig:
+        """Its configuration; see ``load_config``."""
+        return load_config(self.name)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Its tokenizer; see ``load_tokenizer``."""
+        return load_tokenizer(self.name)
+
+    @property
+    def longest_input(self) -> int:
+        """The largest number of tokens that it reads."""
+        return self.config.max_position_embeddings - first_position(self.config)
+
+    def check_max_length(self, max_length: int) -> None:
+        """Check that it has enough positions for rows of ``max_length`` tokens.
+
+        Raises:
+            UserError: ``max_length`` is too large.
+        """
+        if max_length > self.longest_input:
+            raise UserError(
+                "data.max_length",
+                found=str(max_length),
+                expected=f"at most {self.longest_input}, the positions of {self.config.model_type}",
+                fix=f"set data.max_length={self.longest_input}",
+            )
+
+    def checkpoint_bytes(self) -> int:
+        """The least bytes of a training checkpoint: fp32 weights, and moments of all but the embeddings."""
+        with torch.device("meta"):
+            model = AutoModel.from_config(self.config)
+        num_parameters = sum(parameter.numel() for parameter in model.parameters())
+        return 4 * num_parameters + 8 * (num_parameters - model.get_input_embeddings().weight.numel())
+
+    def save(self, folder: Path, config: PretrainedConfig | None, class_names: Sequence[str]) -> None:
+        """Write all but the weights, so that the run loads from there without the hub.
+
+        Args:
+            folder: ``backbone/`` of the run folder.
+            config: Of the network, with the rates it trains with; None writes that of the pretrained model.
+            class_names: In class order; none where the run has no classes.
+        """
+        config = config or self.config
+        if class_names:
+            config.id2label = dict(enumerate(class_names))
+            config.label2id = {name: index for index, name in enumerate(class_names)}
+        config.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
 
 def load_config(pretrained: str) -> PretrainedConfig:
@@ -49,12 +122,25 @@ def load_config(pretrained: str) -> PretrainedConfig:
         raise _loading_error(pretrained, error) from error
 
 
-def checkpoint_bytes(pretrained: str) -> int:
-    """Return the least bytes of a training checkpoint: fp32 weights, and moments of all but the embeddings."""
-    with torch.device("meta"):
-        model = AutoModel.from_config(load_config(pretrained))
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    return 4 * num_parameters + 8 * (num_parameters - model.get_input_embeddings().weight.numel())
+def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a pretrained model; only fast tokenizers, never code that the folder brings."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"model.pretrained={folder}",
+            found=f"no tokenizer that loads ({shorten(str(error), 120)})",
+            expected="tokenizer.json beside config.json",
+            fix=f"hf download <owner>/<name> --local-dir {folder} puts it right, or {EMBEDDED}",
+        ) from error
+    if not tokenizer.is_fast:
+        raise UserError(
+            f"model.pretrained={folder}",
+            found="a tokenizer without tokenizer.json",
+            expected="a fast tokenizer",
+            fix=EMBEDDED,
+        )
+    return tokenizer
 
 
 def set_dropout(config: PretrainedConfig, key: str, names: Sequence[str], rate: float) -> None:
@@ -72,27 +158,6 @@ def set_dropout(config: PretrainedConfig, key: str, names: Sequence[str], rate: 
             f"model.network.{key}", found=str(rate), expected="0 <= rate < 1", fix=f"set model.network.{key}=0.1"
         )
     setattr(config, name, rate)
-
-
-def max_positions(config: PretrainedConfig) -> int:
-    """Return the largest number of tokens that the encoder accepts."""
-    return config.max_position_embeddings - first_position(config)
-
-
-def check_max_length(max_length: int, pretrained: str) -> None:
-    """Check that an encoder has enough positions for rows of ``max_length`` tokens.
-
-    Raises:
-        UserError: ``max_length`` is too large.
-    """
-    config = load_config(pretrained)
-    if max_length > max_positions(config):
-        raise UserError(
-            "data.max_length",
-            found=str(max_length),
-            expected=f"at most {max_positions(config)}, the positions of {config.model_type}",
-            fix=f"set data.max_length={max_positions(config)}",
-        )
 
 
 def first_position(config: PretrainedConfig) -> int:

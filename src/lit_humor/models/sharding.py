@@ -10,8 +10,10 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from lit_humor.models.network import Network
 
-def shard(model: nn.Module, mesh: DeviceMesh) -> None:
+
+def shard(model: Network, mesh: DeviceMesh) -> None:
     """Shard a model layer by layer, in place: a layer's full weights exist only while it computes.
 
     A second call does nothing.
@@ -19,11 +21,11 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
     Source: Zhao et al. 2023, PyTorch FSDP.
 
     Args:
-        model: Has ``layers()``; every process has the same weights.
+        model: Every process has the same weights.
         mesh: One-dimensional mesh of the devices.
     """
     if not isinstance(model, FSDPModule):
-        for module in (*model.layers(), model):  # type: ignore[operator]
+        for module in (*model.layers(), model):
             fully_shard(module, mesh=mesh)
 
 

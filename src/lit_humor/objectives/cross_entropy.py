@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lit_humor.core.errors import UserError
+from lit_humor.core.rows import TrainingRows
 from lit_humor.objectives.class_weights import check_class_weights, compute_class_weights
-from lit_humor.objectives.objective import Model, Objective, Outcome, Shared, TrainingRows
+from lit_humor.objectives.objective import Model, Objective, Outcome, Shared
 
 
 class CrossEntropy(Objective):

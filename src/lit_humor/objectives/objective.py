@@ -10,26 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lit_humor.core.rows import TrainingRows
+
 Model = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
-
-
-@dataclass(frozen=True)
-class TrainingRows:
-    """What an objective may know of the training rows before training.
-
-    Attributes:
-        class_counts: [C] rows of each class.
-        mean_target_tokens: Target tokens of a row on average, where rows have target texts. A loss of tokens is the
-            sum over a row's target tokens divided by this constant: one value a row, in which each token weighs the
-            same, however rows are spread over micro-batches, chunks and processes.
-    """
-
-    class_counts: np.ndarray
-    mean_target_tokens: float | None = None
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ def _halve(folder: Path, line: Line) -> None:
     if "model.network.gradient_checkpointing" in found or int(found.get("data.max_length", 128)) <= 64:
         return
     if int(found.get("trainer.max_tokens", 999)) > 512:
-        halve_chunks([{"input_ids": torch.zeros(8, 128)}], None, can_halve=False)  # type: ignore[typeddict-item]
-    halve_chunks([{"input_ids": torch.zeros(1, 128)}], None)  # type: ignore[typeddict-item]
+        halve_chunks([{"input_ids": torch.zeros(8, 128), "row_weights": torch.ones(8)}], None, can_halve=False)  # type: ignore[typeddict-item]
+    halve_chunks([{"input_ids": torch.zeros(1, 128), "row_weights": torch.ones(1)}], None)  # type: ignore[typeddict-item]
 
 
 def _sum_of_losses(folder: Path, line: Line) -> None:

@@ -44,7 +44,7 @@ def _measure(overrides: Sequence[str], is_sorted: bool) -> dict[str, Any]:
     """Seconds, rows, batch and precision of one pass over ``_ROWS`` rows."""
     setup = build(overrides)
     model = setup.learner.eval().model
-    lengths, rows = setup.datamodule.tokens[TRAIN].lengths[:_ROWS], setup.cfg.data.eval_batch_size
+    lengths, rows = setup.datamodule.prepared[TRAIN].lengths[:_ROWS], setup.cfg.data.eval_batch_size
     batches = [list(range(start, min(start + rows, len(lengths)))) for start in range(0, len(lengths), rows)]
     if is_sorted:
         batches = list(WindowSampler(lengths, window_size=rows, micro_batch_size=rows, seed=None))

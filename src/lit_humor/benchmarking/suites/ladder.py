@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -162,12 +162,12 @@ def _measure(overrides: Sequence[str], profile: str, steps: int, into: Measured)
     synchronise(setup.device)
     into.seconds.append(time.perf_counter() - start)
     into.cpu_seconds.append(time.process_time() - cpu_start)
-    everything = [batch for window in windows for batch in window]
+    everything: list[Any] = [batch for window in windows for batch in window]
     into.rows = sum(len(batch["rows"]) for batch in everything)
     into.real_tokens = sum(int(batch["attention_mask"].sum()) for batch in everything)
     into.padding_waste = 0.0 if setup.plan.attention == "packed" else padding_waste(setup)
     into.flops = 6.0 * into.real_tokens * products(setup.learner.model, setup.cfg.model.network.short_last_layer)
-    into.epoch_rows = len(setup.datamodule.tokens[TRAIN].lengths)
+    into.epoch_rows = len(setup.datamodule.prepared[TRAIN].lengths)
     into.precision = setup.plan.precision
     return setup
 
@@ -175,9 +175,9 @@ def _measure(overrides: Sequence[str], profile: str, steps: int, into: Measured)
 def padding_waste(setup: Setup) -> float:
     """Share of padding among the tokens that an epoch computes."""
     loader: Any = setup.datamodule.train_dataloader()
-    lengths = setup.datamodule.tokens[TRAIN].lengths
+    lengths = setup.datamodule.prepared[TRAIN].lengths
     batches = [lengths[rows] for rows in loader.batch_sampler]
-    computed = sum(len(batch) * loader.collate_fn.width(int(batch.max())) for batch in batches)
+    computed = sum(len(batch) * loader.collate_fn.prepared.width(int(batch.max())) for batch in batches)
     return 1 - int(lengths.sum()) / computed
 
 
@@ -192,11 +192,11 @@ def measure_peak(overrides: Sequence[str], profile: str) -> float:
 
 def _windows(setup: Setup, profile: str, count: int, longest: bool = False) -> list[list[Batch]]:
     """The optimizer steps to take, on the device, each a list of batches."""
-    tokens = setup.datamodule.tokens
+    prepared: Any = setup.datamodule.prepared
     if profile != "own":
-        tokens[TRAIN] = recut(tokens[TRAIN], *PROFILES[profile])
+        prepared[TRAIN] = replace(prepared[TRAIN], store=recut(prepared[TRAIN].store, *PROFILES[profile]))
     loader = setup.datamodule.train_dataloader()
-    windows = pick_windows(list(loader.batch_sampler), tokens[TRAIN].lengths, setup.plan, count, longest)  # type: ignore[arg-type]
+    windows = pick_windows(list(loader.batch_sampler), prepared[TRAIN].lengths, setup.plan, count, longest)  # type: ignore[arg-type]
     return [[setup.take(loader.collate_fn(rows)) for rows in window] for window in windows]
 
 

@@ -58,7 +58,7 @@ def measure_size(size: int, overrides: Sequence[str], folder: str) -> dict[str, 
     for first, second in (("read", "tokenize"), ("read", "cached")):
         gc.collect()
         start = time.perf_counter()
-        datamodule = factory.build_datamodule(cfg.data, pretrained, cfg.seed, plan)
+        datamodule = factory.build_datamodule(cfg, pretrained, plan)
         datamodule.load()
         loaded = time.perf_counter()
         datamodule.setup()
@@ -71,7 +71,7 @@ def measure_size(size: int, overrides: Sequence[str], folder: str) -> dict[str, 
     seconds["first_batch"] = time.perf_counter() - start
     return {
         "rows": size,
-        "tokens": int(datamodule.tokens[TRAIN].lengths.sum()),
+        "tokens": int(datamodule.prepared[TRAIN].lengths.sum()),
         "seconds": seconds,
         "resident_mib": _resident_bytes() / 2**20,
         "peak_mib": peak_memory_bytes("cpu") / 2**20,
@@ -81,7 +81,7 @@ def measure_size(size: int, overrides: Sequence[str], folder: str) -> dict[str, 
 def _write_rows(size: int, overrides: Sequence[str], path: Path) -> None:
     """Texts of the data set in random order, each made unlike all others by a number."""
     cfg = compose("train", overrides)
-    examples = factory.build_datamodule(cfg.data, factory.resolve_pretrained(cfg), 0, None).load()[TRAIN]
+    examples = factory.build_datamodule(cfg, factory.resolve_pretrained(cfg), None).load()[TRAIN]
     picked = np.random.default_rng(0).integers(len(examples), size=size)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

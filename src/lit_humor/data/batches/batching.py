@@ -1,6 +1,6 @@
 """Which rows form a batch, in which order, and how they become tensors.
 
-Legend: B rows of a batch, T tokens of its longest row (rounded up), S slice columns.
+Legend: N rows of a split, B rows of a batch, S slice columns.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,8 +15,7 @@ from torch.utils.data import Dataset, Sampler
 
 from lit_humor.core.batch import Batch
 from lit_humor.core.seeds import derive_seed
-from lit_humor.data.batches.store import TokenStore
-from lit_humor.data.settings import DataSettings
+from lit_humor.data.preparing.preparation import Prepared
 
 _WINDOWS_PER_POOL = 100
 
@@ -131,87 +129,31 @@ class RowIndices(Dataset[int]):
 
 
 @dataclass(frozen=True)
-class SplitTensors:
-    """Everything of a split that goes into batches.
+class Collator:
+    """Makes a batch of row indices: what the model reads, and what every batch has beside it.
 
     Attributes:
-        tokens: Token ids.
+        prepared: The rows as the model reads them.
         labels: [N] int64.
         slices: [N, S] int64, codes of language, genre, ...; -1 where unknown.
         targets: [N] numbers to predict; None where there are none.
     """
 
-    tokens: TokenStore
+    prepared: Prepared
     labels: np.ndarray
     slices: np.ndarray
     targets: np.ndarray | None = None
 
-
-class Collator:
-    """Makes the tensors of a batch from row indices; as wide as its longest row.
-
-    Args:
-        split: The rows.
-        pad_token_id: The tokenizer's pad id (XLM-R: 1).
-        padding: ``longest`` pads to the longest row of the batch, ``max_length`` always to ``max_length``.
-        max_length: Width under ``padding="max_length"``.
-        pad_to_multiple_of: The width is rounded up to a multiple of this.
-        with_token_types: Fill ``token_type_ids`` (0 on the first text, 1 on the second).
-    """
-
-    def __init__(
-        self,
-        split: SplitTensors,
-        *,
-        pad_token_id: int,
-        padding: Literal["longest", "max_length"],
-        max_length: int,
-        pad_to_multiple_of: int,
-        with_token_types: bool,
-    ) -> None:
-        self.split = split
-        self.pad_token_id, self.padding, self.max_length = pad_token_id, padding, max_length
-        self.pad_to_multiple_of, self.with_token_types = pad_to_multiple_of, with_token_types
-
-    @classmethod
-    def of(cls, split: SplitTensors, settings: DataSettings, pad_token_id: int, with_token_types: bool) -> Collator:
-        """One that pads as the settings say."""
-        return cls(
-            split,
-            pad_token_id=pad_token_id,
-            padding=settings.padding,
-            max_length=settings.max_length,
-            pad_to_multiple_of=settings.pad_to_multiple_of,
-            with_token_types=with_token_types,
-        )
-
     def __call__(self, indices: list[int]) -> Batch:
         """Make one batch; ``~i`` gives row ``i`` with weight zero."""
         rows = np.asarray([index if index >= 0 else ~index for index in indices], dtype=np.int64)
-        lengths = self.split.tokens.lengths[rows]
-        width = self.width(int(lengths.max()))
-        input_ids = np.full((len(rows), width), self.pad_token_id, dtype=np.int64)
-        for position, row in enumerate(rows):
-            input_ids[position, : lengths[position]] = self.split.tokens.row(row)
-        columns = np.arange(width)
-        batch = Batch(
-            input_ids=torch.from_numpy(input_ids),
-            attention_mask=torch.from_numpy((columns < lengths[:, None]).astype(np.int64)),
-            labels=torch.from_numpy(self.split.labels[rows]),
-            row_weights=torch.tensor([1.0 if index >= 0 else 0.0 for index in indices]),
-            rows=torch.from_numpy(rows),
-            slices=torch.from_numpy(self.split.slices[rows]),
-        )
-        if self.split.targets is not None:
-            batch["targets"] = torch.from_numpy(self.split.targets[rows]).float()
-        if self.with_token_types:
-            second = self.split.tokens.second_starts[rows][:, None]
-            types = (columns >= second) & (columns < lengths[:, None])
-            batch["token_type_ids"] = torch.from_numpy(types.astype(np.int64))
-        return batch
-
-    def width(self, longest: int) -> int:
-        """Tokens that each row of a batch takes whose longest row has ``longest``."""
-        width = self.max_length if self.padding == "max_length" else longest
-        rounded = math.ceil(width / self.pad_to_multiple_of) * self.pad_to_multiple_of
-        return min(rounded, self.max_length)
+        batch = {
+            **self.prepared.collate(rows),
+            "labels": torch.from_numpy(self.labels[rows]),
+            "row_weights": torch.tensor([1.0 if index >= 0 else 0.0 for index in indices]),
+            "rows": torch.from_numpy(rows),
+            "slices": torch.from_numpy(self.slices[rows]),
+        }
+        if self.targets is not None:
+            batch["targets"] = torch.from_numpy(self.targets[rows]).float()
+        return batch  # type: ignore[return-value]  # its other tensors are the model's own

@@ -9,31 +9,29 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 from torch.utils.data import DataLoader
-from transformers import PreTrainedTokenizerBase
 
 from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL
-from lit_humor.data.batches.batching import Collator, SplitTensors, WindowSampler
+from lit_humor.core.rows import TrainingRows
+from lit_humor.data.batches.batching import Collator, WindowSampler
 from lit_humor.data.batches.slices import slice_codes, slice_values
-from lit_humor.data.batches.store import TokenStore, used_tokens
-from lit_humor.data.batches.tokens import tokenize
 from lit_humor.data.batches.workers import build_loader
 from lit_humor.data.dividing.fitness import check_fit, notes_on_labels, notes_on_test
 from lit_humor.data.dividing.ordering import fixed_order, take_stage
 from lit_humor.data.dividing.splits import Drawn, draw_missing
 from lit_humor.data.examples import Examples
+from lit_humor.data.preparing.preparation import Preparation, Prepared
 from lit_humor.data.report import data_report
 from lit_humor.data.settings import DataSettings
 from lit_humor.data.sources.source import Source
 
 
 class HumorDataModule(pl.LightningDataModule):
-    """Loads, splits, tokenizes and batches.
+    """Loads, splits, prepares and batches.
 
     Args:
         source: Where the texts come from.
-        tokenizer: Tokenizer of the model.
-        settings: How texts become batches.
-        with_token_types: Whether the model has token types (BERT has, XLM-R has not).
+        preparation: Makes of the rows what the model reads.
+        settings: How rows become batches.
         window_size: Rows of an optimizer step over all devices; None takes ``settings.batch_size``.
         micro_batch_size: Rows of a batch on one device; None takes ``settings.batch_size``.
         num_workers: Loader processes; None takes ``settings.num_workers``.
@@ -44,10 +42,9 @@ class HumorDataModule(pl.LightningDataModule):
     def __init__(
         self,
         source: Source,
-        tokenizer: PreTrainedTokenizerBase,
+        preparation: Preparation,
         settings: DataSettings,
         *,
-        with_token_types: bool = False,
         window_size: int | None = None,
         micro_batch_size: int | None = None,
         num_workers: int | None = None,
@@ -55,15 +52,14 @@ class HumorDataModule(pl.LightningDataModule):
         announce: Callable[[str], object] = lambda line: None,
     ) -> None:
         super().__init__()
-        self.source, self.tokenizer, self.settings = source, tokenizer, settings
-        self.with_token_types, self.seed = with_token_types, seed
+        self.source, self.preparation, self.settings, self.seed = source, preparation, settings, seed
         self.window_size = window_size or settings.batch_size
         self.micro_batch_size = micro_batch_size or settings.batch_size
         self.num_workers = settings.num_workers if num_workers is None else num_workers
         self.announce = announce
         self.splits: dict[str, Examples] = {}
         self.drawn = Drawn({})
-        self.tokens: dict[str, TokenStore] = {}
+        self.prepared: dict[str, Prepared] = {}
         self.slice_values: dict[str, list[str]] = {}
         self._test_split = TEST
         self._resumed_at = (0, 0)
@@ -85,12 +81,10 @@ class HumorDataModule(pl.LightningDataModule):
         return self.splits
 
     def setup(self, stage: str | None = None) -> None:
-        """Load and tokenize, once."""
+        """Load and prepare, once."""
         for name, examples in self.load().items():
-            if name not in self.tokens:
-                self.tokens[name] = tokenize(
-                    examples, self.tokenizer, self.settings.max_length, self.settings.cache_dir
-                )
+            if name not in self.prepared:
+                self.prepared[name] = self.preparation.prepare(examples, self.settings.cache_dir)
 
     def check_fit_for_training(self, *checks: Callable[..., None]) -> None:
         """Raise a UserError where splits cannot train or steer a model.
@@ -108,21 +102,18 @@ class HumorDataModule(pl.LightningDataModule):
         return next(iter(self.load().values())).answer_names
 
     @property
-    def class_counts(self) -> np.ndarray:
-        """[C] int64, training rows of each class."""
-        return np.bincount(self.load()[TRAIN].labels, minlength=len(self.load()[TRAIN].class_names))
-
-    @property
-    def used_tokens(self) -> np.ndarray:
-        """[U] int64, the token ids that occur in any split, and the special ones."""
+    def training_rows(self) -> TrainingRows:
+        """What network and objective may know of the training rows."""
         self.setup()
-        return used_tokens(self.tokens.values(), len(self.tokenizer), self.tokenizer.all_special_ids)
+        class_counts = np.bincount(self.splits[TRAIN].labels, minlength=len(self.splits[TRAIN].class_names))
+        used_tokens = self.preparation.used_tokens(self.prepared.values())
+        return TrainingRows(class_counts, self.prepared[TRAIN].mean_target_tokens, used_tokens)
 
     def report(self) -> dict[str, Any]:
         """Count what is in the data; see ``data_report``."""
         self.setup()
         order = fixed_order(self.splits[TRAIN], self.settings, self.seed)
-        counts = data_report(self.splits, self.tokens, self.settings, order)
+        counts = data_report(self.splits, self.prepared, self.settings, order)
         test_key = getattr(self.source, "test_key", "data.test_path")
         notes = notes_on_labels(self.splits) + notes_on_test(self.splits, self.drawn, self.settings, test_key)
         return counts | {"alike": dict(self.drawn.alike), "notes": counts["notes"] + notes}
@@ -145,9 +136,9 @@ class HumorDataModule(pl.LightningDataModule):
         self._test_split = split
 
     def replace_texts(self, split: str, texts: Sequence[str]) -> None:
-        """Put other texts into a split, in the order of its rows, and tokenize them."""
+        """Put other texts into a split, in the order of its rows, and prepare them."""
         self.splits[split] = replace(self.splits[split], texts=list(texts))
-        self.tokens.pop(split, None)
+        self.prepared.pop(split, None)
         self.setup()
 
     def test_dataloader(self) -> DataLoader:
@@ -170,7 +161,7 @@ class HumorDataModule(pl.LightningDataModule):
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         rows = self.settings.eval_batch_size
         sampler = WindowSampler(
-            self.tokens[split].lengths,
+            self.prepared[split].lengths,
             window_size=self.window_size if training else rows * world_size,
             micro_batch_size=self.micro_batch_size if training else rows,
             seed=self.seed if training else None,
@@ -186,7 +177,6 @@ class HumorDataModule(pl.LightningDataModule):
     def _loader(self, split: str, sampler: WindowSampler) -> DataLoader:
         examples = self.splits[split]
         codes = slice_codes(examples, self.slice_values)
-        tensors = SplitTensors(self.tokens[split], examples.labels, codes, examples.targets)
-        collator = Collator.of(tensors, self.settings, self.tokenizer.pad_token_id, self.with_token_types)
+        collator = Collator(self.prepared[split], examples.labels, codes, examples.targets)
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return build_loader(collator, sampler, len(examples), self.num_workers, pin_memory=on_gpu)

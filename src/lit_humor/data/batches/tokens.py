@@ -9,39 +9,20 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from lit_humor.core.errors import UserError, shorten
 from lit_humor.data.batches.store import TokenStore, open_store
-from lit_humor.data.examples import Examples
+
+if TYPE_CHECKING:  # loader processes import this file
+    from transformers import PreTrainedTokenizerBase
+
+    from lit_humor.data.examples import Examples
 
 _CHUNK_ROWS = 8192
-_EMBEDDED = "leave model.pretrained away and set model=minilm"
 _MOST_CHARACTERS = 100  # of a token, on average; what is cut off costs memory, in a pair by the product of both
 _FORMAT = 1  # raise when the meaning of the files changes
-
-
-def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a pretrained model; only fast tokenizers, never code that the folder brings."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"model.pretrained={folder}",
-            found=f"no tokenizer that loads ({shorten(str(error), 120)})",
-            expected="tokenizer.json beside config.json",
-            fix=f"hf download <owner>/<name> --local-dir {folder} puts it right, or {_EMBEDDED}",
-        ) from error
-    if not tokenizer.is_fast:
-        raise UserError(
-            f"model.pretrained={folder}",
-            found="a tokenizer without tokenizer.json",
-            expected="a fast tokenizer",
-            fix=_EMBEDDED,
-        )
-    return tokenizer
 
 
 def tokenize(

@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader
 from lit_humor.data.batches.batching import Collator, RowIndices, WindowSampler
 
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
-_PRELOADED = ["lit_humor.data.batches.batching"]
 
 
 def build_loader(
@@ -29,26 +28,30 @@ def build_loader(
         num_workers: Loader processes; 0 for none.
         pin_memory: Whether batches go to a GPU.
     """
+    modules = (Collator.__module__, type(collator.prepared).__module__)
     return DataLoader(
         RowIndices(num_rows),  # the collator reads the rows itself, a batch at a time
         batch_sampler=sampler,
         collate_fn=collator,
         num_workers=num_workers,
-        multiprocessing_context=loader_context() if num_workers else None,
+        multiprocessing_context=loader_context(*modules) if num_workers else None,
         worker_init_fn=settle_in,
         persistent_workers=num_workers > 0,  # to start them takes longer than a short epoch
         pin_memory=pin_memory,
     )
 
 
-def loader_context() -> BaseContext:
+def loader_context(*modules: str) -> BaseContext:
     """How to start loader processes: from a server that has no threads, forked as fast as from this process.
 
     This process has threads of the training's backend. One may hold a lock of the interpreter at the moment of a
     fork, and the copy then waits for it for ever (CPython before 3.12).
+
+    Args:
+        modules: What the server imports once, for all loader processes.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context.set_forkserver_preload(list(modules))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # the server and all that it starts inherit this
     try:
         resource_tracker.ensure_running()  # which unblocks two of them here

@@ -1,0 +1,73 @@
+"""A network of another family: what it may leave out, and what it is refused for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lit_humor.config.command import compose
+from lit_humor.config.frozen import changed
+from lit_humor.core.errors import UserError
+from lit_humor.core.rows import TrainingRows
+from lit_humor.engine import factory
+from lit_humor.engine.configuration import validate
+from lit_humor.engine.machine import Machine
+from lit_humor.engine.planning import build_plan
+from lit_humor.models.encoder import TextClassifier
+from lit_humor.models.network import Network
+from lit_humor.objectives.cross_entropy import CrossEntropy
+from tests.unit.building import TRAINER, make_datamodule, make_learner
+
+
+class Least(Network):
+    """What the contract asks for, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(1, 2)
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {"logits": self.line(batch["attention_mask"].float().sum(1, keepdim=True) / 10)}
+
+    def parameter_depths(self) -> dict[str, int]:
+        return dict.fromkeys(dict(self.named_parameters()), 0)
+
+
+def test_the_least_network_trains(tiny_model: str, tmp_path: Path) -> None:
+    network = Least()
+    network.compile_parts(backend="eager")
+    datamodule = make_datamodule(tiny_model, tmp_path)
+    learner = make_learner(datamodule, network)
+    before = network.line.weight.detach().clone()
+    pl.Trainer(**TRAINER, max_epochs=1).fit(learner, datamodule)  # type: ignore[arg-type]
+    assert not torch.equal(network.line.weight, before)
+    assert set(network.state_dict()) == {"line.weight", "line.bias"}, "compiled in place"
+
+
+def test_network_and_objective_are_told_of_the_training_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[TrainingRows] = []
+    monkeypatch.setattr(TextClassifier, "prepare", lambda self, training: told.append(training))
+    monkeypatch.setattr(CrossEntropy, "prepare", lambda self, training: told.append(training))
+    cfg = compose("train", ["model=tiny", "data=tiny", f"paths.cache_dir={tmp_path}"])
+    pretrained = factory.resolve_pretrained(cfg)
+    plan = build_plan(cfg, Machine(), pretrained)
+    datamodule = factory.build_datamodule(cfg, pretrained, plan)
+    datamodule.load()
+    factory.build_learner(cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan)
+    assert len(told) == 2
+    for rows in told:
+        assert rows.class_counts.sum() == len(datamodule.splits["train"])
+        assert rows.mean_target_tokens is None
+        assert rows.used_tokens is not None
+        assert np.isin(datamodule.prepared["val"].collate(np.arange(5))["input_ids"], rows.used_tokens).all()
+
+
+def test_what_is_no_network_is_refused() -> None:
+    cfg = compose("train", ["model=tiny"])
+    head = {"_target_": "lit_humor.models.dropout.FastDropout", "p": 0.1}
+    with pytest.raises(UserError, match=r"model\.network: found FastDropout, expected a subclass of Network"):
+        validate(changed(cfg, {"model.network": head}))
