@@ -14,7 +14,7 @@ from lit_humor.auditing.cleaning import class_counts, decide, write_clean_copy
 from lit_humor.auditing.repairs import repair_splits
 from lit_humor.auditing.rows import NOTE, Finding, Rows, join_splits
 from lit_humor.core.errors import MissingExtraError, UserError
-from lit_humor.data.dividing.alike import exact_groups, near_pairs
+from lit_humor.data.dividing.similarity import exact_groups, near_pairs
 from lit_humor.data.examples import Examples, Reading, tolerant_reading
 from lit_humor.data.sources.files import TextFiles
 from tests.unit.planting import HASHTAG, Planted, clean, planted

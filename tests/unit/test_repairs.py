@@ -10,7 +10,7 @@ from lit_humor.auditing.audit import related_rows
 from lit_humor.auditing.cleaning import decide, write_clean_copy
 from lit_humor.auditing.repairs import repair, repair_splits
 from lit_humor.auditing.rows import Finding, join_splits
-from lit_humor.data.dividing.alike import exact_groups
+from lit_humor.data.dividing.similarity import exact_groups
 from lit_humor.data.examples import tolerant_reading
 from lit_humor.data.sources.files import TextFiles
 from tests.unit.test_splits import distinct_texts, labelled

@@ -20,7 +20,7 @@ from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Rows, join_splits
 from lit_humor.config.command import choice
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import typed_command
-from lit_humor.data.dividing.alike import clusters, exact_groups, near_pairs
+from lit_humor.data.dividing.similarity import clusters, exact_groups, near_pairs
 from lit_humor.data.examples import tolerant_reading
 from lit_humor.data.reading.places import name_place
 from lit_humor.engine import factory, tables
