@@ -119,4 +119,4 @@ def test_the_key_of_before_names_the_choice_of_today(typed: str, fix: str) -> No
     for key in ("launch.kind", "+launch.kind"):
         done = typed_here("sweep", f"{key}={typed}", "dry_run=true")
         assert done.returncode == 1
-        assert f"Fix: leave launch.kind away and set launch={fix}." in done.stderr
+        assert f"Fix: leave launch.kind out and set launch={fix}." in done.stderr
