@@ -129,8 +129,8 @@ def test_what_is_missing_is_named(cloud: Path, tmp_path: Path, monkeypatch: pyte
     with pytest.raises(UserError, match="exit code 4 of sky jobs launch"):
         _queue(tmp_path).run([_job(tmp_path / "run")])
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    with pytest.raises(UserError, match="launch=cloud: found no gcloud here"):
+    with pytest.raises(UserError, match="launch=cloud: found no gcloud on this machine"):
         _queue(tmp_path, "launch.bucket=gs://jokes")
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match="launch=cloud: found no sky here"):
+    with pytest.raises(UserError, match="launch=cloud: found no sky on this machine"):
         _queue(tmp_path)

@@ -73,7 +73,7 @@ def test_a_folder_with_other_things_is_left_alone(machine: Path, tmp_path: Path)
     there = ("launch=ssh", "launch.host=gpu", "launch.setup=setup", "launch.place=.")
     done = typed("sweep", "n=1", *ARGUMENTS, f"paths.logs_dir={tmp_path / 'logs'}", *there)
     assert done.returncode == 1
-    assert "launch.place=.: found a folder there that holds other things" in done.stderr
+    assert "launch.place=.: found a remote folder with other files" in done.stderr
     assert [path.name for path in machine.iterdir()] == ["thesis.txt"]
 
 
