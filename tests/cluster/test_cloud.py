@@ -12,7 +12,7 @@ import pytest
 from lit_humor.config.command import compose
 from lit_humor.core.errors import UserError
 from lit_humor.launch.queue import Job, Queue
-from lit_humor.sweeps.launching import open_queue
+from lit_humor.sweeps.queues import open_queue
 from tests.cluster.test_slurm import steps_of
 from tests.e2e.typed import ROOT, start
 from tests.unit.test_sweeping import A_RUN

@@ -18,7 +18,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.launch import slurm
 from lit_humor.launch.queue import Job, Queue
 from lit_humor.launch.slurm import Chain
-from lit_humor.sweeps.launching import open_queue
+from lit_humor.sweeps.queues import open_queue
 from tests.e2e.typed import ROOT, typed
 from tests.unit.test_sweeping import A_RUN
 

@@ -12,7 +12,7 @@ from lit_humor.config.command import CONFIG_DIR, compose
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import ROOT_DIR
 from lit_humor.launch.queue import Job, Queue
-from lit_humor.sweeps.launching import open_queue, queue_class
+from lit_humor.sweeps.queues import open_queue, queue_class
 from lit_humor.sweeps.sweeping import sweep
 from tests.e2e.typed import typed_here
 
