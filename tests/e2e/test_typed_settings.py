@@ -105,7 +105,7 @@ def test_a_run_is_moved_to_such_a_folder_and_goes_on(place: Path, tmp_path: Path
     status = json.loads((there / "007" / "status.json").read_text())
     (there / "007" / "status.json").write_text(json.dumps(status | {"state": "interrupted"}))
     shown = typed("monitor", f"run={there / '007'}", "--once").stdout
-    assert "go on" in shown
+    assert "resume with" in shown
     done = typed("train", f"resume={there / '007'}")
     assert done.returncode == 0, done.stderr
     assert result_of(there / "007")["results"]
