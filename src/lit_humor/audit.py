@@ -1,4 +1,4 @@
-"""Look for what is wrong with data: python src/lit_humor/audit.py data=csv data.train_path=... [fix=<folder>]."""
+"""Find faults in data: python src/lit_humor/audit.py data=csv data.train_path=... [fix=<folder>]."""
 
 from omegaconf import DictConfig
 
@@ -7,7 +7,7 @@ from lit_humor.config.command import command
 
 @command("audit")
 def main(cfg: DictConfig) -> None:
-    """Show and save what stands out, and write a cleaned copy if asked."""
+    """Show and save the findings, and write a cleaned copy with ``fix=``."""
     from lit_humor.auditing.audit import audit  # imports torch and scikit-learn (seconds)
     from lit_humor.runs import screen
 

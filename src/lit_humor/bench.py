@@ -1,4 +1,4 @@
-"""Measure: python src/lit_humor/bench.py suite=recipes train_path=<csv> val_path=<csv> [max_epochs=3]."""
+"""Run a benchmark: python src/lit_humor/bench.py suite=recipes train_path=<csv> val_path=<csv> [max_epochs=3]."""
 
 from omegaconf import DictConfig
 

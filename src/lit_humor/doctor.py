@@ -1,20 +1,20 @@
-"""Check the installation: python src/lit_humor/doctor.py [full=true]; full asks torch and shows the hardware plan."""
+"""Check the installation: python src/lit_humor/doctor.py [full=true]; full: the hardware plan, too."""
 
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-if sys.version_info < (3, 11):  # noqa: UP036  # the one command that has to say so
+if sys.version_info < (3, 11):  # noqa: UP036  # the one command that reports it
     sys.exit(
         f"Error: found Python {sys.version.split()[0]}, expected 3.11 or newer. Fix: make install PYTHON=python3.11"
     )
-sys.path.insert(0, str(ROOT / "src"))  # where nothing is installed yet
+sys.path.insert(0, str(ROOT / "src"))  # in case the project is not installed
 
 from lit_humor.runs.diagnosis import BAD, diagnose  # noqa: E402
 
 
 def main() -> None:
-    """Print what is there and what is missing; exit code 1 where a training could not start."""
+    """Print what is installed and what is missing; exit code 1 if a training could not start."""
     arguments = sys.argv[1:]
     if arguments in (["--help"], ["-h"]):
         print(__doc__)

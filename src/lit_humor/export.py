@@ -1,4 +1,4 @@
-"""Hand a run to other programs: python src/lit_humor/export.py run=<folder> to=huggingface|onnx|onnx_int8."""
+"""Export a run for other programs: python src/lit_humor/export.py run=<folder> to=huggingface|onnx|onnx_int8."""
 
 from omegaconf import DictConfig
 

@@ -10,14 +10,14 @@ from rich.live import Live
 
 from lit_humor.runs import record
 from lit_humor.runs.board import detail, overview, plan
-from lit_humor.runs.watch import find_run, find_runs, find_set, look, sets_going
+from lit_humor.runs.watch import active_sets, find_run, find_runs, find_set, look
 
 ROOT = Path(__file__).resolve().parents[2]
 _LINES, _SECONDS = 12, 1.0
 
 
 def main() -> None:
-    """Draw one frame, or one a second until Ctrl-C; reads run folders and nothing else."""
+    """Draw one frame with ``--once``, otherwise one every second until Ctrl-C. Only reads run folders."""
     settings = {"run": "", "logs": str(ROOT / "logs")}
     once = False
     for argument in sys.argv[1:]:
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _frame(run: Path | None, logs_dir: Path) -> RenderableType:
-    """One run or one set of runs, or all of a folder with the one heard of last in full."""
+    """Draw a run, or a set of runs, or all runs of a folder with details of the most recent one."""
     if run is not None and (run / record.QUEUE).is_file():
         return plan(run)
     if run is not None:
@@ -58,7 +58,7 @@ def _frame(run: Path | None, logs_dir: Path) -> RenderableType:
     folders = find_runs(logs_dir)
     if not folders:
         return f"No runs in {logs_dir} yet."
-    sets = [plan(folder) for folder in sets_going(logs_dir)]
+    sets = [plan(folder) for folder in active_sets(logs_dir)]
     return Group(*sets, overview([look(folder) for folder in folders[:_LINES]]), detail(look(folders[0], _LINES)))
 
 

@@ -1,4 +1,4 @@
-"""Judge texts with a trained run: python src/lit_humor/predict.py run=<folder> text="..." | input=<file> | < lines."""
+"""Classify texts with a run: python src/lit_humor/predict.py run=<folder> text="..." | input=<file> | < lines."""
 
 import sys
 
@@ -25,7 +25,7 @@ def _predict(cfg: DictConfig) -> None:
 
 
 def main() -> None:
-    """Take ``text=...`` as it stands, commas, quotes and all: it is no setting for Hydra to parse."""
+    """Run the command; ``text=...`` is taken unchanged, with commas and quotes, since Hydra would parse it."""
     _TEXTS[:] = [argument.removeprefix("text=") for argument in sys.argv[1:] if argument.startswith("text=")]
     sys.argv[1:] = [argument for argument in sys.argv[1:] if not argument.startswith("text=")]
     _predict()

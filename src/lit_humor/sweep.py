@@ -1,4 +1,4 @@
-"""Many runs: python src/lit_humor/sweep.py plan=seeds n=3 slots=2 experiment=v3 [any setting of train.py]."""
+"""Train many runs: python src/lit_humor/sweep.py plan=seeds n=3 slots=2 experiment=v3 [any setting of train.py]."""
 
 import dataclasses
 import re
@@ -12,13 +12,13 @@ from lit_humor.core.settings import is_setting
 
 
 def main() -> None:
-    """Train every run of a plan that is not done yet, and write one table of all."""
+    """Train all runs of a plan that are not done, and write a table of all its runs."""
     own = {field.name for field in dataclasses.fields(SweepConfig)} | {"plan", "hydra"}
-    words = [one for one in sys.argv[1:] if not one.startswith("-")]
-    typed = [one for one in words if re.split(r"[.=]", one.lstrip("+~"))[0] not in own]
-    if any(not is_setting(one) for one in words):  # what is wrong, its neighbours tell
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    typed = [word for word in words if re.split(r"[.=]", word.lstrip("+~"))[0] not in own]
+    if any(not is_setting(word) for word in words):  # the error about it needs the words next to it
         typed = []
-    sys.argv[1:] = [one for one in sys.argv[1:] if one not in typed]
+    sys.argv[1:] = [word for word in sys.argv[1:] if word not in typed]
 
     @command("sweep")
     def run(cfg: DictConfig) -> None:

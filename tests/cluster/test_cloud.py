@@ -12,7 +12,7 @@ import pytest
 from lit_humor.config.command import compose
 from lit_humor.core.errors import UserError
 from lit_humor.launch.queue import Job, Queue
-from lit_humor.sweeps.launching import open_queue
+from lit_humor.sweeps.queues import open_queue
 from tests.cluster.test_slurm import steps_of
 from tests.e2e.typed import ROOT, start
 from tests.unit.test_sweeping import A_RUN
@@ -129,8 +129,8 @@ def test_what_is_missing_is_named(cloud: Path, tmp_path: Path, monkeypatch: pyte
     with pytest.raises(UserError, match="exit code 4 of sky jobs launch"):
         _queue(tmp_path).run([_job(tmp_path / "run")])
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    with pytest.raises(UserError, match="launch=cloud: found no gcloud here"):
+    with pytest.raises(UserError, match="launch=cloud: found no gcloud on this machine"):
         _queue(tmp_path, "launch.bucket=gs://jokes")
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match="launch=cloud: found no sky here"):
+    with pytest.raises(UserError, match="launch=cloud: found no sky on this machine"):
         _queue(tmp_path)

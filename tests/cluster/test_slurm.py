@@ -18,7 +18,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.launch import slurm
 from lit_humor.launch.queue import Job, Queue
 from lit_humor.launch.slurm import Chain
-from lit_humor.sweeps.launching import open_queue
+from lit_humor.sweeps.queues import open_queue
 from tests.e2e.typed import ROOT, typed
 from tests.unit.test_sweeping import A_RUN
 
@@ -170,7 +170,7 @@ def test_a_job_that_sacct_does_not_know_is_waited_for_but_not_for_ever(
     queue.run([job := _job(tmp_path / "run")])
     sacct = cluster.with_name("bin") / "sacct"
     sacct.write_text("#!/bin/bash\necho 'JobID|State|NodeList'\n")
-    queue._ask()  # type: ignore[attr-defined]
+    queue._query()  # type: ignore[attr-defined]
     assert queue._is_alive("1")  # type: ignore[attr-defined]
     monkeypatch.setattr(slurm, "_PATIENCE_SECONDS", 0.0)
     assert not queue._is_alive("1")  # type: ignore[attr-defined]
@@ -197,7 +197,9 @@ def test_a_training_on_two_nodes_knows_which_of_them_it_is_on(tmp_path: Path, mo
 
 def test_without_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match=r"launch=slurm: found no sbatch srun sacct here, expected a SLURM cluster"):
+    with pytest.raises(
+        UserError, match=r"launch=slurm: found no sbatch srun sacct on this machine, expected a SLURM cluster"
+    ):
         _queue(tmp_path)
 
 

@@ -13,7 +13,7 @@ from lit_humor.config.command import compose
 from lit_humor.core.errors import UserError
 from lit_humor.launch.queue import Job
 from lit_humor.launch.remote import describe_jobs, read_jobs
-from lit_humor.sweeps.launching import open_queue
+from lit_humor.sweeps.queues import open_queue
 from tests.e2e.typed import typed
 
 ARGUMENTS = ("model=tiny", "debug=tiny", "trainer.max_epochs=1", "baseline=false", "report=false", "name=set")
@@ -73,7 +73,7 @@ def test_a_folder_with_other_things_is_left_alone(machine: Path, tmp_path: Path)
     there = ("launch=ssh", "launch.host=gpu", "launch.setup=setup", "launch.place=.")
     done = typed("sweep", "n=1", *ARGUMENTS, f"paths.logs_dir={tmp_path / 'logs'}", *there)
     assert done.returncode == 1
-    assert "launch.place=.: found a folder there that holds other things" in done.stderr
+    assert "launch.place=.: found a remote folder with other files" in done.stderr
     assert [path.name for path in machine.iterdir()] == ["thesis.txt"]
 
 
@@ -105,7 +105,7 @@ def test_a_failure_there_is_told_here(machine: Path, tmp_path: Path) -> None:
     done = typed("sweep", "n=1", "data.languages=[xx]", *ARGUMENTS, f"paths.logs_dir={tmp_path / 'logs'}", *there)
     assert done.returncode == 1
     assert "data.languages" in done.stdout
-    assert "runs that failed: default-1-" in done.stderr
+    assert "failed runs: default-1-" in done.stderr
     done = typed("sweep", "n=1", *ARGUMENTS, f"paths.logs_dir={tmp_path / 'logs'}", *there[:2], "launch.setup=exit 1")
     assert done.returncode == 1
     assert "launch.host=gpu: found exit code 1 of " in done.stderr

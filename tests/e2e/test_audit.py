@@ -50,7 +50,7 @@ def test_a_class_that_a_clean_copy_loses_is_told(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "no row of class 'humor' is left in 'test'" in done.stdout
     assert "1 -> 0" in done.stdout
-    assert "Labels were not judged" in done.stdout
+    assert "Labels were not checked" in done.stdout
 
 
 def test_texts_are_escaped_and_few_rows_are_enough(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_what_was_not_measured_is_told_as_that(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("argument", "part"),
-    [("similarity=2", "similarity"), ("fix=.", "something there already"), ("data=csv", "data.train_path")],
+    [("similarity=2", "similarity"), ("fix=.", "a path that exists already"), ("data=csv", "data.train_path")],
 )
 def test_mistakes(argument: str, part: str, tmp_path: Path) -> None:
     done = typed_here("audit", "model=tiny", f"paths.logs_dir={tmp_path / 'logs'}", argument)

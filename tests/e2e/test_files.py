@@ -121,7 +121,7 @@ def test_audit_tells_the_alias_of_labels_that_no_class_has(tmp_path: Path) -> No
     findings = json.loads((tmp_path / "a" / "audit.json").read_text())["findings"]
     (finding,) = [finding for finding in findings if finding["kind"] == "unusable_rows"]
     assert finding["count"] == 20
-    assert "for 20 labels that no class has: set 'data.label_aliases={non_sarcastic:" in finding["remedy"]
+    assert "for 20 labels that match no class: set 'data.label_aliases={non_sarcastic:" in finding["remedy"]
 
 
 def test_a_second_text_is_refused_by_a_run_without(stray: tuple[Path, Path], tmp_path: Path) -> None:

@@ -57,9 +57,9 @@ UNTOLD = {
         1,
         "its extra is brought by the remedy of another package of that extra",
     ),
-    ("sweeps/launching.py", "queue_class"): (
+    ("sweeps/queues.py", "queue_class"): (
         1,
-        "a file of configs/launch without a class; tests/unit/test_launching.py has one",
+        "a file of configs/launch without a class; tests/unit/test_queues.py has one",
     ),
     ("engine/lr_scale.py", "computed"): (1, "every encoder that is shipped or tested has a hidden size"),
     ("launch/cloud.py", "_fail"): (1, "needs SkyPilot and a cloud; tests/cluster plays one"),

@@ -154,8 +154,8 @@ def test_five_experiments_and_a_failure_among_them(tmp_path: Path) -> None:
     failed = typed("sweep", *arguments, broken, timeout=400)
     assert failed.returncode == 1
     assert failed.stdout.count(": failed") == failed.stdout.count(": skipped") == 1
-    assert "Error: plan=five: found runs that failed: default-1-" in failed.stderr
-    assert "skipped behind them: evaluation-1-" in failed.stderr
+    assert "Error: plan=five: found failed runs: default-1-" in failed.stderr
+    assert "skipped because of them: evaluation-1-" in failed.stderr
     assert "data.difficulty=column: found no difficulty" in failed.stdout  # its last lines
     done = typed("sweep", *arguments, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -192,7 +192,7 @@ def test_a_plan_that_does_not_fit_is_refused_before_it_starts(tmp_path: Path, mo
     assert "Timing the first steps of 1 kinds of runs" in done.stdout
     assert re.search(r"budget: found \d+ s, expected at most 2s. Fix: ", done.stderr), done.stderr
     told = re.search(
-        r"all take (\d+) s with slots=2 \(one by one (\d+) s, in no order less than (\d+) s\)", done.stdout
+        r"all runs take (\d+) s with slots=2 \(one after another (\d+) s, at least (\d+) s in any order\)", done.stdout
     )
     assert told, done.stdout
     whole, one_by_one, at_least = map(int, told.groups())

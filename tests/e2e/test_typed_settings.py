@@ -105,7 +105,7 @@ def test_a_run_is_moved_to_such_a_folder_and_goes_on(place: Path, tmp_path: Path
     status = json.loads((there / "007" / "status.json").read_text())
     (there / "007" / "status.json").write_text(json.dumps(status | {"state": "interrupted"}))
     shown = typed("monitor", f"run={there / '007'}", "--once").stdout
-    assert "go on" in shown
+    assert "resume with" in shown
     done = typed("train", f"resume={there / '007'}")
     assert done.returncode == 0, done.stderr
     assert result_of(there / "007")["results"]
@@ -166,9 +166,9 @@ def test_what_to_type_instead(command: str, arguments: tuple[str, ...], instead:
         ("sweep", ("optm.learning_rate=3",), ("optm.learning_rate: found an unknown key", "did you mean 'optim'?")),
         ("sweep", ("seed=1,2",), ("each run of a plan gets its own", "add plan=grid")), ("sweep", ("foo",), ("foo: found a word",)),
         ("sweep", ("-m",), ("sweep.py: found --multirun",)), ("predict", ("-m", "run=x"), ("predict.py: found --multirun",)),
-        ("predict", ("inptu=x.csv",), ("did you mean 'input'?",)), ("train", ("https://x.y/z",), ("https://x.y/z: found a word", "leave it away")),
-        ("predict", ("https://x.y/z",), ("leave it away",)), ("train", ("x" * 300,), ("leave it away",)), ("audit", ("x" * 300,), ("leave it away",)),
-        ("train", ("seed=3", "hf://a/b:c"), ("hf://a/b:c: found a word", "leave it away")),
+        ("predict", ("inptu=x.csv",), ("did you mean 'input'?",)), ("train", ("https://x.y/z",), ("https://x.y/z: found a word", "leave it out")),
+        ("predict", ("https://x.y/z",), ("leave it out",)), ("train", ("x" * 300,), ("leave it out",)), ("audit", ("x" * 300,), ("leave it out",)),
+        ("train", ("seed=3", "hf://a/b:c"), ("hf://a/b:c: found a word", "leave it out")),
     ],
 )  # fmt: skip
 def test_what_is_no_setting(command: str, arguments: tuple[str, ...], parts: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from lit_humor.config.schema import SCHEMAS
 from tests.composing import remember_files
 
 _MODULES = (
-    *(f"lit_humor.{name}" for name in ("engine.training", "eval", "audit", "auditing.audit", "sweeps.launching")),
+    *(f"lit_humor.{name}" for name in ("engine.training", "eval", "audit", "auditing.audit", "sweeps.queues")),
     *("lit_humor.engine.factory", "lit_humor.inference.scoring", "lit_humor.models.encoder"),
     *("tests.e2e.typed", "tests.torture.child"),
     *("cleanlab", "matplotlib.backends.backend_agg", "PIL.JpegImagePlugin", "pyarrow.dataset", "pyarrow.pandas_compat"),

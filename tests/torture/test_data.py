@@ -164,5 +164,5 @@ def test_leaks_are_refused_where_asked(tmp_path: Path) -> None:
     ]
     refused = train(tmp_path, *arguments, "data.leaks=error")
     assert refused.code == 1
-    assert "data.leaks: found texts that stand in two splits: 60 in train and val" in refused.output
+    assert "data.leaks: found texts that are in two splits: 60 in train and val" in refused.output
     assert train(tmp_path, *arguments).code == 0

@@ -107,7 +107,7 @@ def test_predictions_hold_no_formula(tmp_path: Path) -> None:
 def test_secrets_stay_out_of_the_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written_out = typed_here("train", *TINY, "+paths.api_key=s3cr3t", f"paths.logs_dir={tmp_path / 'logs'}")
     assert written_out.returncode == 1
-    assert "paths.api_key: found a secret written out" in written_out.stderr
+    assert "paths.api_key: found a secret in plain text" in written_out.stderr
     assert "s3cr3t" not in written_out.stderr + written_out.stdout
     monkeypatch.setenv("MY_STORE", f"sqlite:///{tmp_path}/s3cr3t.db")
     arguments = (

@@ -1,4 +1,4 @@
-"""The audit names what was planted, is quiet where nothing was, and mends what it can."""
+"""The audit names what was planted, is quiet where nothing was, and repairs what it can."""
 
 import csv
 import sys
@@ -11,10 +11,10 @@ import pytest
 from lit_humor.auditing import duplicates, form, labels, shapes, texts
 from lit_humor.auditing.audit import related_rows
 from lit_humor.auditing.cleaning import class_counts, decide, write_clean_copy
-from lit_humor.auditing.mending import repair_splits
+from lit_humor.auditing.repairs import repair_splits
 from lit_humor.auditing.rows import NOTE, Finding, Rows, join_splits
 from lit_humor.core.errors import MissingExtraError, UserError
-from lit_humor.data.dividing.alike import exact_groups, near_pairs
+from lit_humor.data.dividing.similarity import exact_groups, near_pairs
 from lit_humor.data.examples import Examples, Reading, tolerant_reading
 from lit_humor.data.sources.files import TextFiles
 from tests.unit.planting import HASHTAG, Planted, clean, planted
@@ -30,12 +30,12 @@ def _load(train: Path, test: Path) -> Loaded:
 
 def _findings(loaded: Loaded) -> dict[str, Finding]:
     splits, readings, rows = loaded
-    mended = repair_splits(splits)
-    equal, near = exact_groups(mended.rows.texts), near_pairs(mended.rows.texts, 0.6)
+    repaired = repair_splits(splits)
+    equal, near = exact_groups(repaired.rows.texts), near_pairs(repaired.rows.texts, 0.6)
     probabilities = labels.out_of_fold_probabilities(rows, related_rows(rows, equal, near))
     found = [
         *texts.rejected_findings(readings),
-        *texts.text_findings(rows, mended),
+        *texts.text_findings(rows, repaired),
         *form.truncation_findings(rows, rows.texts),
         *form.template_findings(rows),
         *shapes.shape_findings(rows, splits, readings),
@@ -104,20 +104,20 @@ def test_everything_else_by_name(data: Planted, findings: dict[str, Finding]) ->
     assert "an empty or blank text" in {row["text"].removeprefix("found ") for row in unusable}
 
 
-def test_clean_copy_has_no_faults_left_that_can_be_mended(data: Planted, loaded: Loaded, tmp_path: Path) -> None:
+def test_clean_copy_has_no_faults_left_that_can_be_repaired(data: Planted, loaded: Loaded, tmp_path: Path) -> None:
     splits, readings, rows = loaded
-    mended = repair_splits(splits)
-    equal, near = exact_groups(mended.rows.texts), near_pairs(mended.rows.texts, 0.6)
+    repaired = repair_splits(splits)
+    equal, near = exact_groups(repaired.rows.texts), near_pairs(repaired.rows.texts, 0.6)
     decisions = decide(rows, equal, related_rows(rows, equal, near))
-    done = write_clean_copy(tmp_path / "clean", rows, decisions, splits, readings, mended)
+    done = write_clean_copy(tmp_path / "clean", rows, decisions, splits, readings, repaired)
     again = _load(tmp_path / "clean" / "train.csv", tmp_path / "clean" / "test.csv")
     assert [finding.kind for finding in _findings(again).values() if finding.level == "error"] == []
     assert done["kept"] + done["moved"] == len(again[2])
     assert done["kept"] + done["moved"] + done["dropped"] == len(data.train) + len(data.test)
-    assert done["mended"] == 10
+    assert done["repaired"] == 10
     with (tmp_path / "clean" / "changes.csv").open(encoding="utf-8", newline="") as file:
         changes = list(csv.DictReader(file))
-    assert len(changes) == done["dropped"] + done["moved"] + done["mended"]
+    assert len(changes) == done["dropped"] + done["moved"] + done["repaired"]
     assert {change["split"] for change in changes if change["reason"].startswith("found")} == {"train"}
     sizes = class_counts(rows, decisions)
     assert sum(after for pairs in sizes.values() for _, after in pairs) == len(again[2])

@@ -19,7 +19,7 @@ from lit_humor.benchmarking.suites.ladder import (
     RUNGS,
     climb,
     padding_waste,
-    pick_windows,
+    pick_global_batches,
     products,
     recut,
 )
@@ -50,20 +50,20 @@ def test_recut_keeps_the_tokens_and_draws_the_lengths() -> None:
     assert set(recut(store, median=128, spread=0.0).lengths) == {128}
 
 
-def test_windows_are_whole_steps_from_short_to_long() -> None:
+def test_global_batches_are_complete_and_from_short_to_long() -> None:
     plan = make_plan(WANTED | {"accumulation": 2, "micro_batch_size": 2}, 2, 0, Machine())
     lengths = np.arange(1, 42)
     batches = [[row, row + 1] for row in range(0, 40, 2)] + [[40]]
-    picked = pick_windows(batches, lengths, plan, 3)
-    assert all(sum(map(len, window)) == 4 for window in picked)
-    tokens = [sum(lengths[rows].sum() for rows in window) for window in picked]
+    picked = pick_global_batches(batches, lengths, plan, 3)
+    assert all(sum(map(len, global_batch)) == 4 for global_batch in picked)
+    tokens = [sum(lengths[rows].sum() for rows in global_batch) for global_batch in picked]
     assert tokens == sorted(tokens)
     assert tokens[0] < 40 < 120 < tokens[-1]
     ragged = lengths.copy()
     ragged[5] = 900  # with its neighbour, padded: more than the rows with the most tokens
-    assert pick_windows(batches, ragged, plan, 1, longest=True) == [batches[2:4]]
-    with pytest.raises(UserError, match="whole optimizer step"):
-        pick_windows([[0, 1], [2]], lengths, plan, 1)
+    assert pick_global_batches(batches, ragged, plan, 1, longest=True) == [batches[2:4]]
+    with pytest.raises(UserError, match="for a complete global batch"):
+        pick_global_batches([[0, 1], [2]], lengths, plan, 1)
 
 
 def test_ratios_compare_within_a_repeat() -> None:

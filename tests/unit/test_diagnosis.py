@@ -43,9 +43,9 @@ def test_what_is_missing_is_told_with_the_command(monkeypatch: pytest.MonkeyPatc
     installed = diagnosis._version
     monkeypatch.setattr(diagnosis, "_version", lambda name: None if name in ("torch", "cleanlab") else installed(name))
     lines = {line: state for state, line in diagnose(ROOT)}
-    assert lines["torch is missing (wanted: >=2.10)"] == BAD
-    assert lines["to get torch: pip install -c constraints.txt -e ."] == BAD
-    assert lines["cleanlab is missing (wanted: >=2.9, extra 'audit')"] == NOTE
-    told = next(line for line in lines if "cleanlab" in line and line.startswith("to get"))
+    assert lines["torch is missing (required: >=2.10)"] == BAD
+    assert lines["to install torch: pip install -c constraints.txt -e ."] == BAD
+    assert lines["cleanlab is missing (required: >=2.9, extra 'audit')"] == NOTE
+    told = next(line for line in lines if "cleanlab" in line and line.startswith("to install"))
     assert told.endswith("pip install -c constraints.txt -e '.[audit]'")
     assert OK in lines.values()

@@ -15,7 +15,7 @@ UNFIT: dict[str, tuple[dict[str, Examples], dict[str, object], str]] = {
     "one row of a class": (
         {"train": labelled(distinct_texts(50), [1] + [0] * 49)},
         {},
-        "class 'class 1' of rows.csv: found 1 row, expected 2 at least",
+        "class 'class 1' of rows.csv: found 1 row, expected at least 2",
     ),
     "one text of a class": (
         {"train": labelled([*["A twin."] * 6, *distinct_texts(44)], [1] * 6 + [0] * 44)},

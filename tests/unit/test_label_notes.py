@@ -65,7 +65,7 @@ def test_numbers_read_as_positions_of_classes_are_told(tmp_path: Path, labels: l
     assert all(f"{index} is '{name}'" in note for index, name in enumerate(names))
     assert str(tmp_path / "rows.csv") in note
     check_positions(examples)
-    again = _read(tmp_path, labels, label_names=names, **settings_in(f"Fix: {note.partition('meant, ')[2]}"))
+    again = _read(tmp_path, labels, label_names=names, **settings_in(f"Fix: {note.partition('wrong, ')[2]}"))
     assert again.labels.tolist() == examples.labels.tolist()
     assert notes_on_labels({"test": again}) == [], "the setting says what they mean"
 

@@ -107,7 +107,7 @@ def test_a_row_is_hard_whose_class_a_model_found_improbable(tiny_model: str, tmp
     settings = replace(_settings(tiny_model, tmp_path), difficulty="confidence", difficulty_path=str(path))
     probability = [humor[::-1][row] if label else 1 - humor[::-1][row] for row, label in enumerate(examples.labels)]
     np.testing.assert_allclose(difficulty_of(examples, settings), 1 - np.asarray(probability))
-    with pytest.raises(UserError, match="nothing about 1 rows, such as made in the test, line 6"):
+    with pytest.raises(UserError, match="no prediction of 1 rows, such as made in the test, line 6"):
         difficulty_of(make_examples(6), settings)
 
 

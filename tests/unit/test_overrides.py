@@ -103,7 +103,7 @@ def test_interpolations_go_on_working(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _value("data.train_path", "data.train_path='${oc.env:PLACE}/x.csv'") == "/in (1)/данные/x.csv"
     assert _value("run_id", "seed=3", "run_id=s${seed}") == "s3"
     assert _value("data.label_names", "data.label_names=[${oc.env:PLACE},${oc.env:NONE,b}]") == ["/in (1)/данные", "b"]
-    with pytest.raises(UserError, match=r"\$\{ starts a reference, but this one is not complete"):
+    with pytest.raises(UserError, match=r"an incomplete reference that starts with \$\{"):
         for_hydra("train", ["run_id=a${b"])
 
 

@@ -83,7 +83,9 @@ def test_a_trial_that_falls_behind_is_stopped(tmp_path: Path) -> None:
     assert record.read_json(jobs[-1].folder / record.STATUS)["state"] == record.INTERRUPTED
     table = write_trials(rows, search.has_recipe, tmp_path, "Search")
     assert [row[table.columns.index("trial")] for row in table.rows] == ["3", "2", "1", "0", "4"]
-    assert table.note.endswith("the best, trial 3, beats it by +0.8000 on the rows that chose it, by +0.8000 on test.")
+    assert table.note.endswith(
+        "the best, trial 3, differs by +0.8000 on the validation rows, which chose it, and by +0.8000 on test."
+    )
     assert (tmp_path / "summary.csv").read_text().splitlines()[-1].startswith("4,pruned,0.02,")
 
 
@@ -92,7 +94,9 @@ def test_where_all_fail_the_search_ends(tmp_path: Path) -> None:
     rows = _run(search, jobs, tmp_path, slots=2)
     assert 1 <= len(rows) <= 2  # and nothing more is tried
     assert {row["state"] for row in rows} == {"failed"}
-    assert write_trials(rows, search.has_recipe, tmp_path, "Search").note == "No trial to compare came to an end."
+    assert (
+        write_trials(rows, search.has_recipe, tmp_path, "Search").note == "No trial that could be compared has ended."
+    )
 
 
 @pytest.mark.parametrize("values", [3, "abc", [1], {"low": 1}, {"low": 2, "high": 1}, {"low": 1, "high": 2, "step": 1}])

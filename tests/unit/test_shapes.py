@@ -64,7 +64,7 @@ LEAKS: dict[str, tuple[Callable[[list[Row]], list[Row]], str]] = {
     ),
     "line breaks": (_set("text", lambda row, joke: row["text"].replace(" ", "\n", joke)), "text, line breaks"),
     "emoji": (_set("text", lambda row, joke: f"so 😂😂 {row['text']}" if joke else row["text"]), "text, "),
-    "place": (lambda rows: sorted(rows, key=lambda row: row["label"]), "place in the file"),
+    "place": (lambda rows: sorted(rows, key=lambda row: row["label"]), "position in the file"),
     "turns": (
         lambda rows: [row | {"label": str(number % 2)} for number, row in enumerate(rows)],
         "row number modulo 2",
@@ -106,8 +106,8 @@ def test_five_classes_and_classes_of_few_rows() -> None:
     splits = {"train": labelled([*texts, "so few"], [row % 5 for row in range(200)] + [5])}
     found = shapes.shape_findings(join_splits(splits), splits, {})
     named = {case[0]["text"].partition(":")[0]: case[0] for case in found[0].cases}
-    assert named["text, marks"]["balanced_accuracy"] == 1
-    assert named["text, marks"]["chance"] == 0.2
+    assert named["text, punctuation marks"]["balanced_accuracy"] == 1
+    assert named["text, punctuation marks"]["chance"] == 0.2
     assert "row number modulo 5" in named
     few = {"train": labelled(texts[:12], [0] * 11 + [1])}
     assert shapes.shape_findings(join_splits(few), few, {}) == []

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.dividing.alike import near_pairs, normalise
 from lit_humor.data.dividing.related import find_related
+from lit_humor.data.dividing.similarity import near_pairs, normalise
 from lit_humor.data.dividing.splits import Drawn, draw_missing
 from lit_humor.data.examples import Examples, Place
 from lit_humor.data.settings import DataSettings
@@ -260,7 +260,7 @@ def test_pairs_of_many_rows_are_kept_in_the_cache(tmp_path: Path, monkeypatch: p
     again = find_related(examples, 0.6, tmp_path, lines.append)
     assert np.array_equal(first.clusters(), again.clusters())
     assert len(set(again.clusters())) == 60
-    assert lines == ["Looking for texts alike among 120 rows, which share a split; the result is kept."]
+    assert lines == ["Searching 120 rows for nearly equal texts, to keep them in one split; the result is cached."]
     with pytest.raises(TypeError):
         find_related(examples, 0.7, tmp_path, lines.append)
 

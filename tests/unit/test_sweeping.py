@@ -16,7 +16,7 @@ from lit_humor.config.command import compose
 from lit_humor.launch.queue import Job, LocalQueue, split_machine
 from lit_humor.runs import record
 from lit_humor.runs.watch import is_done
-from lit_humor.sweeps.plans import PlannedRun, expand
+from lit_humor.sweeps.planned_runs import PlannedRun, expand
 from lit_humor.sweeps.summary import interval, join_predictions, paired_difference, write_summary
 from lit_humor.sweeps.sweeping import choices, make_jobs, signature
 

@@ -127,9 +127,9 @@ def test_the_board_tells_what_the_folder_says(tmp_path: Path) -> None:
 
 def test_stop_takes_silence_for_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    assert not stop._agreed([look(make_run(tmp_path / "run"))])
+    assert not stop._is_confirmed([look(make_run(tmp_path / "run"))])
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    assert stop._agreed([look(tmp_path / "run")])
+    assert stop._is_confirmed([look(tmp_path / "run")])
 
 
 def test_a_board_of_80_columns_tells_runs_apart_and_how_to_go_on(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_board_of_80_columns_tells_runs_apart_and_how_to_go_on(tmp_path: Path)
     console.print(overview(runs), detail(runs[0]))
     told = console.export_text()
     assert all(name in told for name in names)
-    assert "go on" in told
+    assert "resume with" in told
 
 
 def _set(folder: Path, pid: int) -> Path:

@@ -1,4 +1,4 @@
-"""What is wrong with data, and copies without it.
+"""Finds faults in data, and writes copies without them.
 
-Reads and judges rows before any training; changes no file but the copy it is asked for.
+Reads and checks rows before any training; writes no file but the copy that it is asked for.
 """

@@ -15,12 +15,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lit_humor.auditing import duplicates, form, labels, shapes, texts
 from lit_humor.auditing.cleaning import CHANGES, Decision, check_is_new, class_counts, decide, write_clean_copy
-from lit_humor.auditing.mending import repair_splits
+from lit_humor.auditing.repairs import repair_splits
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Rows, join_splits
 from lit_humor.config.command import choice
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import typed_command
-from lit_humor.data.dividing.alike import clusters, exact_groups, near_pairs
+from lit_humor.data.dividing.similarity import clusters, exact_groups, near_pairs
 from lit_humor.data.examples import tolerant_reading
 from lit_humor.data.reading.places import name_place
 from lit_humor.engine import factory, tables
@@ -33,6 +33,7 @@ from lit_humor.runs import record, screen
 AUDIT_JSON, AUDIT_HTML = "audit.json", "audit.html"
 _NUM_STEPS = 7
 _CASES_ON_SCREEN, _CASES_IN_HTML = 3, 200
+_CASE_VALUES = {"mended": "repaired", "gone": "removed", "template": "template"}  # key of a case: what is shown
 
 
 def audit(cfg: DictConfig) -> None:
@@ -73,7 +74,7 @@ def audit(cfg: DictConfig) -> None:
         near_duplicates = near_pairs(repaired.rows.texts, cfg.similarity)
         findings += duplicates.duplicate_findings(rows, equal_groups, near_duplicates) + duplicates.group_findings(rows)
         cluster_numbers = related_rows(rows, equal_groups, near_duplicates)
-        step("what gives the labels away")
+        step("features that predict the labels")
         report["telling"] = labels.telling_features(rows)
         findings += labels.label_leak_findings(rows, report["telling"]) + shapes.shape_findings(rows, splits, readings)
         step("label errors")
@@ -102,7 +103,7 @@ def _show_sizes(rows: Rows, decisions: Sequence[Decision]) -> None:
             if before and not after:
                 screen.show(
                     f"Warning: no row of class '{name}' is left in '{split}': they were equal or related to rows of "
-                    "another split. similarity=0.8 relates fewer."
+                    "another split. With similarity=0.8 fewer rows are related."
                 )
 
 
@@ -146,16 +147,18 @@ def _show(report: dict[str, Any]) -> None:
         screen.show(screen.table(f"TF-IDF by {name}", (name, "rows", "accuracy"), lines))
     for label, features in report["telling"].items():
         feature_lines = [(repr(item["feature"]), item["rows"], item["share"]) for item in features[:8]]
-        screen.show(screen.table(f"What speaks for '{label}'", ("feature", "rows", "share of them"), feature_lines))
+        screen.show(
+            screen.table(f"Features typical of '{label}'", ("feature", "rows", "share in the class"), feature_lines)
+        )
     summary = [
         (item["level"], item["kind"], item["count"], item["title"], item["remedy"]) for item in report["findings"]
     ]
     screen.show(screen.table("Findings", ("level", "kind", "cases", "what", "remedy"), summary))
     if "not_fitted" in baseline_scores:
-        screen.show(f"Labels were not judged: TF-IDF was not fitted, since {baseline_scores['not_fitted']}.")
+        screen.show(f"Labels were not checked: TF-IDF was not fitted, because {baseline_scores['not_fitted']}.")
     elif baseline_scores["tfidf_f1_macro"] < LEAST_F1:
         screen.show(
-            f"Labels were not judged: TF-IDF's macro F1, {baseline_scores['tfidf_f1_macro']:.2f}, is below {LEAST_F1}."
+            f"Labels were not checked: TF-IDF's macro F1, {baseline_scores['tfidf_f1_macro']:.2f}, is below {LEAST_F1}."
         )
     for finding in report["findings"]:
         shown = finding["cases"][: 1 if finding["level"] == NOTE else _CASES_ON_SCREEN]
@@ -171,8 +174,8 @@ def _case_text(case: list[dict[str, Any]]) -> str:
         if "balanced_accuracy" in row:
             low, high = row["interval"]
             score_text = f"{row['balanced_accuracy']} (95 %: {low} to {high}; chance {row['chance']})"
-            lines.append(f"    right in this share of rows, each class alike: {score_text}")
-        lines += [f"    {name}: {row[name]}" for name in ("mended", "gone", "template") if name in row]
+            lines.append(f"    balanced accuracy of this feature alone: {score_text}")
+        lines += [f"    {title}: {row[name]}" for name, title in _CASE_VALUES.items() if name in row]
     return "\n".join(lines[:4])
 
 
@@ -186,4 +189,4 @@ def _save(cfg: DictConfig, report: dict[str, Any]) -> None:
     )
     record.write_text(folder / AUDIT_HTML, page)
     screen.write_log_to(folder / "log.txt")
-    screen.show(f"\nAll cases: {folder / AUDIT_JSON}, to read: {folder / AUDIT_HTML}")
+    screen.show(f"\nAll cases: {folder / AUDIT_JSON}; as a page: {folder / AUDIT_HTML}")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lit_humor.auditing.mending import Repaired, repair
+from lit_humor.auditing.repairs import Repaired, repair
 from lit_humor.auditing.rows import Rows
 from lit_humor.core.batch import SPLITS
 from lit_humor.core.errors import UserError
@@ -45,7 +45,7 @@ class Decision:
 def decide(
     rows: Rows, duplicates: Sequence[Sequence[int]], related: np.ndarray, empty: Collection[int] = ()
 ) -> list[Decision]:
-    """Decide for every row whether it stays, moves to another split or is dropped.
+    """Decide for each row whether it stays, moves to another split or is dropped.
 
     Related rows move to the split that has most of them (the first one of a tie). Of equal texts, the first one in that
     split stays. Equal texts with different labels are dropped: only a reader can know which label is right.
@@ -79,7 +79,7 @@ def decide(
             for row in set(group) - {kept}:
                 decisions[row] = Decision(None, f"equal to {rows.places[kept]}")
     for row in empty:
-        decisions[row] = Decision(None, "no text is left when it is mended")
+        decisions[row] = Decision(None, "no text is left after the repair")
     return decisions
 
 
@@ -98,7 +98,7 @@ def class_counts(rows: Rows, decisions: Sequence[Decision]) -> dict[str, list[tu
 def check_is_new(folder: Path) -> None:
     """Raise a ``UserError`` if the folder exists: a clean copy never overwrites anything."""
     if folder.exists():
-        problem, fix = "something there already", f"set {typed('fix', str(free_path(folder)))}"
+        problem, fix = "a path that exists already", f"set {typed('fix', str(free_path(folder)))}"
         raise UserError(f"fix={folder}", found=problem, expected="a new folder", fix=fix)
 
 
@@ -113,7 +113,7 @@ def write_clean_copy(
     """Write ``<split>.csv`` with all columns of the data, and ``changes.csv``; the folder appears when it is complete.
 
     Returns:
-        The numbers of rows that were kept, moved and dropped, and of remaining rows that were repaired ("mended").
+        The numbers of rows that were kept, moved and dropped, and of remaining rows that were repaired.
 
     Raises:
         UserError: The folder exists already, or cannot be created.
@@ -132,7 +132,7 @@ def write_clean_copy(
         for origin, reading in readings.items()
         for place, problem in reading.rejected_places()
     ]
-    action_counts = Counter(dropped=len(changes), moved=0, kept=0, mended=0)
+    action_counts = Counter(dropped=len(changes), moved=0, kept=0, repaired=0)
     for row, (decision, (reading, position)) in enumerate(zip(decisions, table_rows, strict=True)):
         action = "dropped" if decision.split is None else "moved" if decision.reason else "kept"
         action_counts[action] += 1
@@ -144,7 +144,7 @@ def write_clean_copy(
                 name: _cell(column[position]) for name, column in reading.table.items() if name not in (LINE, FILE)
             }
             if repaired.kinds[row]:
-                action_counts["mended"] += 1
+                action_counts["repaired"] += 1
                 changes.append(_change("mended", ", ".join(repaired.kinds[row]), *columns, repaired.rows.texts[row]))
                 cells |= {name: repair(str(cells[name]))[0] for name in reading.text_columns if cells[name]}
             rows_by_split.setdefault(decision.split, []).append(cells)
@@ -165,7 +165,7 @@ def _cell(value: Any) -> Any:
 
 
 def _write_folder(folder: Path, tables: Mapping[str, list[dict[str, Any]]]) -> None:
-    """Write the tables as CSV files to a temporary folder beside it, then rename that one."""
+    """Write the tables as CSV files to a temporary folder in the same place, then rename it: complete or not there."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

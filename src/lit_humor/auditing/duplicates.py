@@ -44,8 +44,14 @@ def duplicate_findings(
 
     fix = "fix=<folder> writes a copy without them"
     findings = [
-        Finding("label_conflicts", ERROR, "equal texts, different labels", "decide; fix= drops both", cases(conflicts)),
-        Finding("duplicates_across", ERROR, "equal texts in two splits: the later one is leaked", fix, cases(across)),
+        Finding(
+            "label_conflicts",
+            ERROR,
+            "equal texts, different labels",
+            "choose a label; fix= drops all",
+            cases(conflicts),
+        ),
+        Finding("duplicates_across", ERROR, "equal texts in two splits (a leak)", fix, cases(across)),
         Finding("near_duplicates_across", ERROR, "nearly equal texts in two splits", fix, near[False]),
         Finding("duplicates_within", WARNING, "equal texts within a split", fix, cases(within)),
         Finding("near_duplicates_within", WARNING, "nearly equal texts within a split", "read them", near[True]),

@@ -48,13 +48,13 @@ def undo_mojibake(text: str) -> str:
 
     repaired = ftfy.fix_encoding(text)
     new_characters = set(repaired) - set(text)
-    is_sure = not any(_UNLIKELY.match(one) or unicodedata.category(one) in _NO_TEXT for one in new_characters)
+    is_sure = not any(_UNLIKELY.match(new) or unicodedata.category(new) in _NO_TEXT for new in new_characters)
     return repaired if is_sure and not is_mojibake(repaired) and _is_lossless(text, repaired) else text
 
 
 def _is_lossless(text: str, repaired: str) -> bool:
     """Whether each repaired character, damaged again or as it is, gives back the whole text."""
-    pattern = "".join(re.escape(one) if one.isascii() else _damaged(one) for one in repaired)
+    pattern = "".join(re.escape(character) if character.isascii() else _damaged(character) for character in repaired)
     return re.fullmatch(pattern, text) is not None
 
 

@@ -54,7 +54,7 @@ def truncation_findings(rows: Rows, first_texts: Sequence[str]) -> list[Finding]
         elif _ELLIPSIS.search(end):
             open_ended.append([rows.describe(row)])
     limits_note = "".join(f"; many have exactly {limit} characters" for limit in sorted(length_limits))
-    remedy = "take the whole texts from where they came from; none can be mended here"
+    remedy = "get the complete texts from their source; a cut text cannot be repaired"
     findings = [
         Finding("truncated", WARNING, f"texts that were probably cut off{limits_note}", remedy, truncated),
         Finding("open_ended", NOTE, "texts that end in an ellipsis", "read some: were they cut off?", open_ended),
@@ -105,7 +105,7 @@ def template_findings(rows: Rows) -> list[Finding]:
             }
             shown = members[:_SHOWN]
             cases.append([rows.describe(row) | (summary if row == shown[0] else {}) for row in shown])
-    remedy = "keep few of each, or say so: a model learns the template"
+    remedy = "keep few rows of each, or report them with every score: a model learns the template"
     return [Finding("templates", NOTE, "templates that many texts are made from", remedy, cases)] if cases else []
 
 

@@ -145,7 +145,7 @@ def label_leak_findings(rows: Rows, features_by_class: Mapping[str, list[dict[st
                 and wilson_lower(feature["share"], feature["rows"]) >= min_share
             ):
                 cases.append([feature | {"label": label, "text": f"{feature['feature']!r} in {feature['rows']} rows"}])
-    title, remedy = "features that give the label away", "remove or mask them, or say so beside every number"
+    title, remedy = "features that predict the label", "remove or mask them, or report them with every score"
     return [Finding("label_leaks", WARNING, title, remedy, cases)] if cases else []
 
 

@@ -1,4 +1,4 @@
-"""Finds features that predict the class without any word: form of a text, position in the file, unread columns.
+"""Finds features that predict the class without any word: form of a text, position in the file, unused columns.
 
 Legend: N rows, C classes.
 """
@@ -33,9 +33,9 @@ _TEXT_FEATURES: dict[str, Callable[[str], float | str]] = {
     "share of capitals": lambda text: round(sum(map(str.isupper, text)) / max(1, sum(map(str.isalpha, text))), 3),
     "digits": lambda text: sum(map(str.isdigit, text)),
     "line breaks": lambda text: text.count("\n"),
-    "marks": lambda text: len(_PUNCTUATION.findall(text)),
+    "punctuation marks": lambda text: len(_PUNCTUATION.findall(text)),
     "characters outside ASCII": lambda text: len(text) - len(text.encode("ascii", "ignore")),
-    "blanks too many": lambda text: len(text) - len(" ".join(text.split())),
+    "extra spaces": lambda text: len(text) - len(" ".join(text.split())),
 }
 
 
@@ -81,8 +81,8 @@ def shape_findings(rows: Rows, splits: Mapping[str, Examples], readings: Mapping
                 "chance": round(1 / len(classes), 3),
             }
     cases = [[case] for case in sorted(best_by_subject.values(), key=lambda case: -case["balanced_accuracy"])]
-    title = "features of form, place or unread columns that alone tell the class"
-    remedy = "trim or mix the classes until it tells no more, never let a model read it, or say so beside every number"
+    title = "features of form, position or unused columns that predict the class alone"
+    remedy = "balance the classes in this feature, keep it out of what a model reads, or report it with every score"
     return [Finding("shape_leaks", WARNING, title, remedy, cases)] if cases else []
 
 
@@ -101,7 +101,7 @@ def _text_features(splits: Mapping[str, Examples]) -> dict[str, Sequence[Any]]:
 def _position_features(splits: Mapping[str, Examples], num_classes: int) -> dict[str, Sequence[Any]]:
     """Features of a row's position: relative position in its split, and remainders of its row number."""
     places = [(row, len(examples)) for examples in splits.values() for row in range(len(examples))]
-    features: dict[str, Sequence[Any]] = {"place in the file": [round(row / total, 4) for row, total in places]}
+    features: dict[str, Sequence[Any]] = {"position in the file": [round(row / total, 4) for row, total in places]}
     for divisor in sorted({2, num_classes}):
         features[f"row number modulo {divisor}"] = [str(row % divisor) for row, _ in places]
     return features

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from lit_humor.auditing.encodings import is_mojibake
-from lit_humor.auditing.mending import TAG, Repaired
+from lit_humor.auditing.repairs import TAG, Repaired
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Finding, Rows
 from lit_humor.core.errors import MissingExtraError
 from lit_humor.data.examples import Reading
@@ -23,24 +23,24 @@ _ESCAPE = re.compile(r"(?<!\\)\\(?:[nrt\"']|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})")
 _MIN_CHARACTERS = 5  # characters
 _LANGUAGE_SAMPLE = 2000  # rows of a split
 
-_FIX = "fix=<folder> mends those that it is sure of"
+_FIX = "fix=<folder> repairs those where the repair is certain"
 _DAMAGE: dict[str, tuple[Literal["warning", "note"], str, str]] = {
-    "mojibake": (WARNING, "texts decoded with a wrong encoding", f"{_FIX}; or read them with the right one"),
+    "mojibake": (WARNING, "texts decoded with a wrong encoding", f"{_FIX}; or decode them with the right one"),
     "control_characters": (
         WARNING,
         "texts with control or replacement characters",
-        f"{_FIX}; the character that was � cannot be recovered",
+        f"{_FIX}; the original character of � is lost",
     ),
-    "html_entities": (WARNING, "texts with HTML entities such as &amp;", "fix=<folder> writes them out"),
+    "html_entities": (WARNING, "texts with HTML entities such as &amp;", "fix=<folder> replaces them by characters"),
     "html_tags": (WARNING, "texts with HTML tags", _FIX),
-    "invisible_characters": (WARNING, "texts with characters that nobody sees", "fix=<folder> takes them out"),
-    "escapes": (WARNING, "texts with escapes written out, such as \\n or \\u00e9", _FIX),
+    "invisible_characters": (WARNING, "texts with invisible characters", "fix=<folder> removes them"),
+    "escapes": (WARNING, "texts with escape sequences such as \\n or \\u00e9", _FIX),
     "doubled_quotes": (
         WARNING,
         'texts with ""doubled"" quotes of a CSV file',
-        "fix=<folder> takes the second ones out",
+        "fix=<folder> removes the second ones",
     ),
-    "blanks": (NOTE, "texts with tabs, several blanks in a row or blanks at an end", "fix=<folder> leaves one blank"),
+    "blanks": (NOTE, "texts with tabs, repeated spaces, or spaces at either end", "fix=<folder> leaves single spaces"),
 }
 
 
@@ -53,7 +53,7 @@ def text_findings(rows: Rows, repaired: Repaired) -> list[Finding]:
     Raises:
         MissingExtraError: The ``audit`` extra is not installed.
     """
-    detectors: dict[str, Callable[[str], object]] = {  # damage that a repair may leave as it is
+    detectors: dict[str, Callable[[str], object]] = {  # damage that may stay after a repair
         "mojibake": is_mojibake,
         "control_characters": lambda text: "\ufffd" in text,
         "html_tags": TAG.search,
@@ -73,7 +73,7 @@ def text_findings(rows: Rows, repaired: Repaired) -> list[Finding]:
             elif is_damaged(text):
                 cases.append([rows.describe(row)])
         findings.append(Finding(kind, level, title, remedy, cases))
-    mask_urls = "mask them if they give the label away"
+    mask_urls = "mask them if they predict the label"
     checks: list[tuple[str, str, str, Callable[[str], object]]] = [
         ("very_short", f"texts of fewer than {_MIN_CHARACTERS} characters", "read them", _is_short),
         ("urls", "texts with web addresses", mask_urls, _URL.search),
@@ -81,11 +81,11 @@ def text_findings(rows: Rows, repaired: Repaired) -> list[Finding]:
         ("user_handles", "texts with user handles", "mask them: they name people", _HANDLE.search),
         (
             "retweets",
-            "texts with the head of a retweet",
-            "cut the heads off if they give the label away",
+            "texts that begin like a retweet, such as RT @name",
+            "remove these beginnings if they predict the label",
             _RETWEET.search,
         ),
-        ("quoted", "texts that stand in quotes as a whole", "strip the quotes if they give the label away", _is_quoted),
+        ("quoted", "texts that are quoted as a whole", "remove the quotes if they predict the label", _is_quoted),
     ]
     for kind, title, remedy, check in checks:
         cases = [[rows.describe(row)] for row, text in enumerate(rows.texts) if check(text)]
@@ -118,8 +118,8 @@ def rejected_findings(readings: Mapping[str, Reading]) -> list[Finding]:
     title = "rows without a usable text or label"
     problems = [problem for reading in readings.values() for problem in reading.rejected.values()]
     unknown = Counter(problem.fix for problem in problems if isinstance(problem, UnknownLabelError))
-    remedy = "".join(f"for {rows:,} labels that no class has: {fix}; else " for fix, rows in unknown.items())
-    remedy += "leave them out with fix=<folder>"
+    remedy = "".join(f"for {rows:,} labels that match no class: {fix}; otherwise " for fix, rows in unknown.items())
+    remedy += "leave the rows out with fix=<folder>"
     return [Finding("unusable_rows", ERROR, title, remedy, cases)] if cases else []
 
 

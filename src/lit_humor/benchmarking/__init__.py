@@ -1,4 +1,4 @@
-"""Measures speed against named peers: what suites share.
+"""Measures speed and compares it with other trainers; the parts that suites share.
 
-Suites are files of ``suites/``; a new one needs no change here.
+Each suite is a file of ``suites/``; a new one needs no change here.
 """

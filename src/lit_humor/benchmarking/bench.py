@@ -1,4 +1,4 @@
-"""Finds the suite that bench.py is asked for: ``suites/<name>.py``, whose ``run(cfg)`` measures."""
+"""Finds and runs the suite of bench.py: function ``run(cfg)`` of ``suites/<name>.py``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lit_humor.core.errors import UserError
 
 
 def suite_names() -> list[str]:
-    """Every suite there is: the files of ``suites/``."""
+    """Return the names of all suites, which are the files of ``suites/``."""
     return sorted(path.stem for path in Path(suites.__path__[0]).glob("*.py") if path.stem != "__init__")
 
 
 def run_suite(cfg: DictConfig) -> None:
-    """Run the suite that ``cfg.suite`` names; no other is imported.
+    """Import and run the suite ``cfg.suite``.
 
     Raises:
         UserError: There is no such suite, or a number is out of range.

@@ -1,4 +1,4 @@
-"""Trainings as a user types them, for a benchmark to measure."""
+"""Builds and runs commands of trainings, as a user would type them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lit_humor.core.place import ROOT_DIR
 
 
 def model_overrides() -> list[str]:
-    """The model of a benchmark and what was typed about it, as overrides of ``train.py``; on one device."""
+    """Return the model of a benchmark, with its typed settings, as overrides of ``train.py``; for one device."""
     return [
         f"model={choice('model')}",
         "trainer.devices=1",
-        *(one for one in typed_overrides() if one.startswith("model.")),
+        *(override for override in typed_overrides() if override.startswith("model.")),
     ]
 
 
 def data_overrides(cfg: DictConfig) -> list[str]:
-    """The data of a benchmark, as overrides of ``train.py``; without a path the embedded corpus, English."""
+    """Return the data of a benchmark as overrides of ``train.py``; without a path the English demo corpus."""
     if not cfg.train_path:
         rows = [f"data.rows_per_split={cfg.rows}"] if cfg.rows else []
         return ["data=demo", "data.languages=[en]", *rows]
@@ -33,12 +33,12 @@ def data_overrides(cfg: DictConfig) -> list[str]:
 
 
 def train_command(run_id: str, overrides: Sequence[str]) -> list[str]:
-    """What a user would type."""
+    """Return the command of a training."""
     return [sys.executable, str(ROOT_DIR / "src" / "lit_humor" / "train.py"), f"run_id={run_id}", *overrides]
 
 
 def train(run_id: str, overrides: Sequence[str]) -> None:
-    """Run ``train.py`` in a process of its own.
+    """Run ``train.py`` in a new process.
 
     Raises:
         UserError: The training failed.
@@ -47,13 +47,13 @@ def train(run_id: str, overrides: Sequence[str]) -> None:
 
 
 def run_apart(command: Sequence[str], name: str) -> str:
-    """Run a training in a process of its own; return what it printed.
+    """Run a command in a new process; return its output.
 
     Raises:
-        UserError: It failed.
+        UserError: The command failed.
     """
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        fix = f"run it alone and mend what it says: {shlex.join(command)}"
+        fix = f"run it alone and correct what it reports: {shlex.join(command)}"
         raise UserError(name, found=done.stderr[-2000:], expected="a training that ends well", fix=fix)
     return done.stdout

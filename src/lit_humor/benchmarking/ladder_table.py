@@ -1,4 +1,4 @@
-"""The table of a ladder, and in words which rung is slower than the one before it."""
+"""Writes the table of a ladder, and which rungs are slower than the rung before."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lit_humor.core import markdown
 
 
 def is_slower(ratios: Sequence[float]) -> bool:
-    """Whether the whole range of the ratios, one a repeat, lies below 1; one repeat alone cannot tell."""
+    """Whether all ratios, one for each repeat, are below 1; False for a single repeat."""
     return len(ratios) > 1 and max(ratios) < 1
 
 
 def slower_rungs(content: Mapping[str, Any]) -> list[str]:
-    """A line for each rung that is slower than the one it stands against, and one where there is none."""
+    """Return a line for each rung that is slower than the one it is compared with, or a line that there is none."""
     rungs, default = content["rungs"], content["default"]
     lines = []
     for index, rung in enumerate(rungs):
@@ -25,25 +25,25 @@ def slower_rungs(content: Mapping[str, Any]) -> list[str]:
         if rung["is_slower"]:
             pace = f"{rung['ratio_before']:.2f} of its pace, below 1 in every repeat"
             lines.append(f"- **Slower than {against}**: {rung['name']}, {pace}.")
-    return lines or ["- No rung is slower in every repeat than the one it stands against."]
+    return lines or ["- No rung is slower in every repeat than the one it is compared with."]
 
 
 def ladder_markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
-    """The table of a ladder, with what it means."""
+    """Return the table of a ladder with an explanation, as Markdown."""
     ceilings = ", ".join(f"{value:.0f} GFLOPS in {kind}" for kind, value in content["ceiling_gflops"].items())
     lines = [
         f"# {ladder_title(cfg)}",
         "",
         output.command_line(),
         f"- {cfg.steps} optimizer steps, evenly spaced from the shortest to the longest of an epoch: forward, "
-        "backward, clip, AdamW; batches made beforehand; interleaved; median of the repeats, range in brackets.",
-        "- Ratios compare real tokens a second within a repeat, padding not counted; rungs below the default stand "
-        "against the default. Padding: of a whole epoch. s / epoch: of such steps alone. Rungs that change nothing on "
+        "backward, clip, AdamW; batches made before; interleaved; median of the repeats, range in brackets.",
+        "- Ratios compare real tokens per second within a repeat, without padding; rungs below the default are "
+        "compared with it. Padding: of a whole epoch. s / epoch: of such steps only. Rungs that change nothing on "
         "this machine are left out.",
         "- FLOP use: the encoder's linear products for real tokens against a measured product of large square "
         f"matrices ({ceilings}). Cores busy: share of the CPU's threads.",
-        "- Peak: memory of the GPU, or of the process on a CPU, at the step that computes most, each rung in a process "
-        "of its own; empty where memory=false.",
+        "- Peak: memory of the GPU, or of the process on a CPU, at the step that computes most, each rung in its own "
+        "process; empty with memory=false.",
         output.machine_line(content["machine"]),
         output.commit_line([content]),
         "",
@@ -61,5 +61,5 @@ def ladder_markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
 
 
 def ladder_title(cfg: DictConfig) -> str:
-    """Of the table and the plot."""
+    """Return the title of the table and the plot."""
     return output.title("Ladder", cfg) + ("" if cfg.profile == "own" else f", length profile {cfg.profile}")

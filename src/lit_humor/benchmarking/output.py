@@ -1,4 +1,4 @@
-"""Where benchmarks write, and the lines that every table carries: command, machine, commit, date."""
+"""Writes results of benchmarks, and the lines of every table: command, machine, commit, date."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from lit_humor.runs import record, screen
 
 
 def data_name(cfg: DictConfig) -> str:
-    """Of the data that is measured on: ``name``, else the folder of ``train_path``, else ``corpus``."""
+    """Return the name of the data: ``name``, or the folder of ``train_path``, or ``corpus``."""
     if cfg.name:
         check_name("name", cfg.name)
     return cfg.name or (Path(cfg.train_path).absolute().parent.name if cfg.train_path else "corpus")
 
 
 def title(what: str, cfg: DictConfig) -> str:
-    """``<what>: <model>, <data>``."""
+    """Return the title ``<what>: <model>, <data>``."""
     return f"{what}: {choice('model')}, {data_name(cfg)}"
 
 
 def command_line() -> str:
-    """What was typed, as a line of Markdown; absolute paths by the name of their key."""
+    """Return the typed command as a line of Markdown; absolute paths are replaced by the name of their key."""
     typed = []
     for override in typed_overrides():
         key, _, value = override.partition("=")
@@ -39,7 +39,7 @@ def command_line() -> str:
 
 
 def describe_here() -> dict[str, Any]:
-    """What was measured on, of this process: machine, versions, commit, whether there are changes to it."""
+    """Describe the machine, versions and commit of this process, and whether there are uncommitted changes."""
     environment = describe_environment()
     return {
         "machine": environment["machine"],
@@ -50,19 +50,19 @@ def describe_here() -> dict[str, Any]:
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
-    """The machine as a line of Markdown."""
+    """Return the machine as a line of Markdown."""
     gpus = ", ".join(machine["gpus"]) or "none"
     return f"- Machine: {machine['processor']}, {machine['threads']} threads, GPUs: {gpus}."
 
 
 def commit_line(runs: Sequence[Mapping[str, Any]]) -> str:
-    """All commits that were measured, as a line of Markdown."""
+    """Return all measured commits as a line of Markdown."""
     commits = sorted({str(run["commit"])[:12] + (" with local changes" if run["dirty"] else "") for run in runs})
     return f"- Commit: {', '.join(commits)}; {time.strftime('%Y-%m-%d')}."
 
 
 def write(cfg: DictConfig, suite: str, machine: Mapping[str, Any], content: Any, markdown: str) -> Path:
-    """Write ``<suite>_<data>_<model>_<hardware>_<yyyymm>`` .json and .md; return that name in its folder."""
+    """Write ``<suite>_<data>_<model>_<hardware>_<yyyymm>`` .json and .md; return the path without ending."""
     hardware = re.sub(r"[^a-z0-9.]+", "-", [*machine["gpus"], machine["processor"]][0].lower()).strip("-")
     name = f"{suite}_{data_name(cfg)}_{choice('model')}_{hardware}_{time.strftime('%Y%m')}"
     record.write_json(Path(cfg.output) / f"{name}.json", content)
@@ -71,7 +71,7 @@ def write(cfg: DictConfig, suite: str, machine: Mapping[str, Any], content: Any,
 
 
 def publish(cfg: DictConfig, suite: str, content: Mapping[str, Any], markdown: str) -> Path:
-    """Write, as ``write`` does, and show the table."""
+    """Write the files of ``write``, and show the table."""
     path = write(cfg, suite, content["machine"], content, markdown)
     screen.show(markdown, f"Written: {path}.md, {path}.json")
     return path

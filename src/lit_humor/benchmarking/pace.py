@@ -1,6 +1,6 @@
-"""How long a training will take, told from a few of its steps.
+"""Estimates how long a training takes, from a few of its steps.
 
-``python -m lit_humor.benchmarking.pace FOLDER OVERRIDE...`` leaves what ``measure_pace`` returns in FOLDER.
+``python -m lit_humor.benchmarking.pace FOLDER OVERRIDE...`` writes the result of ``measure_pace`` to FOLDER.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from lit_humor.benchmarking.raw_step import Setup, build, pick_windows, synchronise
+from lit_humor.benchmarking.raw_step import Setup, build, pick_global_batches, synchronise
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.runs import record
@@ -23,30 +23,31 @@ _COUNT = 3  # optimizer steps, and batches of each split, evenly spaced from the
 
 
 def measure_pace(overrides: Sequence[str]) -> dict[str, float]:
-    """Build a training, time some steps and some batches of scoring; on one device.
+    """Build a training on one device, and time a few steps and a few batches of evaluation.
 
     Args:
-        overrides: Of ``train.py``.
+        overrides: Overrides of ``train.py``.
 
     Returns:
-        ``epoch_seconds``; ``val_seconds`` and ``test_seconds`` of scoring a split; ``max_epochs``; ``measured_seconds``
-        that all this took once everything was built.
+        ``epoch_seconds``; ``val_seconds`` and ``test_seconds`` of evaluating a split; ``max_epochs``; and
+        ``measured_seconds`` of the measurement itself, without building.
     """
     setup = build([*overrides, "trainer.devices=1"])
     started = time.perf_counter()
     loader = setup.datamodule.train_dataloader()
     lengths = setup.datamodule.prepared[TRAIN].lengths
     rows = list(loader.batch_sampler)  # type: ignore[arg-type]
-    windows = pick_windows(rows, lengths, setup.plan, _COUNT) if len(lengths) >= setup.plan.window_size else [rows]
-    batches = [[setup.take(loader.collate_fn(one)) for one in window] for window in windows]
+    is_enough = len(lengths) >= setup.plan.window_size
+    chosen = pick_global_batches(rows, lengths, setup.plan, _COUNT) if is_enough else [rows]
+    global_batches = [[setup.take(loader.collate_fn(batch)) for batch in global_batch] for global_batch in chosen]
     optimizer = setup.build_optimizer()
-    setup.step(optimizer, batches[-1])
+    setup.step(optimizer, global_batches[-1])
     synchronise(setup.device)
     begun = time.perf_counter()
-    for window in batches:
-        setup.step(optimizer, window)
+    for global_batch in global_batches:
+        setup.step(optimizer, global_batch)
     synchronise(setup.device)
-    step_seconds = (time.perf_counter() - begun) / len(batches)
+    step_seconds = (time.perf_counter() - begun) / len(global_batches)
     setup.learner.eval()
     datamodule = setup.datamodule
     val = _scoring_seconds(setup, datamodule.val_dataloader())
@@ -61,7 +62,7 @@ def measure_pace(overrides: Sequence[str]) -> dict[str, float]:
 
 
 def _scoring_seconds(setup: Setup, loader: DataLoader) -> float:
-    """Of a whole split."""
+    """Return the seconds of evaluating a whole split."""
     rows = list(loader.batch_sampler)  # type: ignore[arg-type]
     chosen = [rows[int((index + 0.5) * len(rows) / _COUNT)] for index in range(min(_COUNT, len(rows)))]
     begun = time.perf_counter()
@@ -74,7 +75,7 @@ def _scoring_seconds(setup: Setup, loader: DataLoader) -> float:
 
 if __name__ == "__main__":
     try:
-        found = measure_pace(sys.argv[2:])
+        result = measure_pace(sys.argv[2:])
     except UserError as error:
         sys.exit(str(error))
-    record.write_json(Path(sys.argv[1]) / record.RESULT, found)
+    record.write_json(Path(sys.argv[1]) / record.RESULT, result)

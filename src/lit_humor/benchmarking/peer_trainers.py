@@ -1,4 +1,4 @@
-"""The trainers that train.py is compared with, each as its own documentation would have it used."""
+"""Other trainers that train.py is compared with, each used as its documentation recommends."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from lit_humor.engine.machine import Machine, look_at_machine, peak_memory_bytes
 from lit_humor.engine.planning import build_plan
 from lit_humor.engine.probing import BF16, FP32
 
-# Arguments of the Hugging Face Trainer beside those of the recipe.
+# Arguments of the Hugging Face Trainer, in addition to those of the recipe.
 _HF = {
     "hf_default": {},
-    "hf_best": {"train_sampling_strategy": "group_by_length"},  # and the precision of the plan, see train_peer
+    "hf_best": {"train_sampling_strategy": "group_by_length"},  # also the precision of the plan, see train_peer
     "hf_fixed_padding": {},
 }
 RAW = "raw_loop"
@@ -37,15 +37,15 @@ PEERS = (*_HF, "pytorch", RAW)
 
 
 def train_peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Train with one peer, in a process that does nothing else; score the validation rows.
+    """Train with another trainer, in its own process; evaluate the validation rows.
 
-    ``python -m lit_humor.benchmarking.peer_trainers NAME OVERRIDE...`` prints what it returns as its last line.
+    ``python -m lit_humor.benchmarking.peer_trainers NAME OVERRIDE...`` prints the result as its last line.
 
     Args:
         name: One of ``PEERS``.
         overrides: Overrides of ``train.py`` for model, data, epochs and seed.
     """
-    # One GPU for everyone: the Hugging Face Trainer would take all.
+    # One GPU for all trainers: the Hugging Face Trainer would take all GPUs.
     os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
     from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, set_seed
 
@@ -97,35 +97,35 @@ def train_peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _raw_loop(overrides: Sequence[str], machine: Machine) -> dict[str, Any]:
-    """The steps of train.py in a bare loop: what Lightning, callbacks and logging cost is the difference."""
+    """Train with the steps of train.py in a plain loop, to measure the cost of Lightning, callbacks and logging."""
     start = time.perf_counter()
     setup = build(overrides, machine)
     plan, datamodule, learner, max_epochs = setup.plan, setup.datamodule, setup.learner, setup.cfg.trainer.max_epochs
     optimizer, loader = setup.build_optimizer(), datamodule.train_dataloader()
-    num_windows = math.ceil(len(loader) / plan.accumulation)
-    schedule = learner.optimizer.schedule.build(optimizer, num_windows * max_epochs)  # type: ignore[union-attr]
+    num_steps = math.ceil(len(loader) / plan.accumulation)
+    schedule = learner.optimizer.schedule.build(optimizer, num_steps * max_epochs)  # type: ignore[union-attr]
     loader.pin_memory = setup.device.type == "cuda"
-    batches = iter(loader)  # its workers start before the clock, as they do in Lightning
+    batches = iter(loader)  # its workers start before the time is taken, as in Lightning
     begun, steps = time.perf_counter(), 0
     for epoch in range(max_epochs):
         if epoch:
             loader.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
             batches = iter(loader)
-        while window := [setup.take(batch) for batch in islice(batches, plan.accumulation)]:
-            setup.step(optimizer, window)
+        while global_batch := [setup.take(batch) for batch in islice(batches, plan.accumulation)]:
+            setup.step(optimizer, global_batch)
             schedule.step()
             steps += 1
     synchronise(setup.device)
     seconds = time.perf_counter() - begun
     learner.eval()
-    found, labels = [], []
+    predictions, labels = [], []
     with torch.inference_mode(), setup.autocast():
         for batch in datamodule.val_dataloader():
-            found.append(learner.model(setup.take(batch))["logits"].argmax(-1).cpu().numpy())
+            predictions.append(learner.model(setup.take(batch))["logits"].argmax(-1).cpu().numpy())
             labels.append(batch["labels"].numpy())
     return {
         **{"name": RAW, "seconds": seconds, "steps": steps, "precision": plan.precision},
-        **_scores(np.concatenate(labels), np.concatenate(found)),
+        **_scores(np.concatenate(labels), np.concatenate(predictions)),
         "peak_memory_mib": peak_memory_bytes(plan.accelerator) / 2**20,
         "wall_seconds": time.perf_counter() - start,
     }
@@ -141,11 +141,11 @@ def _hf_trainer(model: Any, rows: Any, collator: Any, arguments: dict[str, Any])
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
     with tempfile.TemporaryDirectory() as folder:
-        asked = TrainingArguments(folder, save_strategy="no", disable_tqdm=True, report_to="none", **arguments)
-        trainer = Trainer(model, asked, data_collator=collator, train_dataset=rows)
+        settings = TrainingArguments(folder, save_strategy="no", disable_tqdm=True, report_to="none", **arguments)
+        trainer = Trainer(model, settings, data_collator=collator, train_dataset=rows)
         trainer.remove_callback(PrinterCallback)
-        found = trainer.train()
-    return found.metrics["train_runtime"], found.global_step
+        result = trainer.train()
+    return result.metrics["train_runtime"], result.global_step
 
 
 def _plain_loop(model: Any, rows: Any, collator: Any, arguments: dict[str, Any]) -> tuple[float, int]:
@@ -176,11 +176,11 @@ def _plain_loop(model: Any, rows: Any, collator: Any, arguments: dict[str, Any])
 
 def _score(model: Any, rows: Any, collator: Any) -> dict[str, float]:
     model.eval()
-    found = []
+    predictions = []
     with torch.inference_mode():
         for batch in DataLoader(rows, 64, collate_fn=collator):
-            found.append(model(**batch.to(model.device)).logits.argmax(-1).cpu().numpy())
-    return _scores(np.asarray([row["labels"] for row in rows]), np.concatenate(found))
+            predictions.append(model(**batch.to(model.device)).logits.argmax(-1).cpu().numpy())
+    return _scores(np.asarray([row["labels"] for row in rows]), np.concatenate(predictions))
 
 
 def _scores(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The one picture of a benchmark: bars with their ranges."""
+"""Draws the picture of a benchmark: bars with ranges."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def bars(path: Path, values: Mapping[str, Sequence[float]], label: str, title: s
 
     Args:
         path: PNG to write.
-        values: What each bar is called, from above, and its repeats.
-        label: What the values are.
-        title: Above the picture.
+        values: Values of the repeats by the name of the bar, in order from the top.
+        label: Label of the axis of values.
+        title: Title of the picture.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -30,8 +30,8 @@ def bars(path: Path, values: Mapping[str, Sequence[float]], label: str, title: s
     above = [max(repeats) - middle for middle, repeats in zip(middles, values.values(), strict=True)]
     figure = Figure(figsize=(9, 1.2 + 0.34 * len(values)), layout="constrained")
     axes = figure.add_subplot()
-    drawn = axes.barh(list(values), middles, xerr=[below, above], color="#4c78a8", ecolor="#222222", capsize=3)
-    axes.bar_label(drawn, labels=[f" {middle:,.4g}" for middle in middles], label_type="center", color="white")
+    drawn_bars = axes.barh(list(values), middles, xerr=[below, above], color="#4c78a8", ecolor="#222222", capsize=3)
+    axes.bar_label(drawn_bars, labels=[f" {middle:,.4g}" for middle in middles], label_type="center", color="white")
     axes.invert_yaxis()
     axes.set_xlabel(label)
     axes.set_title(title, loc="left")

@@ -1,4 +1,4 @@
-"""The steps of train.py without Lightning, for a clock to be put around them."""
+"""Takes the steps of train.py without Lightning, to measure them."""
 
 from __future__ import annotations
 
@@ -23,20 +23,24 @@ from lit_humor.engine.planning import build_plan
 from lit_humor.learning.learner import Learner
 
 _KINDS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-_CEILING_SIZE = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # large enough that starting a product costs nothing beside it
+_CEILING_SIZE = {
+    "cpu": 2048,
+    "cuda": 8192,
+    "mps": 4096,
+}  # large enough that the start of a product takes no noticeable time
 
 
 @dataclass(frozen=True)
 class Setup:
-    """All that a training needs, on its device.
+    """All parts of a training, on its device.
 
     Attributes:
         cfg: Configuration of ``train.py``.
         plan: Hardware plan.
-        datamodule: Set up.
+        datamodule: The data module, after ``setup``.
         learner: In training mode.
         device: The first device of the plan.
-        scaler: Of fp16's gradients; does nothing in other precisions.
+        scaler: Scaler of fp16 gradients; does nothing in other precisions.
     """
 
     cfg: DictConfig
@@ -47,12 +51,12 @@ class Setup:
     scaler: torch.amp.GradScaler
 
     def build_optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer of the recipe."""
+        """Build the optimizer of the recipe."""
         assert self.learner.optimizer is not None
         return self.learner.optimizer.build(self.learner.parameter_groups(), self.plan.precision)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """The precision of the plan, as the Trainer applies it."""
+        """Return the autocast context of the plan's precision, as Lightning applies it."""
         if self.plan.precision == "32-true":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=_KINDS[self.plan.precision])
@@ -61,10 +65,10 @@ class Setup:
         """Move a batch to the device."""
         return {name: value.to(self.device) for name, value in batch.items()}  # type: ignore[return-value,attr-defined]
 
-    def step(self, optimizer: torch.optim.Optimizer, window: Sequence[Batch]) -> None:
-        """Take one optimizer step, with the object that train.py takes it with: forward, backward, clip, AdamW."""
+    def step(self, optimizer: torch.optim.Optimizer, global_batch: Sequence[Batch]) -> None:
+        """Take one optimizer step, with the code of train.py: forward, backward, clip, AdamW."""
         step = self.learner.step
-        for batch in window:
+        for batch in global_batch:
             step.backward(step.scale(step.loss(batch)))
         self.scaler.unscale_(optimizer)
         norm = step.clip(self.cfg.trainer.gradient_clip_val)
@@ -76,7 +80,7 @@ class Setup:
 
 
 def build(overrides: Sequence[str], machine: Machine | None = None) -> Setup:
-    """Build what ``train.py`` with these overrides would build."""
+    """Build all parts of a training, as ``train.py`` with these overrides does."""
     cfg = compose("train", overrides)
     pretrained = factory.resolve_pretrained(cfg)
     plan = build_plan(cfg, machine or look_at_machine(), pretrained)
@@ -91,39 +95,45 @@ def build(overrides: Sequence[str], machine: Machine | None = None) -> Setup:
     return setup
 
 
-def pick_windows(
+def pick_global_batches(
     batches: Sequence[list[int]], lengths: np.ndarray, plan: Plan, count: int, longest: bool = False
 ) -> list[list[list[int]]]:
-    """Whole optimizer steps of an epoch, evenly spaced from short to long, or the longest, each a list of batches."""
+    """Choose complete global batches of an epoch, evenly spaced by length, or the longest; each is a list of batches.
+
+    Raises:
+        UserError: There are fewer rows than a global batch has.
+    """
     per_step = plan.accumulation
     num_rows = sum(map(len, batches))
-    windows = [list(batches[i : i + per_step]) for i in range(0, len(batches), per_step)]
-    windows = [window for window in windows if sum(map(len, window)) == plan.window_size]
-    if not windows:
-        expected = f"at least {plan.window_size}, for a whole optimizer step"
+    candidates = [list(batches[i : i + per_step]) for i in range(0, len(batches), per_step)]
+    complete = [candidate for candidate in candidates if sum(map(len, candidate)) == plan.window_size]
+    if not complete:
+        expected = f"at least {plan.window_size}, for a complete global batch"
         fix = f"set rows={plan.window_size}, or a train_path with as many rows"
         raise UserError("rows", found=f"{num_rows} training rows", expected=expected, fix=fix)
-    if longest:  # the one that computes most, padding included
-        return sorted(windows, key=lambda window: max(len(rows) * int(lengths[rows].max()) for rows in window))[-count:]
-    windows.sort(key=lambda window: sum(int(lengths[rows].sum()) for rows in window))
-    return [windows[int((index + 0.5) * len(windows) / count)] for index in range(count)]
+    if longest:  # with the largest batch, padding included
+        return sorted(complete, key=lambda chosen: max(len(rows) * int(lengths[rows].max()) for rows in chosen))[
+            -count:
+        ]
+    complete.sort(key=lambda chosen: sum(int(lengths[rows].sum()) for rows in chosen))
+    return [complete[int((index + 0.5) * len(complete) / count)] for index in range(count)]
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait for a GPU."""
+    """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
 def matmul_ceiling(precision: str, device: torch.device) -> float:
-    """Floating-point operations a second of a large product on this machine, the best of three."""
+    """Return the floating-point operations per second of a large matrix product on this machine, the best of three."""
     kind, size = _KINDS[precision], _CEILING_SIZE[device.type]
-    one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
+    left, right = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     seconds = []
     for _ in range(3):
         synchronise(device)
         start = time.perf_counter()
-        torch.matmul(one, other)
+        torch.matmul(left, right)
         synchronise(device)
         seconds.append(time.perf_counter() - start)
     return 2 * size**3 / min(seconds)

@@ -1,4 +1,4 @@
-"""What happens beside training: checkpoints, tables, guards, signals.
+"""Callbacks of a training: checkpoints, tables, guards, signals.
 
-Each is a file and a node in ``configs/callbacks``; none knows another.
+Each is a file here and a node in ``configs/callbacks``; none depends on another.
 """

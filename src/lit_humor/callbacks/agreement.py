@@ -1,4 +1,4 @@
-"""Decisions that all processes of a training take at the same optimizer step."""
+"""Lets all processes of a training take a decision at the same optimizer step."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 
 
 def is_step_end(trainer: pl.Trainer) -> bool:
-    """Whether a batch just ended that closes an optimizer step, and is not the last of its epoch."""
+    """Whether the batch that just ended completes an optimizer step that is not the last of its epoch."""
     is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
     return not trainer.fit_loop._should_accumulate() and not is_last
 
 
 class Agreement:
-    """Asks all processes for a value at the end of every few optimizer steps, the same ones on every process.
+    """Exchanges a value between all processes every few optimizer steps, at the same steps in every process.
 
-    An all-reduce and the wait for its result at every step would empty the queue of a GPU each time. How many steps
-    pass between two questions follows from the step time of the slowest process, which all of them learn with the
-    answer: as many as fit into ``seconds``, and at most twice as many as before. A value is thus heard within
-    ``seconds``, or later by as much as the steps have become slower since. One process alone hears it at once.
+    An all-reduce at every step would make the GPU wait each time. The number of steps between two exchanges follows
+    from the step time of the slowest process, which is exchanged too: as many as fit into ``seconds``, at most twice as
+    many as before. So all processes know a value after ``seconds``; later only if the steps have become slower. With a
+    single process there is no delay.
 
     Args:
-        seconds: Time between two questions.
+        seconds: Time between two exchanges.
     """
 
     def __init__(self, seconds: float = 2.0) -> None:
@@ -31,18 +31,18 @@ class Agreement:
         self.start()
 
     def start(self) -> None:
-        """Begin anew, on all processes, with a question at the end of the next step."""
+        """Reset; the next exchange is at the end of the next step. To be called in all processes."""
         self.every_steps, self._steps, self._asked_at = 1, 0, time.monotonic()
 
     def ask(self, trainer: pl.Trainer, value: int) -> int:
-        """The largest value of any process; 0 between two questions. To be called at the end of every step."""
+        """Return the largest value of all processes; 0 between two exchanges. To be called at the end of every step."""
         if trainer.world_size == 1:
             return value
         self._steps += 1
         return self.ask_now(trainer, value) if self._steps >= self.every_steps else 0
 
     def ask_now(self, trainer: pl.Trainer, value: int) -> int:
-        """The largest value of any process, whenever the last question was."""
+        """Return the largest value of all processes, by an exchange now."""
         if trainer.world_size == 1:
             return value
         now = time.monotonic()

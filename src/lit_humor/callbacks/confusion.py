@@ -1,4 +1,4 @@
-"""Keeps the confusion matrix of every validation: confusion/val_epoch<k>.json and .png, and in TensorBoard."""
+"""Saves the confusion matrix of each validation: confusion/val_epoch<k>.json and .png, and to loggers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lit_humor.tasks.reports.classification.figures import CONFUSION_INCHES, pai
 
 
 class ConfusionWriter(pl.Callback):
-    """Writes counts, a row for each true class, and where matplotlib is installed a picture of them.
+    """Writes the counts, one row for each true class, and a picture of them if matplotlib is installed.
 
     Args:
         run_dir: The run folder.

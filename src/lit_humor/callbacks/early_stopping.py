@@ -1,4 +1,4 @@
-"""Early stopping that waits for the warm-up."""
+"""Early stopping that starts after the warm-up."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from lightning.pytorch.callbacks import EarlyStopping
 class EarlyStoppingAfterWarmup(EarlyStopping):
     """Counts patience only once the learning rate has warmed up.
 
-    With a long schedule the warm-up lasts as long as the patience, and a run could be stopped before it learned at its
-    full rate. Checks during the warm-up are left out: they neither cost patience nor set the best value.
+    With a long schedule the warm-up can last as long as the patience; a run could then be stopped before it has trained
+    at its full rate. Validations during the warm-up do not count: they neither use patience nor set the best value.
 
     Args:
-        monitor: Metric, the same as the checkpoint's.
+        monitor: Metric, the same as for the best checkpoint.
         mode: ``max`` or ``min``.
-        patience: Validation checks without a better value until training stops.
+        patience: Number of validations without a better value after which the training stops.
         min_delta: Smallest change that counts as better.
     """
 
@@ -25,10 +25,10 @@ class EarlyStoppingAfterWarmup(EarlyStopping):
         )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop again where a run is resumed that had stopped already."""
+        """Stop at once if the resumed run had already stopped early."""
         trainer.should_stop = trainer.should_stop or self.wait_count >= max(self.patience, 1)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Check, unless the rate is still warming up."""
+        """Check the metric, unless the learning rate is still warming up."""
         if trainer.global_step >= getattr(pl_module, "num_warmup_steps", 0):
             super().on_validation_end(trainer, pl_module)

@@ -1,4 +1,4 @@
-"""How long an epoch takes, as columns of metrics.csv."""
+"""Logs the seconds of each epoch, as columns of metrics.csv."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 class EpochTimer(pl.Callback):
-    """Logs wall times of each epoch: ``time/epoch_seconds``, and ``time/train_seconds`` without its validation.
+    """Logs the wall time of each epoch: ``time/epoch_seconds``, and ``time/train_seconds`` without validation.
 
     After a resume in the middle of an epoch the first values cover the rest of that epoch.
     """
@@ -19,26 +19,26 @@ class EpochTimer(pl.Callback):
         self._validation_seconds = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start: an epoch that is resumed in the middle gets no other call."""
+        """Start the clock; for an epoch that is resumed in the middle this is the only call at its start."""
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start again."""
+        """Start the clock of an epoch."""
         self._started_at, self._validation_seconds = time.monotonic(), 0.0
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop counting as training, once the device is done with it."""
+        """Start the clock of the validation, when the device has finished the training steps."""
         if trainer.strategy.root_device.type == "cuda":
             torch.cuda.synchronize()
         self._validation_at = time.monotonic()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on counting as training."""
+        """Add the time of the validation."""
         self._validation_seconds += time.monotonic() - self._validation_at
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log what has passed, before the checkpoint that closes the epoch."""
+        """Log the times, before the checkpoint at the end of the epoch is saved."""
         passed = time.monotonic() - self._started_at
-        found = {"time/epoch_seconds": passed, "time/train_seconds": passed - self._validation_seconds}
+        times = {"time/epoch_seconds": passed, "time/train_seconds": passed - self._validation_seconds}
         for logger in trainer.loggers:
-            logger.log_metrics(found | {"epoch": trainer.current_epoch}, step=trainer.global_step - 1)
+            logger.log_metrics(times | {"epoch": trainer.current_epoch}, step=trainer.global_step - 1)

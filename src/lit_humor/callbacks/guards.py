@@ -1,4 +1,4 @@
-"""Notices trainings that went wrong: weights about to be lost, models that collapsed."""
+"""Detects trainings that went wrong: gradients that are not finite, models that collapsed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lit_humor.runs import record
 
 
 class FiniteWeights(pl.Callback):
-    """Keeps the last finite weights as ``checkpoints/finite.ckpt`` where a gradient is not finite.
+    """Saves the last finite weights as ``checkpoints/finite.ckpt`` if a gradient is not finite.
 
     Args:
         run_dir: The run folder.
@@ -22,20 +22,20 @@ class FiniteWeights(pl.Callback):
         self.path = Path(run_dir) / record.CHECKPOINTS / record.FINITE
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Save: that step was not taken."""
+        """Save the weights before the step that was not taken."""
         if isinstance(exception, NonFiniteStepError):
             trainer.save_checkpoint(self.path)
 
 
 class CollapseGuard(pl.Callback):
-    """Notices a model that answers the same whatever it reads, with the loss of a constant answer, after the warm-up.
+    """Detects a model that gives the same answer to every text, with the loss of a constant answer, after the warm-up.
 
-    Large pretrained encoders do so now and then, and rarely recover.
+    This happens to large pretrained encoders now and then; they rarely recover.
     Source: Mosbach et al. 2021, On the Stability of Fine-tuning BERT.
 
     Args:
-        patience: Validations in a row after which the training ends.
-        recover: Whether the training is taken from its start at half the rate then, once; otherwise it goes on.
+        patience: Number of such validations in a row until the guard acts.
+        recover: Whether to restart the training once, at half the learning rate; otherwise it only warns.
     """
 
     def __init__(self, patience: int = 2, recover: bool = False) -> None:
@@ -43,7 +43,11 @@ class CollapseGuard(pl.Callback):
         self.checks = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look at the last validation; all processes see the same numbers."""
+        """Check the last validation; all processes see the same numbers.
+
+        Raises:
+            CollapsedError: The model has collapsed, and ``recover`` is set.
+        """
         warmup: int = getattr(pl_module, "num_warmup_steps", 0)
         if trainer.sanity_checking or trainer.global_step < warmup:
             return
@@ -53,18 +57,18 @@ class CollapseGuard(pl.Callback):
         self.checks = self.checks + 1 if collapsed else 0
         if self.checks != self.patience:
             return
-        told = f"{collapsed[0].constant_answer} in {self.checks} validations, at the loss of a constant answer"
+        problem = f"{collapsed[0].constant_answer} in {self.checks} validations, with the loss of a constant answer"
         if self.recover:
-            raise CollapsedError(told)
+            raise CollapsedError(problem)
         if trainer.is_global_zero:
             trainer.progress_bar_callback.print(  # type: ignore[union-attr]
-                f"The model has collapsed: {told}. Lower optim.learning_rate, try another seed, or set recover=true."
+                f"The model has collapsed: {problem}. Lower optim.learning_rate, try another seed, or set recover=true."
             )
 
     def state_dict(self) -> dict[str, int]:
-        """How often in a row."""
+        """The number of such validations in a row."""
         return {"checks": self.checks}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on counting."""
+        """Continue to count from a checkpoint."""
         self.checks = state_dict["checks"]

@@ -1,4 +1,4 @@
-"""Tells the world how a run is doing: keeps status.json fresh."""
+"""Keeps status.json up to date during a training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Heartbeat(pl.Callback):
 
     Args:
         run_dir: The run folder.
-        every_seconds: Time between two writes during an epoch; no write costs a device sync.
+        every_seconds: Time between two writes during an epoch. A write does not wait for the GPU.
     """
 
     def __init__(self, run_dir: str, every_seconds: float = 5.0) -> None:
@@ -28,21 +28,21 @@ class Heartbeat(pl.Callback):
         self._first_step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say that training runs."""
+        """Write that the training runs."""
         self._started_at, self._first_step = time.monotonic(), trainer.global_step
         self._write(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Write if the last word is old."""
+        """Write if the last write is old."""
         if time.monotonic() - self._written_at > self.every_seconds:
             self._write(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the new best value: validation and its checkpoint lie behind."""
+        """Write the new best value, after the validation and its checkpoint."""
         self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the final counts; whether the run ended well, the command adds."""
+        """Write the final counts; the command adds the final state later."""
         self._write(trainer)
 
     def _write(self, trainer: pl.Trainer) -> None:
@@ -52,7 +52,7 @@ class Heartbeat(pl.Callback):
         total = int(trainer.estimated_stepping_batches)
         done = trainer.global_step - self._first_step
         pace = (self._written_at - self._started_at) / done if done else None
-        window_size: int = trainer.lightning_module.step.window_size  # type: ignore[union-attr,assignment]
+        global_batch_size: int = trainer.lightning_module.step.window_size  # type: ignore[union-attr,assignment]
         stopping = trainer.early_stopping_callback
         checkpoint = trainer.checkpoint_callback
         record.write_json(
@@ -69,7 +69,7 @@ class Heartbeat(pl.Callback):
                 "checks_since_best": getattr(stopping, "wait_count", None),
                 "patience": getattr(stopping, "patience", None),
                 "eta_seconds": None if pace is None else round(pace * (total - trainer.global_step), 1),
-                "rows_per_second": None if pace is None else round(window_size / pace, 2),
+                "rows_per_second": None if pace is None else round(global_batch_size / pace, 2),
                 "learning_rate": max(group["lr"] for group in trainer.optimizers[0].param_groups),
                 "heartbeat": time.time(),
             },

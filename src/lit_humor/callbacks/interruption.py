@@ -1,4 +1,4 @@
-"""Ctrl-C, a signal of a scheduler, or stop.py, ends a run cleanly: finish the optimizer step, save, leave."""
+"""Ends a run cleanly on Ctrl-C, a signal of a scheduler, or stop.py: finishes the optimizer step, saves, exits."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ _SAME_SECONDS = 1.0  # Ctrl-C reaches every process of a run, and some of them p
 
 
 class Signals:
-    """What this process was asked for by signals.
+    """Signals that this process received.
 
-    Outside of training a signal ends the process where it is; in training it is remembered until the step is done.
+    Outside of training a signal ends the process at once; in training it is kept until the optimizer step is done.
 
     Attributes:
-        number: The signal that asked to stop; 0 where none did.
-        deferred: Whether a signal is only remembered.
+        number: Number of the signal that asked to stop; 0: none.
+        deferred: Whether a signal is only kept for later.
     """
 
     def __init__(self) -> None:
         self.number, self.deferred = 0, False
-        self._asked_at = 0.0
+        self._received_at = 0.0
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Answer signals within the block; only the main thread can."""
+        """Handle signals within this context; does nothing outside of the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         self.number, self.deferred = 0, False
         before = {number: signal.getsignal(number) for number in SIGNALS}
         for number in SIGNALS:
-            if number != signal.SIGHUP or before[number] is not signal.SIG_IGN:  # nohup means it
+            if number != signal.SIGHUP or before[number] is not signal.SIG_IGN:  # ignored by nohup
                 signal.signal(number, self._answer)
         try:
             yield
@@ -57,32 +57,32 @@ class Signals:
         now = time.monotonic()
         is_first = self.number == 0
         if is_first:
-            self.number, self._asked_at = number, now
+            self.number, self._received_at = number, now
         if not self.deferred:
             is_child = os.environ.get("LOCAL_RANK", "0") != "0" and "TORCHELASTIC_RUN_ID" not in os.environ
             if is_child:  # the process that started this one ends both
                 os.kill(os.getppid(), number)
             elif is_first:
                 raise InterruptedRun(number)
-        if number == signal.SIGINT and not is_first and now - self._asked_at > _SAME_SECONDS:
-            raise KeyboardInterrupt  # a second Ctrl-C leaves at once
+        if number == signal.SIGINT and not is_first and now - self._received_at > _SAME_SECONDS:
+            raise KeyboardInterrupt  # a second Ctrl-C ends the process at once
 
 
 signals = Signals()
 
 
 class Interruption(pl.Callback):
-    """Saves ``last.ckpt`` at the end of an optimizer step once it was asked to stop, and leaves.
+    """Saves ``last.ckpt`` at the end of an optimizer step when the run was asked to stop, and ends it.
 
-    A signal to any process asks, and so does a file ``stop-request`` in the run folder. One process stops after the
-    step in which it was asked. Several ask each other every few steps: they stop within about ``agree_every_seconds``,
-    or after the step that is being made where one takes longer. To that a file adds up to ``look_every_seconds``, and a
-    validation that is running its own time.
+    A run is asked by a signal to any of its processes, or by a file ``stop-request`` in the run folder. A single
+    process stops after the current step. Several processes exchange requests every few steps; they stop after about
+    ``agree_every_seconds``, or after the current step if that takes longer. A file is noticed up to
+    ``look_every_seconds`` later, and a running validation is finished first.
 
     Args:
         run_dir: The run folder.
-        look_every_seconds: Time between two looks for that file.
-        agree_every_seconds: Time between two questions of the processes to each other.
+        look_every_seconds: Time between two checks for the file.
+        agree_every_seconds: Time between two exchanges of the processes.
     """
 
     def __init__(self, run_dir: str, look_every_seconds: float = 1.0, agree_every_seconds: float = 2.0) -> None:
@@ -93,16 +93,19 @@ class Interruption(pl.Callback):
         self.checkpoint = Path(run_dir) / record.CHECKPOINTS / record.LAST
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From now on remember signals; forget a request that an earlier part of the run obeyed."""
+        """Start to keep signals; delete a request that an earlier part of the run has followed."""
         if trainer.is_global_zero:
             self.request.unlink(missing_ok=True)
         signals.number, signals.deferred = 0, True
         self._agreement.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Leave if asked to, at the end of an optimizer step, all processes together.
+        """Save and end if asked to, at the end of an optimizer step, in all processes.
 
         Not at the last step of an epoch: a run resumed there would never validate that epoch.
+
+        Raises:
+            InterruptedRun: The run was asked to stop, and has saved.
         """
         self._look()
         if is_step_end(trainer) and (number := self._agreement.ask(trainer, signals.number)):
@@ -110,18 +113,22 @@ class Interruption(pl.Callback):
             raise InterruptedRun(number)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave if asked to during the last validation."""
+        """End if asked to during the last validation.
+
+        Raises:
+            InterruptedRun: The run was asked to stop.
+        """
         self._look(now=True)
         if number := self._agreement.ask_now(trainer, signals.number):
             raise InterruptedRun(number)
         signals.deferred = False
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Training is over."""
+        """Stop to keep signals: the training has ended."""
         signals.deferred = False
 
     def _look(self, now: bool = False) -> None:
-        """See whether a request lies in the folder."""
+        """Check whether there is a request in the run folder."""
         if now or time.monotonic() - self._looked_at > self.look_every_seconds:
             self._looked_at = time.monotonic()
             if signals.number == 0 and self.request.exists():

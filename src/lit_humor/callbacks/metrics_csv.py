@@ -1,4 +1,4 @@
-"""metrics.csv: what was logged, in a file that a resumed run goes on with."""
+"""Writes logged metrics to metrics.csv; a resumed run appends to the file."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from lit_humor.runs import record
 class MetricsCsv(Logger):
     """Writes a row for every call to ``log_metrics``, with the columns of all rows so far.
 
-    Lightning's own CSV logger deletes the file of the part before a resume.
+    Lightning's own CSV logger deletes the existing file when a run is resumed.
 
     Args:
         run_dir: The run folder.
-        every_seconds: Rows wait this long until they are written.
+        every_seconds: Time after which rows are written.
     """
 
     def __init__(self, run_dir: str, every_seconds: float = 2.0) -> None:
@@ -35,11 +35,11 @@ class MetricsCsv(Logger):
 
     @property
     def name(self) -> None:
-        """No folder of its own."""
+        """None: this logger has no folder of its own."""
 
     @property
     def version(self) -> None:
-        """No folder of its own."""
+        """None: this logger has no folder of its own."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -51,11 +51,11 @@ class MetricsCsv(Logger):
             self.save()
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Leave this to config.yaml."""
+        """Do nothing: config.yaml has the hyperparameters."""
 
     @rank_zero_only
     def save(self) -> None:
-        """Write what waits; the file is written anew where there are new columns."""
+        """Write the rows that wait; rewrite the whole file if there are new columns."""
         self._written_at = time.monotonic()
         new = set().union(*self._waiting) - set(self._columns)
         if new:
@@ -68,17 +68,17 @@ class MetricsCsv(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what waits."""
+        """Write the rows that wait."""
         self.save()
 
     def count_rows(self) -> int:
-        """Write what waits, and count all rows."""
+        """Write the rows that wait, and return the number of all rows."""
         self.save()
         return self._num_written
 
     @rank_zero_only
-    def go_on_after(self, num_rows: int) -> None:
-        """Keep the first rows of a file that is there, and add to these."""
+    def resume_after(self, num_rows: int) -> None:
+        """Keep the first ``num_rows`` rows of the existing file; new rows follow them."""
         rows = record.read_metrics(self.path.parent)[:num_rows]
         self._num_written = len(rows)
         self._rewrite(rows, list(rows[0]) if rows else [])
@@ -92,21 +92,21 @@ class MetricsCsv(Logger):
 
 
 class MetricsPosition(pl.Callback):
-    """Keeps in each checkpoint how many rows metrics.csv had, so that a resumed run repeats none."""
+    """Saves the number of rows of metrics.csv in each checkpoint, so that a resumed run repeats no row."""
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Count the rows."""
+        """Save the number of rows."""
         for logger in _files(trainer):
             checkpoint["metrics_rows"] = logger.count_rows()
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Go on after these rows; those that came later are made again. A checkpoint is loaded to be scored, too."""
+        """Drop later rows, which the training logs again; do nothing if the checkpoint is only evaluated."""
         for logger in _files(trainer) if trainer.state.fn == "fit" else ():
-            logger.go_on_after(checkpoint.get("metrics_rows", 0))
+            logger.resume_after(checkpoint.get("metrics_rows", 0))
 
 
 def _files(trainer: pl.Trainer) -> list[MetricsCsv]:

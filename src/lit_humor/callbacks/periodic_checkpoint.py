@@ -1,4 +1,4 @@
-"""Checkpoints between the epochs."""
+"""Saves checkpoints during an epoch."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lit_humor.runs import record
 
 
 class PeriodicCheckpoint(pl.Callback):
-    """Saves ``step-<n>.ckpt`` at the end of an optimizer step, every so often; keeps the last few.
+    """Saves ``step-<n>.ckpt`` at regular intervals, at the end of an optimizer step; keeps the last few.
 
     Args:
         run_dir: The run folder.
-        every: Optimizer steps, or a time such as ``10min``, to which several processes add a few seconds; None for
+        every: Number of optimizer steps, or a time such as ``10min`` (a few seconds more with several processes); None:
             never.
-        keep: How many of them stay.
+        keep: Number of checkpoints to keep.
 
     Raises:
-        UserError: ``every`` or ``keep`` is none of these.
+        UserError: ``every`` is neither, or ``keep`` is below 1.
     """
 
     def __init__(self, run_dir: str, every: int | str | None, keep: int = 1) -> None:
@@ -37,12 +37,12 @@ class PeriodicCheckpoint(pl.Callback):
         self._agreement = Agreement()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start counting."""
+        """Start the clock."""
         self._saved_at = time.monotonic()
         self._agreement.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Save if it is time, all processes together."""
+        """Save if it is time, in all processes at the same step."""
         if not (self.steps or self.seconds) or not is_step_end(trainer):
             return
         is_due = bool(self.steps) and trainer.global_step % self.steps == 0
@@ -57,17 +57,18 @@ class PeriodicCheckpoint(pl.Callback):
 
 
 def _oldest_first(folder: Path, step: int) -> list[Path]:
-    """Checkpoints of this callback, by the step in their names; those of later steps belong to an abandoned training.
+    """Sort the checkpoints of this callback by the step in their names, oldest first.
 
-    File times would not do: those of a copied folder are all the same.
+    Later steps than the current one come first: they belong to an abandoned part of the run. File times are not used,
+    since copies of a folder do not keep them.
     """
-    found = {path: re.fullmatch(r"step-(\d+)\.ckpt", path.name) for path in folder.iterdir()}
-    steps = {path: int(match[1]) for path, match in found.items() if match}
+    matches = {path: re.fullmatch(r"step-(\d+)\.ckpt", path.name) for path in folder.iterdir()}
+    steps = {path: int(match[1]) for path, match in matches.items() if match}
     return sorted(steps, key=lambda path: (steps[path] <= step, steps[path]))
 
 
 def _parse(every: int | str | None) -> tuple[int, float]:
-    """Steps and seconds, one of them 0."""
+    """Return steps and seconds; one of them, or both, are 0."""
     if every is None:
         return 0, 0.0
     if seconds := parse_duration(str(every)):

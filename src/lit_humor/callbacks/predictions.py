@@ -1,4 +1,4 @@
-"""Keeps what the model said of every test row: predictions/<split>.parquet."""
+"""Saves the predictions of all test rows: predictions/<split>.parquet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PredictionWriter(pl.Callback):
     """Writes one row for each evaluated text, in the order of its file.
 
     Columns: ``id``, ``text``, ``text_pair`` and ``group`` where the data has them, those of the tasks (``label``,
-    ``prediction``, ...), ``tokens`` (that the model read), and the slice columns.
+    ``prediction``, ...), ``tokens`` (number of tokens that the model read), and the slice columns.
 
     Args:
         run_dir: The folder to write to.
@@ -33,22 +33,22 @@ class PredictionWriter(pl.Callback):
     def on_test_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *args: Any
     ) -> None:
-        """Keep what the tasks have to say of the rows that count."""
+        """Keep the columns of the tasks for all rows except padding rows."""
         counts = batch["row_weights"] > 0
         if not counts.any():
             return
-        kept, answers = ({k: v[counts].cpu() for k, v in one.items()} for one in (batch, outputs.outputs))
+        kept, answers = ({k: v[counts].cpu() for k, v in tensors.items()} for tensors in (batch, outputs.outputs))
         self._rows.append(kept["rows"].numpy())
         self._columns.append(columns_of(pl_module.tasks, answers, kept))  # type: ignore[arg-type]
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Gather from all processes, put into file order and write."""
+        """Gather the rows of all processes, sort them in file order, and write."""
         parts = list(zip(self._rows, self._columns, strict=True))
         self._rows, self._columns = [], []
         if trainer.world_size > 1:
             gathered: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(gathered, parts)
-            parts = [part for of_process in gathered for part in of_process]
+            parts = [part for process_parts in gathered for part in process_parts]
         if not trainer.is_global_zero:
             return
         order = np.concatenate([rows for rows, _ in parts]).argsort()
@@ -61,7 +61,7 @@ class PredictionWriter(pl.Callback):
 
 
 def _joined(parts: list[Any], order: np.ndarray) -> Any:
-    """A column from its parts: arrays keep their type."""
+    """Join the parts of a column; arrays keep their dtype."""
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)[order]
     values = [value for part in parts for value in part]

@@ -1,4 +1,4 @@
-"""The screen during training: a bar for the epoch, a line for each finished one."""
+"""Shows a training on the terminal: a progress bar for the epoch, and a line for each finished epoch."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LOG = logging.getLogger("lit_humor.screen")
 
 
 class EpochProgress(ProgressBar):
-    """Shows loss, learning rate, samples per second and the monitored number, and one row an epoch.
+    """Shows loss, learning rate, samples per second and the monitored score, and one line for each epoch.
 
     Args:
         every_seconds: Time between two updates of the bar.
-        monitor: The number to show in the bar, and the best of; None takes that of the best checkpoint.
-        mode: Whether it should be high (``max``) or low (``min``).
+        monitor: The score to show, also its best value; None takes the one of the best checkpoint.
+        mode: Whether high (``max``) or low (``min``) scores are better.
     """
 
     def __init__(self, every_seconds: float = 0.25, monitor: str | None = None, mode: str = "max") -> None:
@@ -36,7 +36,7 @@ class EpochProgress(ProgressBar):
         self._rows = 0
 
     def disable(self) -> None:
-        """Show nothing (processes other than the first)."""
+        """Show nothing, as in all processes but the first."""
         self._enabled = False
 
     def enable(self) -> None:
@@ -44,13 +44,13 @@ class EpochProgress(ProgressBar):
         self._enabled = True
 
     def print(self, line: str, **style: Any) -> None:
-        """Print a line above the bar and into log.txt."""
+        """Print a line above the bar, and write it to log.txt."""
         if self._enabled:
             self.console.print(line, highlight=False, **style)
             _LOG.info(line)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the head of the table; an epoch that is resumed in the middle gets no other call at its start."""
+        """Print the column titles; for an epoch that is resumed in the middle this is the only call at its start."""
         best = getattr(trainer.checkpoint_callback, "best_model_score", None)
         self._best = float("nan") if best is None else float(best)
         self.monitor = self.monitor or getattr(trainer.checkpoint_callback, "monitor", None)
@@ -65,7 +65,7 @@ class EpochProgress(ProgressBar):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the bar, a few times a second."""
+        """Update the bar, a few times a second."""
         self._rows += len(batch["rows"]) * trainer.world_size
         now = time.monotonic()
         if self._progress is None or now - self._drawn_at < self.every_seconds:
@@ -75,9 +75,9 @@ class EpochProgress(ProgressBar):
         pace = self._rows / (now - self._epoch_started_at)
         loss = float(pl_module.step.last_loss)  # type: ignore[union-attr,arg-type]
         score = trainer.callback_metrics.get(self.monitor or "")
-        told = f"loss {loss:.3f}  lr {rate:.1e}  {pace:.0f} samples/s"
-        told += "" if score is None else f"  {self.monitor} {score:.3f}"
-        self._progress.update(self._progress.task_ids[0], completed=batch_idx + 1, told=told)
+        numbers = f"loss {loss:.3f}  lr {rate:.1e}  {pace:.0f} samples/s"
+        numbers += "" if score is None else f"  {self.monitor} {score:.3f}"
+        self._progress.update(self._progress.task_ids[0], completed=batch_idx + 1, numbers=numbers)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remember the best value."""
@@ -87,7 +87,7 @@ class EpochProgress(ProgressBar):
             self._best = score if is_better or math.isnan(self._best) else self._best
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the row of the epoch."""
+        """Print the line of the epoch."""
         self._stop()
         self.print("".join(f"{value:>{width}}" for _, width, value in self._cells(trainer, pl_module)))
 
@@ -96,7 +96,7 @@ class EpochProgress(ProgressBar):
         self._start("evaluate", int(sum(trainer.num_test_batches)))
 
     def on_test_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Move the bar."""
+        """Update the bar."""
         if self._progress is not None:
             self._progress.advance(self._progress.task_ids[0])
 
@@ -105,16 +105,16 @@ class EpochProgress(ProgressBar):
         self._stop()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Remove the bar, so that the message stands alone."""
+        """Remove the bar before the error message."""
         self._stop()
 
     def _cells(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> list[tuple[str, int, str]]:
-        """Heading, width and value of each column."""
-        seen = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        """Return title, width and value of each column."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         tasks: Any = pl_module.tasks
         curves = {f"val/{name}": f"val/{heading}" for task in tasks.values() for name, heading in task.curves.items()}
         names = {"train/loss": "train/loss", "val/loss": "val/loss", **curves}
-        numbers = [(heading, seen.get(name, float("nan"))) for name, heading in names.items()]
+        numbers = [(heading, metrics.get(name, float("nan"))) for name, heading in names.items()]
         numbers.append(("best", self._best))
         return [
             ("epoch", 6, str(trainer.current_epoch)),
@@ -132,11 +132,11 @@ class EpochProgress(ProgressBar):
             BarColumn(),
             TaskProgressColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[numbers]}"),
             console=self.console,
             transient=True,
         )
-        self._progress.add_task(name, total=total, told="")
+        self._progress.add_task(name, total=total, numbers="")
         self._progress.start()
 
     def _stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Randomness of a training step that depends on its place in the training alone."""
+"""Makes the random numbers of a training step depend only on seed, epoch, batch and process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from lit_humor.core.seeds import derive_seed
 class StepSeeds(pl.Callback):
     """Seeds torch, numpy and random before every batch from (seed, epoch, batch, process).
 
-    Dropout then does not depend on what was drawn before, and a resumed run draws what the undisturbed one would have
-    drawn, without the state of any generator.
+    So a resumed run draws the same dropout masks as an uninterrupted one, without any saved state of generators.
 
     Args:
         seed: Seed of the run.
@@ -28,9 +27,9 @@ class StepSeeds(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Seed."""
+        """Seed all generators."""
         seed = derive_seed(self.seed, "step", trainer.current_epoch, batch_idx, trainer.global_rank)
-        # Not torch.manual_seed: it formats a traceback for every kind of device that is not in use, 2-3 ms a step.
+        # Not torch.manual_seed: it formats a traceback for every unused kind of device, 2-3 ms for each step.
         torch.default_generator.manual_seed(seed)
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed)

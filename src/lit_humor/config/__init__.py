@@ -1,4 +1,4 @@
-"""From what was typed to a checked configuration: composing, types, remedies, saved configurations.
+"""Turns what was typed into a checked configuration: composes it, checks types, suggests corrections, opens saved runs.
 
-The only room besides the factory that knows Hydra; never loads torch.
+Uses Hydra, as only the factory and ``sweeps`` do besides; never loads torch.
 """

@@ -1,4 +1,4 @@
-"""What all commands share: compose the configuration, and end a user's mistake with one message."""
+"""The frame of all commands: composes the configuration, and reports a mistake of the user in one message."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from lit_humor.runs.watch import find_run
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _PATH_ERRORS = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
-_READER_LEFT = 141  # of one that SIGPIPE ended
+_READER_LEFT = 141  # exit code of a process that SIGPIPE ended
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose a configuration from Python as the command of that name would, inside another command or without one."""
+    """Compose the configuration of a command from Python; works inside and outside of a running command."""
     register_schemas()
     overrides = for_hydra(config_name, overrides)
     if GlobalHydra.instance().is_initialized():
@@ -51,30 +51,33 @@ def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def choice(group: str) -> str | None:
-    """Which file of a group was chosen, e.g. ``minilm`` of ``model``; None outside a command."""
+    """Return the chosen file of a configuration group, e.g. ``minilm`` of ``model``; None outside a command."""
     return HydraConfig.get().runtime.choices.get(group) if HydraConfig.initialized() else None
 
 
 def check_typed(config_name: str, settings: Sequence[str]) -> None:
-    """Refuse what is no setting of a command.
+    """Check that each argument is a setting of a command.
 
     Raises:
-        UserError: One of them is no ``key=value``.
+        UserError: An argument is not ``key=value``.
     """
     check_settings(config_name, settings, lambda key: _siblings(key, config_name, settings))
 
 
 def typed_overrides() -> list[str]:
-    """Settings behind the command, as typed; nothing outside a command."""
+    """Return the settings of the command line, as typed; an empty list outside a command."""
     if not HydraConfig.initialized():
         return []
-    return [one for one in sys.argv[1:] if ("=" in one and not one.startswith(("-", "hydra."))) or one.startswith("~")]
+    arguments = sys.argv[1:]
+    return [
+        word for word in arguments if ("=" in word and not word.startswith(("-", "hydra."))) or word.startswith("~")
+    ]
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Turn a function of a configuration into a command.
 
-    A user's mistake prints one message and exits with 1; its traceback shows only under ``debug=``.
+    A mistake of the user prints one message and exits with code 1; the traceback is shown only with ``debug=``.
 
     Args:
         config_name: File under ``configs/``, without ``.yaml``.
@@ -83,17 +86,17 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     def decorate(function: Callable[[DictConfig], Any]) -> Callable[[], None]:
         def run() -> None:
             arguments = list(sys.argv)
-            if config_name != "train":  # debug= is a group of trainings; for the others it only shows tracebacks
+            if config_name != "train":  # debug= is a group of train.py; for other commands it only shows tracebacks
                 sys.argv[1:] = [argument for argument in sys.argv[1:] if not argument.startswith("debug=")]
             if config_name != "train" and {"--help", "-h"}.intersection(sys.argv[1:]):
                 print(_help_of(config_name))
                 return
             try:
                 mistake = _run(function, config_name)
-            except (InterruptedRun, KeyboardInterrupt) as asked:  # before there was anything to save
+            except (InterruptedRun, KeyboardInterrupt) as interruption:  # before there was anything to save
                 print("\nInterrupted.", file=sys.stderr)
-                sys.exit(getattr(asked, "exit_code", INTERRUPTED))
-            except BrokenPipeError:  # whoever read the output left, as head does
+                sys.exit(getattr(interruption, "exit_code", INTERRUPTED))
+            except BrokenPipeError:  # the reader of the output has closed it, as head does
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 sys.exit(_READER_LEFT)
             if mistake is not None:
@@ -108,19 +111,19 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
 
 def _help_of(config_name: str) -> str:
-    """The settings of a command with what they mean: its file in configs/, without what it is put together from."""
+    """Return the help of a command: its settings with their comments, from its file in ``configs/``."""
     text = (CONFIG_DIR / f"{config_name}.yaml").read_text(encoding="utf-8")
     head, _, rest = text.partition("\ndefaults:\n")
     defaults, _, settings = rest.partition("\n\n")
     names = [line.strip(" -").partition(":")[0] for line in defaults.splitlines()]
     groups = [name for name in names if name not in ("paths", "hydra") and (CONFIG_DIR / name).is_dir()]
     listed = [f"{group}= {', '.join(sorted(path.stem for path in (CONFIG_DIR / group).iterdir()))}" for group in groups]
-    told = "Settings are typed as key=value, texts and paths as they stand; --cfg job shows all, and what they are now."
-    return "\n".join([head.rstrip(), "", settings.rstrip(), *listed, "", told])
+    usage = "Type settings as key=value, texts and paths without extra quotes; --cfg job shows all current values."
+    return "\n".join([head.rstrip(), "", settings.rstrip(), *listed, "", usage])
 
 
 def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError | None:
-    """Compose the configuration and call the function; the mistake that this ends in, if it does."""
+    """Compose the configuration and call the function; return the user's mistake if there is one."""
     register_schemas()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
     mistakes: list[UserError] = []
@@ -131,21 +134,21 @@ def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError |
     def task(cfg: DictConfig) -> None:
         nonlocal is_composed
         is_composed = True
-        sys.argv = as_typed  # for commands that are shown or typed again, as Lightning does for other processes
+        sys.argv = as_typed  # as typed: it is shown to users, and Lightning starts other processes with it
         try:
             with explained(config_name, as_typed[1:]):
                 check_files(numbers_as_texts(config_name, cfg), config_name, as_typed[1:])
                 _find_runs(cfg)
                 function(cfg)
         except UserError as error:
-            mistakes.append(error)  # past Hydra, which would print a line of its own
+            mistakes.append(error)  # not raised through Hydra, which would print its own line
 
     entry = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
     try:
         arguments = settings_first(config_name, as_typed[1:], lambda key: _siblings(key, config_name, as_typed[1:]))
         with _typed(for_hydra(config_name, arguments)), explained(config_name, arguments), _composed_once(arguments):
             entry(task)()
-    except UserError as error:  # before there was a configuration
+    except UserError as error:  # while the configuration was composed
         mistakes.append(error)
     except AssertionError as error:
         if "Unexpected type for root" not in str(error):
@@ -155,7 +158,7 @@ def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError |
         if error.errno not in (*_DISK_ERRORS, *_PATH_ERRORS):
             raise
         mistakes.append(_disk(error))
-    except (ValueError, TypeError, AttributeError) as error:  # what Hydra itself raises on odd overrides
+    except (ValueError, TypeError, AttributeError) as error:  # errors of Hydra itself on unusual overrides
         if is_composed:
             raise
         mistakes.append(_explain(error, config_name, as_typed[1:]).with_traceback(error.__traceback__))
@@ -164,7 +167,7 @@ def _run(function: Callable[[DictConfig], Any], config_name: str) -> UserError |
 
 @contextlib.contextmanager
 def _typed(overrides: Sequence[str]) -> Iterator[None]:
-    """Have Hydra read other overrides than were typed."""
+    """Replace the command line by other overrides for Hydra."""
     as_typed = sys.argv
     sys.argv = [as_typed[0], *overrides]
     try:
@@ -175,22 +178,22 @@ def _typed(overrides: Sequence[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _composed_once(settings: Sequence[str]) -> Iterator[None]:
-    """Keep Hydra from composing everything a first time, to see whether several runs are asked for: none are."""
-    asked = Hydra.get_mode
-    if not any("hydra.mode" in one for one in settings):
+    """Compose only once: Hydra would compose a first time only to see whether several runs were requested."""
+    original = Hydra.get_mode
+    if not any("hydra.mode" in setting for setting in settings):
         Hydra.get_mode = lambda *_, **__: RunMode.RUN  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Hydra.get_mode = asked  # type: ignore[method-assign]
+        Hydra.get_mode = original  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
 def explained(config_name: str, settings: Sequence[str]) -> Iterator[None]:
-    """Say in our form what Hydra and OmegaConf find wrong with settings, or with a YAML file.
+    """Replace errors of Hydra, OmegaConf and YAML about settings or files by a ``UserError``.
 
     Raises:
-        UserError: In the place of their errors.
+        UserError: Instead of the original error.
     """
     try:
         yield
@@ -201,14 +204,14 @@ def explained(config_name: str, settings: Sequence[str]) -> Iterator[None]:
 def _disk(error: OSError) -> UserError:
     where = str(error.filename2 or error.filename or "disk")
     if error.errno in _PATH_ERRORS:
-        expected, fix = "a place for a new file or folder", "name another path"
+        expected, fix = "a path where a file or folder can be written", "choose another path"
         return UserError(where, found=str(error.strerror), expected=expected, fix=fix)
-    fix = "make room or give permission, or write elsewhere; what was written before is whole"
-    return UserError(where, found=str(error.strerror), expected="room and permission to write", fix=fix)
+    fix = "free space or give permission, or write elsewhere; files that were written before are complete"
+    return UserError(where, found=str(error.strerror), expected="free space and permission to write", fix=fix)
 
 
 def check_files(cfg: DictConfig, config_name: str = "train", settings: Sequence[str] = ()) -> None:
-    """Answer a wrong path before the seconds that torch and lightning take to import."""
+    """Check the paths of data files before the import of torch and lightning; a ``UserError`` names a wrong one."""
     for key in ("data.train_path", "data.val_path", "data.test_path", "data.difficulty_path"):
         if path := OmegaConf.select(cfg, key):
             check_one_file(config_name, key, str(path), settings)
@@ -216,18 +219,18 @@ def check_files(cfg: DictConfig, config_name: str = "train", settings: Sequence[
 
 
 def _find_runs(cfg: DictConfig) -> None:
-    """Put a run's folder in the place of its id."""
+    """Replace names of runs in the configuration by their folders."""
     for key in ("run", "resume", "init_from"):
         if (name := cfg.get(key)) and name != "auto":
             cfg[key] = str(find_run(str(name), Path(cfg.paths.logs_dir)) or name)
     if cfg.get("run"):
-        find_run_folder(str(cfg.run))  # a wrong name is told before torch is imported
+        find_run_folder(str(cfg.run))  # a wrong name is reported before torch is imported
     if isinstance(cfg.get("runs"), ListConfig):
         cfg.runs = [str(find_run(str(name), Path(cfg.paths.logs_dir)) or name) for name in cfg.runs]
 
 
 def _explain(error: Exception, config_name: str, settings: Sequence[str]) -> UserError:
-    if isinstance(error.__cause__, UserError):  # from a class that Hydra was building
+    if isinstance(error.__cause__, UserError):  # from a class that Hydra was about to build
         return error.__cause__
     for argument in settings:
         key, _, value = argument.partition("=")
@@ -236,59 +239,61 @@ def _explain(error: Exception, config_name: str, settings: Sequence[str]) -> Use
         if f"'{key.lstrip('+~')}'" in str(error) and "Could not override" in str(error):
             return _elsewhere(key, value, settings) or unknown_key(key, value, _siblings(key, config_name, settings))
     cause = error.__cause__ or error
-    told = str(cause).splitlines()[0]
+    message = str(cause).splitlines()[0]
     if isinstance(cause, ValidationError):
-        return _of_type(str(cause.full_key), told, config_name, settings)
+        return _of_type(str(cause.full_key), message, config_name, settings)
     if isinstance(cause, InterpolationResolutionError):
-        expected, fix = "a key or variable that there is", _remedy_of_reference(str(cause.full_key), settings)
-        return UserError(str(cause.full_key), found=told, expected=expected, fix=fix)
-    return UserError("configuration", found=told, expected="one that composes", fix="correct the key or file")
+        expected, fix = "a key or variable that exists", _remedy_of_reference(str(cause.full_key), settings)
+        return UserError(str(cause.full_key), found=message, expected=expected, fix=fix)
+    return UserError(
+        "configuration", found=message, expected="one that Hydra can compose", fix="correct the key or file"
+    )
 
 
 def _remedy_of_reference(key: str, settings: Sequence[str]) -> str:
-    """What to type instead of a ``${x}`` that names nothing: the same as a part of the text."""
-    typed = next((one for one in reversed(settings) if one.lstrip("+").partition("=")[0] == key), None)
+    """Return the fix for a ``${x}`` that names nothing: type it as plain text, or correct it."""
+    typed = next((setting for setting in reversed(settings) if setting.lstrip("+").partition("=")[0] == key), None)
     if typed is None or "${" not in typed or "${oc." in typed:
         return f"leave {key} out, or correct what ${{}} names"
     return f"set {shlex.quote(with_plain_dollar(typed))} if ${{}} is a part of the text, or correct what it names"
 
 
-def _of_type(key: str, told: str, config_name: str, settings: Sequence[str]) -> UserError:
-    """The error for a value that a typed setting does not take."""
-    typed = [one.partition("=")[2] for one in settings if one.lstrip("+").partition("=")[0] == key]
+def _of_type(key: str, message: str, config_name: str, settings: Sequence[str]) -> UserError:
+    """Return the error for a value of the wrong type."""
+    typed = [setting.partition("=")[2] for setting in settings if setting.lstrip("+").partition("=")[0] == key]
     hint = hint_of(config_name, key)
     if not typed or hint is None:
-        return UserError(key, found=told, expected="a value of that type", fix=f"set {key} to one")
+        return UserError(key, found=message, expected="a value of that type", fix=f"set {key} to one")
     return wrong_value(key, None if is_null(typed[-1]) else typed[-1], hint)
 
 
 def _elsewhere(key: str, value: str, settings: Sequence[str]) -> UserError | None:
-    """The error for a key that another choice of its group has; what the user chose stays the first way."""
+    """Return the error for a key that only other choices of its group have; the first fix keeps the user's choice."""
     group, _, name = key.lstrip("+~").partition(".")
-    if not (found := choices_with(group, name)):
+    if not (choices := choices_with(group, name)):
         return None
-    has, expected = f"a key that the chosen {group} does not have", f"a {group} that has it: {', '.join(found)}"
-    choice = f"{group}={next((name for name in ('csv', 'hub') if name in found), found[0])}"
-    is_chosen = any(one.startswith(f"{group}=") for one in settings)
-    fix = f"leave {key.lstrip('+~')} away, or set {choice}" if is_chosen else f"add {choice}"
-    return UserError(f"{key}={value}", found=has, expected=expected, fix=fix)
+    problem, expected = f"a key that the chosen {group} does not have", f"a {group} that has it: {', '.join(choices)}"
+    choice = f"{group}={next((name for name in ('csv', 'hub') if name in choices), choices[0])}"
+    is_chosen = any(setting.startswith(f"{group}=") for setting in settings)
+    fix = f"leave {key.lstrip('+~')} out, or set {choice}" if is_chosen else f"add {choice}"
+    return UserError(f"{key}={value}", found=problem, expected=expected, fix=fix)
 
 
 def _group_not_chosen() -> UserError:
-    """What OmegaConf only asserts: ``data.test_path=...`` where no ``data=`` was chosen."""
+    """Return the error for ``data.test_path=...`` without a choice of ``data=``, where OmegaConf fails an assertion."""
     typed = [argument.partition("=")[0] for argument in sys.argv[1:]]
     key = next((key for key in typed if "." in key and key.partition(".")[0] not in typed), "configuration")
     group = key.partition(".")[0]
     return UserError(
-        key, found=f"a setting of '{group}'", expected=f"a choice of '{group}' beside it", fix=f"add {group}=csv"
+        key, found=f"a setting of '{group}'", expected=f"also a choice of '{group}'", fix=f"add {group}=csv"
     )
 
 
 def _siblings(key: str, config_name: str, settings: Sequence[str]) -> list[str]:
-    """Keys that stand where ``key`` was looked for, or at the top, under the groups that were chosen."""
+    """Return the existing keys next to ``key``, or at the top level, under the groups that were chosen."""
     GlobalHydra.instance().clear()
     chosen = [argument for argument in settings if argument.partition("=")[0] != key]
-    groups = [one for one in chosen if one.partition("=")[1] and (CONFIG_DIR / one.partition("=")[0]).is_dir()]
+    groups = [word for word in chosen if word.partition("=")[1] and (CONFIG_DIR / word.partition("=")[0]).is_dir()]
     cfg = compose(config_name, groups)
     node = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
     return [str(name) for name in (node if isinstance(node, DictConfig) else cfg)]

@@ -1,4 +1,4 @@
-"""Which settings are texts: what the schemas, the data sources and, elsewhere, the values in ``configs/`` declare."""
+"""Finds the type of a setting: from schemas, data sources and, for other settings, the values in ``configs/``."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from lit_humor.core.place import ROOT_DIR
 from lit_humor.data.settings import DataSettings
 
 CONFIG_DIR = ROOT_DIR / "configs"
-_DATA = "lit_humor.data."  # whose classes import neither torch nor lightning
+_DATA = "lit_humor.data."  # its sources import neither torch nor lightning
 _MISSING = object()
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
 @dataclasses.dataclass(frozen=True)
 class TextType:
-    """What a text setting takes.
+    """The type of a setting that takes a text or texts.
 
     Attributes:
-        is_list: Texts in brackets.
-        is_optional: ``null``, too.
-        may_be_node: Also a list or mapping, as far as is known.
+        is_list: It takes a list of texts, in brackets.
+        is_optional: It also takes ``null``.
+        may_be_node: It may also take a list or mapping.
     """
 
     is_list: bool = False
@@ -44,18 +44,18 @@ class TextType:
 
 
 def text_type_of(config_name: str, key: str) -> TextType | None:
-    """What a setting takes, if that is a text or texts.
+    """Return the type of a setting if it takes a text or texts; otherwise None.
 
     Args:
         config_name: File under ``configs/``, without ``.yaml``.
-        key: Whole key, e.g. ``data.train_path``.
+        key: Full key, e.g. ``data.train_path``.
     """
     hint = hint_of(config_name, key)
     return _text_type(hint) if hint is not None else None
 
 
 def numbers_as_texts(config_name: str, cfg: DictConfig) -> DictConfig:
-    """Take whole numbers of files for the texts that settings of ``data`` want, as in ``label_names: [-1, 1]``."""
+    """Convert integers to texts where settings of ``data`` take texts, as in ``label_names: [-1, 1]`` of a file."""
     node = OmegaConf.select(cfg, "data")
     plain: Any = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else {}
     for name, value in plain.items():
@@ -63,7 +63,7 @@ def numbers_as_texts(config_name: str, cfg: DictConfig) -> DictConfig:
         if text_type is not None and not text_type.is_list and type(value) is int:
             node[name] = str(value)
         elif text_type is not None and text_type.is_list and isinstance(value, list):
-            node[name] = [str(one) if type(one) is int else one for one in value]
+            node[name] = [str(item) if type(item) is int else item for item in value]
     return cfg
 
 
@@ -73,17 +73,18 @@ def _text_type(hint: Any) -> TextType | None:
     is_union = get_origin(hint) in (Union, types.UnionType)
     members = get_args(hint) if is_union else (hint,)
     is_optional = type(None) in members
-    wanted = [one for one in members if one is not type(None)]
-    if wanted == [str]:
+    others = [member for member in members if member is not type(None)]
+    if others == [str]:
         return TextType(is_optional=is_optional)
-    texts = [one for one in wanted if get_origin(one) in (list, collections.abc.Sequence) and get_args(one) == (str,)]
-    if texts and all(one in texts or get_origin(one) is dict for one in wanted):
-        return TextType(is_list=True, is_optional=is_optional, may_be_node=len(wanted) > len(texts))
+    lists = (list, collections.abc.Sequence)
+    texts = [member for member in others if get_origin(member) in lists and get_args(member) == (str,)]
+    if texts and all(member in texts or get_origin(member) is dict for member in others):
+        return TextType(is_list=True, is_optional=is_optional, may_be_node=len(others) > len(texts))
     return None
 
 
 def hint_of(config_name: str, key: str) -> Any:
-    """The annotation of a setting, or a ``TextType`` where its value in ``configs/`` is a text; None without either."""
+    """Return the annotation of a setting, or a ``TextType`` if its values in ``configs/`` are texts; otherwise None."""
     hint: Any = SCHEMAS.get(config_name)
     group, *rest = key.split(".")
     for position, part in enumerate([group, *rest]):
@@ -104,7 +105,7 @@ def hint_of(config_name: str, key: str) -> Any:
 def _without_none(hint: Any) -> Any:
     if get_origin(hint) not in (Union, types.UnionType):
         return hint
-    return next((one for one in get_args(hint) if one is not type(None)), None)
+    return next((member for member in get_args(hint) if member is not type(None)), None)
 
 
 def _hint_in_group(group: str, rest: Sequence[str]) -> Any:
@@ -119,7 +120,7 @@ def _hint_in_group(group: str, rest: Sequence[str]) -> Any:
 
 @functools.cache
 def _data_hints() -> dict[str, Any]:
-    """Annotations of the keys of ``data``: those of every source that a file of ``configs/data`` names."""
+    """Return the annotations of the keys of ``data``, for all sources that files of ``configs/data`` name."""
     hints: dict[str, Any] = {}
     for target in sorted({str(node["_target_"]) for node in _written("data").values() if "_target_" in node}):
         if target.startswith(_DATA):
@@ -131,14 +132,14 @@ def _data_hints() -> dict[str, Any]:
 
 @functools.cache
 def _written(group: str) -> dict[str, dict[str, Any]]:
-    """What the files of a group say, by their names; interpolations as they stand."""
+    """Return the content of the files of a group, by file name; references such as ``${seed}`` are not resolved."""
     files = sorted((CONFIG_DIR / group).glob("*.yaml"))
     nodes: Iterator[Any] = (OmegaConf.to_container(OmegaConf.load(path), resolve=False) for path in files)
     return {path.stem: node for path, node in zip(files, nodes, strict=True) if isinstance(node, dict)}
 
 
 def choices_with(group: str, key: str) -> list[str]:
-    """Choices of a group whose file has a key."""
+    """Return the choices of a group whose file has a key."""
     return [name for name, node in _written(group).items() if key and _at(node, key.split(".")) is not _MISSING]
 
 
@@ -149,6 +150,6 @@ def _at(node: Any, keys: Sequence[str]) -> Any:
 
 
 def _leads_to_text(value: str) -> bool:
-    """Whether a value of a file is a text once it is looked up."""
+    """Whether a text of a file is still a text when its reference, if it is one, is resolved."""
     reference = _REFERENCE.fullmatch(value)
     return reference is None or text_type_of("train", reference[1]) is not None

@@ -1,4 +1,4 @@
-"""Parts that the configurations of several commands have."""
+"""Parts of the configuration that several commands share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-IS_TEXT = "is_text"  # metadata of what OmegaConf must take as Any: typed, it is a text
+IS_TEXT = "is_text"  # metadata of a field that OmegaConf must see as Any, although users type a text
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Configurations into which nothing is written: what is to be other is a copy."""
+"""Read-only configurations, and changed copies of them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def frozen(cfg: DictConfig) -> DictConfig:
-    """A copy that refuses every write."""
-    found = cfg.copy()
-    OmegaConf.set_readonly(found, True)
-    return found
+    """Return a read-only copy."""
+    copy = cfg.copy()
+    OmegaConf.set_readonly(copy, True)
+    return copy
 
 
 def changed(cfg: DictConfig, settings: Mapping[str, Any]) -> DictConfig:
-    """A copy with other values, by whole key; frozen where the original is."""
-    found, is_frozen = cfg.copy(), OmegaConf.is_readonly(cfg)
-    OmegaConf.set_readonly(found, False)
+    """Return a copy with other values, given by full key; it is read-only if the original is."""
+    copy, is_frozen = cfg.copy(), OmegaConf.is_readonly(cfg)
+    OmegaConf.set_readonly(copy, False)
     for key, value in settings.items():
-        OmegaConf.update(found, key, value, merge=False)
-    OmegaConf.set_readonly(found, is_frozen)
-    return found
+        OmegaConf.update(copy, key, value, merge=False)
+    OmegaConf.set_readonly(copy, is_frozen)
+    return copy

@@ -1,4 +1,4 @@
-"""What was typed behind a command and is no setting, and what to type instead."""
+"""Refuses arguments that are not ``key=value``, and suggests what to type instead."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from lit_humor.core.remedies import nearest
 from lit_humor.core.settings import is_setting
 from lit_humor.runs import record
 
-_NOW_CHOICES = {"launch.kind": "launch"}  # keys of earlier versions, and the group whose choice took their place
+_NOW_CHOICES = {"launch.kind": "launch"}  # keys of earlier versions, and the group that replaced them
 Siblings = Callable[[str], Iterable[str]]
 
 
 def settings_first(config_name: str, arguments: Sequence[str], siblings: Siblings) -> list[str]:
-    """Arguments with the settings before the options, whose order Hydra's parser minds.
+    """Sort the arguments: settings before options, the order that Hydra's parser needs.
 
     Args:
         config_name: File under ``configs/``, without ``.yaml``.
-        arguments: What was typed behind the command.
-        siblings: The keys that stand where a key was looked for.
+        arguments: Arguments of the command line.
+        siblings: Returns the existing keys next to a key.
 
     Raises:
-        UserError: Something is neither ``key=value`` nor an option of Hydra, or asks for several runs.
+        UserError: An argument is neither ``key=value`` nor an option of Hydra, or requests several runs.
     """
     options = get_args_parser()
     known = options._option_string_actions
     for position, argument in enumerate(arguments):
         name = argument.partition("=")[0]
-        if name.startswith("-") and not any(one == name or one.startswith(name) for one in known):
+        if name.startswith("-") and not any(option.startswith(name) for option in known):
             _refuse_option(argument, arguments[position + 1 :])
     parsed, others = options.parse_known_args(list(arguments))
     settings = [*parsed.overrides, *others]
@@ -54,15 +54,15 @@ def settings_first(config_name: str, arguments: Sequence[str], siblings: Sibling
 
 
 def check_settings(config_name: str, settings: Sequence[str], siblings: Siblings) -> None:
-    """Refuse what is no ``key=value``.
+    """Check that each argument is ``key=value``.
 
     Args:
         config_name: File under ``configs/``, without ``.yaml``.
-        settings: What was typed.
-        siblings: The keys that stand where a key was looked for.
+        settings: Arguments of the command line.
+        siblings: Returns the existing keys next to a key.
 
     Raises:
-        UserError: One of them has no ``=``, or a key that none can have.
+        UserError: An argument has no ``=``, or a key that no setting can have.
     """
     for position, setting in enumerate(settings):
         key, _, value = setting.partition("=")
@@ -71,11 +71,11 @@ def check_settings(config_name: str, settings: Sequence[str], siblings: Siblings
         name = key.lstrip("+~")
         if not name.strip() or name != name.strip():
             instead = f"{key.strip()}={value.strip()}" if name.strip() else f"<key>={value}"
-            found = "blanks around the key" if name.strip() else "no key"
-            raise UserError(setting, found=found, expected="key=value", fix=f"set {shlex.quote(instead)}")
+            problem = "spaces around the key" if name.strip() else "no key"
+            raise UserError(setting, found=problem, expected="key=value", fix=f"set {shlex.quote(instead)}")
         if group := _NOW_CHOICES.get(name):
             files = sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml"))
-            fix = f"leave {name} away and set {group}={nearest(value, files) or files[0]}"
+            fix = f"leave {name} out and set {group}={nearest(value, files) or files[0]}"
             raise UserError(name, found=value or "nothing", expected=f"{group}=<file of configs/{group}>", fix=fix)
         try:
             OverridesParser.create().parse_rule(f"{name}=", "override")
@@ -88,16 +88,16 @@ def check_settings(config_name: str, settings: Sequence[str], siblings: Siblings
 
 
 def _refuse_option(option: str, rest: Sequence[str]) -> None:
-    """``--seed=3`` and ``--seed 3``."""
+    """Raise the error for ``--seed=3`` or ``--seed 3``, with ``seed=3`` as the fix."""
     key, equals, value = option.lstrip("-").partition("=")
     if not equals and rest and "=" not in rest[0] and not rest[0].startswith("-"):
         value = rest[0]
-    fix = f"set {shlex.quote(f'{key}={value}')}" if value else f"set {key}=true, or leave it away"
-    raise UserError(option, found="an option that no command has", expected="key=value", fix=fix)
+    fix = f"set {shlex.quote(f'{key}={value}')}" if value else f"set {key}=true, or leave it out"
+    raise UserError(option, found="an unknown option", expected="key=value", fix=fix)
 
 
 def _no_setting(config_name: str, settings: Sequence[str], position: int) -> UserError:
-    """The error for a word without ``=``, with the most likely setting that it is a part of."""
+    """Return the error for a word without ``=``, with the setting that was most likely meant."""
     word = settings[position]
     before = settings[position - 1] if position else ""
     after = settings[position + 1] if position + 1 < len(settings) else ""
@@ -105,9 +105,9 @@ def _no_setting(config_name: str, settings: Sequence[str], position: int) -> Use
         instead = f"{word.strip('=')}={after.strip('=') or _next(settings, position + 2)}"
     elif before.endswith("="):
         instead = f"{before}{word}"
-    elif position and (whole := _closed(settings[position - 1 :])):
+    elif position and (whole := _whole_list(settings[position - 1 :])):
         instead = whole
-    elif text := _text(config_name, word):
+    elif text := _text_setting(config_name, word):
         instead = text
     elif "://" not in word and (":" in word.strip(":") or (word.endswith(":") and after)):
         key, _, value = word.partition(":")
@@ -117,14 +117,14 @@ def _no_setting(config_name: str, settings: Sequence[str], position: int) -> Use
     elif "=" in before and (is_text := text_type_of(config_name, before.partition("=")[0])) and not is_text.is_list:
         instead = f"{before} {word}"
     else:
-        fix = f"leave it away, or python src/lit_humor/{config_name}.py --cfg job lists all keys"
+        fix = f"leave it out, or python src/lit_humor/{config_name}.py --cfg job lists all keys"
         return UserError(word, found="a word without =", expected="key=value", fix=fix)
     fix = f"set {instead if instead.startswith('data=csv ') else shlex.quote(instead)}"
     return UserError(word or "''", found="a word without =", expected="key=value", fix=fix)
 
 
-def _closed(words: Sequence[str]) -> str | None:
-    """A list or mapping that was typed with blanks, up to the word that closes it; None where none does."""
+def _whole_list(words: Sequence[str]) -> str | None:
+    """Return a list or mapping that was typed with spaces, up to its closing bracket; None if there is none."""
     if "=" not in words[0] or not _is_open(words[0]):
         return None
     for end, word in enumerate(words[1:], start=2):
@@ -139,12 +139,12 @@ def _is_open(text: str) -> bool:
     return any(text.count(opening) > text.count(closing) for opening, closing in ("[]", "{}"))
 
 
-def _text(config_name: str, word: str) -> str | None:
-    """The setting for a text with blanks, in a command that takes one; None where the word is something else."""
+def _text_setting(config_name: str, word: str) -> str | None:
+    """Return ``text=...`` for a text with spaces, if the command has that setting; None for other words."""
     keys = {field.name for field in dataclasses.fields(SCHEMAS[config_name])}
     if "text" not in keys or len(word.split()) < 2 or word.partition(":")[0].strip() in keys:
         return None
-    return _named(config_name, word) or f"text={word}"  # predict.py takes it as it stands
+    return _named(config_name, word) or f"text={word}"  # predict.py takes it without quotes
 
 
 def _next(settings: Sequence[str], position: int) -> str:
@@ -152,7 +152,7 @@ def _next(settings: Sequence[str], position: int) -> str:
 
 
 def _named(config_name: str, word: str) -> str | None:
-    """The setting that takes what a word names: a run folder, a data file, or a choice of a group."""
+    """Return the setting for a word that names a run folder, a data file, or a choice of a group; otherwise None."""
     keys, path = {field.name for field in dataclasses.fields(SCHEMAS[config_name])}, Path(word)
     if "run" in keys and os.path.isfile(path / record.CONFIG):
         return f"run={word}"
@@ -165,5 +165,5 @@ def _named(config_name: str, word: str) -> str | None:
 
 
 def _has(config_name: str, file: Path) -> bool:
-    """Whether a command has the group that a file is a choice of."""
+    """Whether a command has the group of a configuration file."""
     return f" {file.parent.name}: " in (CONFIG_DIR / f"{config_name}.yaml").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""What is typed behind a command, before Hydra's grammar and the types of YAML see it.
+"""Prepares settings of the command line for Hydra, whose grammar would misread some of them.
 
-The value of a text setting is a text: ``data.train_path=in/train (1).csv``, ``run_id=1e5`` and
-``data.label_names=[-1,да]`` reach Hydra in quotes. Which settings are texts, ``declared.py`` knows.
+Values of text settings get quotes: ``data.train_path=in/train (1).csv``, ``run_id=1e5``, ``data.label_names=[-1,да]``.
+``declared.py`` finds which settings take texts.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from lit_humor.core.errors import UserError, shorten
 from lit_humor.core.settings import QUOTED, command_line, is_null, is_quoted, quoted
 
 _SEPARATED = re.compile(rf"(?:\s*({QUOTED}|\[(?:{QUOTED}|[^\]])*+\])\s*|((?:\$\{{[^}}]*\}}|[^,])*))(,|\Z)", re.DOTALL)
-_UNREADABLE = (HydraException, ValueError, TypeError, AttributeError)  # what Hydra raises on odd values
+_UNREADABLE = (HydraException, ValueError, TypeError, AttributeError)  # errors of Hydra on unusual values
 
 
 def for_hydra(config_name: str, overrides: Iterable[str]) -> list[str]:
-    """Overrides as Hydra reads them: values of text settings in quotes, those of others as they are.
+    """Return overrides for Hydra: values of text settings in quotes, other values unchanged.
 
-    A value that Hydra cannot read is a text, too: the type of the setting then says what was expected.
+    A value that Hydra cannot read also gets quotes; the check of its type then reports what was expected.
 
     Args:
         config_name: File under ``configs/``, without ``.yaml``.
-        overrides: As typed, or as this function returned them.
+        overrides: As typed, or as returned by this function.
 
     Raises:
-        UserError: A list without brackets, several values where one is taken, or bytes that are no text.
+        UserError: A list without brackets, several values instead of one, or bytes that are not text.
     """
     typed = list(overrides)
     return [_rewritten(config_name, override, typed) for override in typed]
@@ -45,8 +45,10 @@ def _rewritten(config_name: str, override: str, typed: Sequence[str]) -> str:
     if not equals or key.startswith("~"):
         return override
     if any("\ud800" <= character <= "\udfff" for character in override):
-        found, expected = shorten(override), "text that UTF-8 can write"
-        raise UserError(key, found=found, expected=expected, fix="rename the file or folder, or set LC_ALL=C.UTF-8")
+        expected = "text that UTF-8 can encode"
+        raise UserError(
+            key, found=shorten(override), expected=expected, fix="rename the file or folder, or set LC_ALL=C.UTF-8"
+        )
     text_type = text_type_of(config_name, key.lstrip("+"))
     if text_type is None or text_type.is_node(value):
         return _checked(config_name, override, typed)
@@ -55,7 +57,7 @@ def _rewritten(config_name: str, override: str, typed: Sequence[str]) -> str:
 
 def _quoted_value(key: str, value: str, text_type: TextType) -> str:
     if is_null(value) and not (text_type.is_optional and key.endswith("_column")):
-        return "null"  # a column may be called so: whether there is one the table says
+        return "null"  # a column may be named null; the table decides
     if text_type.is_list and not value.lstrip().startswith("${"):
         items = value.strip()
         if not (items.startswith("[") and items.endswith("]")):
@@ -78,7 +80,7 @@ def _quoted_text(key: str, text: str) -> str:
     except GrammarParseError:
         raise UserError(
             key,
-            found=f"{shorten(text)}: ${{ starts a reference, but this one is not complete",
+            found=f"{shorten(text)}: an incomplete reference that starts with ${{",
             expected="${<key>}, ${oc.env:NAME}, or a text without ${",
             fix=f"set {shlex.quote(f'{key}={with_plain_dollar(text)}')} if it is a part of the text",
         ) from None
@@ -86,7 +88,11 @@ def _quoted_text(key: str, text: str) -> str:
 
 
 def _checked(config_name: str, override: str, typed: Sequence[str]) -> str:
-    """A value that is no text, as it is where Hydra can read it."""
+    """Return the override of a setting that takes no text: unchanged if Hydra can read it, else with quotes.
+
+    Raises:
+        UserError: Several values.
+    """
     key, _, value = override.partition("=")
     try:
         parsed = OverridesParser.create().parse_override(override)
@@ -103,7 +109,7 @@ def _takes_list(config_name: str, key: str) -> bool:
 
 
 def _pairs(mapping: str) -> str:
-    """``{не смешно: нет}``, whose keys Hydra cannot read, as the list of texts that the setting takes as well."""
+    """Return a mapping such as ``{не смешно: нет}``, whose keys Hydra cannot read, as a list of texts."""
     parts = [item.partition(":") for item in separated(mapping.strip(" {}"))]
     texts = [f"{_unquoted(name)}: {_unquoted(value)}" for name, _, value in parts]
     return f"[{','.join(map(quoted, texts))}]"
@@ -114,20 +120,20 @@ def _unquoted(text: str) -> str:
 
 
 def separated(values: str) -> list[str]:
-    """What commas separate, but for those in quotes, in brackets and in ``${...}``; nothing in an empty text."""
-    found, position = list[str](), 0
+    """Split at commas that are not in quotes, brackets or ``${...}``; an empty text gives an empty list."""
+    parts, position = list[str](), 0
     while values.strip():
         match = _SEPARATED.match(values, position)
         assert match is not None
-        found.append(match[1] or match[2] or "")
+        parts.append(match[1] or match[2] or "")
         position = match.end()
         if not match[3]:
             break
-    return found
+    return parts
 
 
 def values_of(override: str) -> list[str]:
-    """A setting of ``train.py`` as ``sweep.py`` reads it, where commas separate values: an override for each of them.
+    """Split a setting of ``train.py`` at the commas between its values, as ``sweep.py`` reads it: one override each.
 
     Raises:
         UserError: The values are one path with a comma in it.
@@ -138,23 +144,23 @@ def values_of(override: str) -> list[str]:
         try:
             parsed = OverridesParser.create().parse_override(override)
         except _UNREADABLE:
-            return [override]  # the type of the setting says what was expected
+            return [override]  # the check of its type reports what was expected
         if not parsed.is_sweep_override():
             return [override]
-        return [f"{parsed.get_key_element()}={one}" for one in parsed.sweep_string_iterator()]
-    values = [one.strip() for one in separated(value)]
-    if len(values) > 1 and os.path.exists(value):  # Path.exists raises where a name is too long
+        return [f"{parsed.get_key_element()}={item}" for item in parsed.sweep_string_iterator()]
+    values = [item.strip() for item in separated(value)]
+    if len(values) > 1 and os.path.exists(value):  # Path.exists raises an error for a name that is too long
         raise UserError(
             key,
-            found=f"a path with a comma ({value}), which separates values here",
+            found=f"a path with a comma ({value}); commas separate values here",
             expected="quotes around it",
             fix=f"set {shlex.quote(f'{key}={quoted(value, chr(34))}')}",
         )
-    return [f"{key}={one}" for one in values] if len(values) > 1 else [override]
+    return [f"{key}={item}" for item in values] if len(values) > 1 else [override]
 
 
 def check_one_file(config_name: str, key: str, path: str, typed: Sequence[str]) -> None:
-    """Refuse several files in the place of one.
+    """Refuse several files where one is expected.
 
     Args:
         config_name: File under ``configs/``, without ``.yaml``.
@@ -163,35 +169,35 @@ def check_one_file(config_name: str, key: str, path: str, typed: Sequence[str]) 
         typed: All settings as typed.
 
     Raises:
-        UserError: There is no such file, but each part between commas is one; names ``sweep.py``.
+        UserError: Each part between commas is a file; names ``sweep.py``.
     """
     if files := _files_in(path):
         raise one_value(config_name, typed, f"{len(files)} files ({key}={path})", shlex.quote(f"{key}={files[0]}"))
 
 
 def _files_in(path: str) -> list[str]:
-    """The files that commas separate, in brackets or not; none if one of them is no file, or the whole is one."""
+    """Return the files between commas, with or without brackets; empty if one is missing, or if it is all one path."""
     parts = [part.strip(" '\"") for part in path.strip(" []'\"").split(",")]
     return parts if len(parts) > 1 and not os.path.exists(path) and all(map(os.path.isfile, parts)) else []
 
 
 def with_plain_dollar(text: str) -> str:
-    r"""Return a text in which each ``${`` is written so that OmegaConf reads it as a part of the text: ``\${``."""
+    r"""Escape each ``${`` as ``\${``, which OmegaConf reads as plain text."""
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
 def one_value(config_name: str, typed: Sequence[str], found: str, instead: str) -> UserError:
-    """The error for several values, or for Hydra's ``--multirun``, where a command takes one; names ``sweep.py``."""
+    """Return the error for several values, or Hydra's ``--multirun``, in a command for one run; names ``sweep.py``."""
     if config_name != "train":
-        fix = f"set {instead}, and type the command once for each"
+        fix = f"set {instead}, and run the command once for each value"
         return UserError(f"{config_name}.py", found=found, expected="one value", fix=fix)
-    words = [_for_sweep(one) for one in typed if not one.startswith(("run_id=", "resume="))]
+    words = [_for_sweep(setting) for setting in typed if not setting.startswith(("run_id=", "resume="))]
     fix = command_line("sweep", "plan=grid", *words)
     return UserError("train.py", found=found, expected="settings of one training", fix=fix)
 
 
 def _for_sweep(override: str) -> str:
-    """An override of ``train.py`` that means the same to ``sweep.py``."""
+    """Write an override of ``train.py`` so that ``sweep.py`` reads the same value."""
     key, _, value = override.partition("=")
     if files := _files_in(value):
         return f"{key}={','.join(files)}"

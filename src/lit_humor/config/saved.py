@@ -1,4 +1,4 @@
-"""A run folder opened: what it holds but for weights; and the configuration written into one, without secrets."""
+"""Opens run folders (all but the weights), and prepares the configuration to be saved in one, without secrets."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _UNNAMED = {"0": "LABEL_0", "1": "LABEL_1"}  # names that transformers leaves ou
 
 @dataclass(frozen=True)
 class SavedRun:
-    """What a run folder holds of a run, but for its weights; read when it is asked for, and then once.
+    """The content of a run folder, except the weights; each part is read once, when it is first used.
 
     Attributes:
         folder: The run folder.
-        config: As the run was trained; read-only.
+        config: The configuration of the training; read-only.
     """
 
     folder: Path
@@ -36,7 +36,7 @@ class SavedRun:
 
     @cached_property
     def plan(self) -> Mapping[str, Any]:
-        """How it was trained, see ``Plan``."""
+        """The hardware plan of the training, see ``Plan``."""
         return record.read_json(self.folder / record.ENVIRONMENT)["plan"]
 
     @cached_property
@@ -46,7 +46,7 @@ class SavedRun:
 
     @cached_property
     def calibration(self) -> Mapping[str, float]:
-        """What ``report.py`` fitted on validation: ``temperature``, and ``threshold`` of two classes."""
+        """Values that ``report.py`` fitted on validation rows: ``temperature``, and ``threshold`` for two classes."""
         return record.read_calibration(self.folder)
 
     @property
@@ -61,7 +61,7 @@ class SavedRun:
 
 
 def open_run(run: str | SavedRun) -> SavedRun:
-    """Open a run by its folder or name; one that is open stays so.
+    """Open a run by its folder or name; an opened run is returned as it is.
 
     Raises:
         UserError: There is no such run, or it never started.
@@ -75,20 +75,20 @@ def open_run(run: str | SavedRun) -> SavedRun:
 
 
 def find_run_folder(run: str) -> Path:
-    """The folder of a run, by its folder or name.
+    """Find the folder of a run, by its folder or name.
 
     Raises:
         UserError: There is no such run, or it never started.
     """
     folder = find_run(run, ROOT_DIR / "logs")
     if folder is None:
-        found = "no run folder with config.yaml there" if Path(run).exists() else "no such folder"
-        raise no_run(Path(run).parent, ROOT_DIR / "logs", where=f"run={run}", found=found)
+        problem = "a folder without config.yaml" if Path(run).exists() else "no such folder"
+        raise no_run(Path(run).parent, ROOT_DIR / "logs", where=f"run={run}", found=problem)
     return folder
 
 
 def class_names_of(folder: Path) -> tuple[str, ...]:
-    """Class names of a run, in class order; none where there is no run. Older runs keep them with their encoder."""
+    """Return the class names of a run, in class order, or (). Older runs have them in the files of ``backbone/``."""
     if (folder / record.LABELS).is_file():
         return tuple(record.read_json(folder / record.LABELS)["class_names"])
     if not (folder / record.BACKBONE / "config.json").is_file():
@@ -98,16 +98,16 @@ def class_names_of(folder: Path) -> tuple[str, ...]:
 
 
 def no_run(*places: str | Path, where: str = "run", found: str = "no run") -> UserError:
-    """The error for a run that is missing, with the one that is most like it or newest.
+    """Return the error for a missing run; its fix names the run with the most similar name, or the newest one.
 
     Args:
-        places: Folders of run folders to look in, the likely ones first.
-        where: What was typed.
-        found: What is there.
+        places: Folders to search for runs, the most likely ones first.
+        where: The setting, as typed.
+        found: The problem, for the message.
     """
     runs = [str(run) for place in places for run in find_runs(Path(place))]
     key, _, name = where.partition("=")
-    runs.sort(key=lambda run: not (Path(run) / record.RESULT).is_file())  # those that are done first
+    runs.sort(key=lambda run: not (Path(run) / record.RESULT).is_file())  # finished runs first
     near = nearest(Path(name).name, [Path(run).name for run in runs]) if name else None
     fix = "python src/lit_humor/train.py makes one"
     if runs:
@@ -116,11 +116,12 @@ def no_run(*places: str | Path, where: str = "run", found: str = "no run") -> Us
 
 
 def written_config(cfg: DictConfig) -> dict[str, Any]:
-    """Every value as it is used, but for what may be a secret: that stays ``${oc.env:NAME}``, wherever it is repeated.
+    """Return the resolved configuration, but keep ``${oc.env:NAME}`` in place of possible secrets.
 
-    That is any text from a variable of the environment, unless it is so short that it would be found in other words.
+    A possible secret is any text from an environment variable of at least 8 characters (a shorter one would also be
+    found inside other words), everywhere in the configuration, and any value whose key looks like a secret.
     """
-    names: dict[str, str] = {}  # what stands in a variable, and the text that names it
+    names: dict[str, str] = {}  # value of a variable: the reference that names it
 
     def hide(key: str, raw: Any, resolved: Any) -> Any:
         if isinstance(raw, dict) and isinstance(resolved, dict):
@@ -134,11 +135,11 @@ def written_config(cfg: DictConfig) -> dict[str, Any]:
 
     def hide_repeated(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: hide_repeated(one) for name, one in value.items()}
+            return {name: hide_repeated(child) for name, child in value.items()}
         if isinstance(value, list):
-            return [hide_repeated(one) for one in value]
-        for found, name in names.items():
-            value = value.replace(found, name) if isinstance(value, str) else value
+            return [hide_repeated(child) for child in value]
+        for secret, name in names.items():
+            value = value.replace(secret, name) if isinstance(value, str) else value
         return value
 
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)

@@ -1,4 +1,4 @@
-"""Holds a composed configuration against the signatures of the classes it names; reports all problems at once."""
+"""Checks a composed configuration against the signatures of the classes that it names; reports all problems at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_config(cfg: DictConfig, supplied: Mapping[str, Iterable[str]], flat: M
         flat: Nodes that also hold the fields of a dataclass, by key.
 
     Raises:
-        UserErrors: Keys that no class takes, values of a wrong type, values that must be set; one line each.
+        UserErrors: Unknown keys, values of a wrong type, missing values; one line each.
     """
     problems: list[UserError] = []
     for key in OmegaConf.missing_keys(cfg):
@@ -56,7 +56,7 @@ def check_config(cfg: DictConfig, supplied: Mapping[str, Iterable[str]], flat: M
 
 
 def _check_typed(node: DictConfig, key: str) -> list[UserError]:
-    """Keys that ``+key=value`` or a file put into a typed node, past its dataclass."""
+    """Return errors for keys that ``+key=value`` or a file added to a node whose dataclass lacks them."""
     problems: list[UserError] = []
     typed = OmegaConf.get_type(node)
     fields = {f.name for f in dataclasses.fields(typed)} if typed and dataclasses.is_dataclass(typed) else None
@@ -70,7 +70,7 @@ def _check_typed(node: DictConfig, key: str) -> list[UserError]:
 
 
 def _check_secrets(value: Any, key: str) -> list[UserError]:
-    """What looks like a secret and is written out: it would stand in config.yaml and in trackers."""
+    """Return errors for secrets in plain text, which would be written to config.yaml and sent to trackers."""
     if isinstance(value, dict):
         return [
             problem for name, child in value.items() for problem in _check_secrets(child, f"{key}.{name}".lstrip("."))
@@ -78,7 +78,7 @@ def _check_secrets(value: Any, key: str) -> list[UserError]:
     if not isinstance(value, str) or not value or "${oc.env:" in value or not looks_secret(key):
         return []
     fix = f"export it, and set {key}='${{oc.env:NAME}}'"
-    return [UserError(key, found="a secret written out", expected="the name of a variable", fix=fix)]
+    return [UserError(key, found="a secret in plain text", expected="the name of an environment variable", fix=fix)]
 
 
 def looks_secret(key: str) -> bool:
@@ -125,29 +125,31 @@ def _check_node(key: str, node: dict[str, Any], supplied: set[str], flat: type |
 
 
 def _checks_options(target: Any) -> bool:
-    """Whether a class of ours takes any further option, and checks it itself."""
+    """Whether a class of this project takes any other option too, and checks it itself."""
     parameters = inspect.signature(target).parameters.values()
-    return target.__module__.startswith("lit_humor.") and any(one.kind is one.VAR_KEYWORD for one in parameters)
+    return target.__module__.startswith("lit_humor.") and any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters
+    )
 
 
 def find_target(key: str, path: str) -> Any:
     """Import what a ``_target_`` names, if it is on the allow-list: a config file must not run just any function.
 
-    What a module on the list has only imported from elsewhere is not on the list.
+    Names that an allowed module has only imported from another module are not allowed.
     """
     refused = UserError(
         f"{key}._target_",
         found=str(path),
-        expected=f"something below {', '.join(ALLOWED_TARGETS)}",
-        fix="write a class of your own under src/lit_humor and name that",
+        expected=f"a name that starts with {', '.join(ALLOWED_TARGETS)}",
+        fix="write your own class under src/lit_humor and name it",
     )
     if not str(path).startswith(ALLOWED_TARGETS):
         raise refused
     module, _, name = str(path).rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
-        if f"{getattr(found, '__module__', '')}.".startswith(ALLOWED_TARGETS):
-            return found
+        target = getattr(importlib.import_module(module), name)
+        if f"{getattr(target, '__module__', '')}.".startswith(ALLOWED_TARGETS):
+            return target
         raise refused
     except (ImportError, AttributeError):
         raise UserError(
@@ -159,7 +161,7 @@ def find_target(key: str, path: str) -> Any:
 
 
 def unknown_key(where: str, found: str, known: Iterable[str]) -> UserError:
-    """The error for a key that nothing takes, with the nearest one that exists."""
+    """Return the error for an unknown key, with the most similar key that exists."""
     known = sorted(known)
     if looks_secret(where):
         found = "not shown"
@@ -172,12 +174,12 @@ def unknown_key(where: str, found: str, known: Iterable[str]) -> UserError:
         where,
         found=f"an unknown key (value {found})",
         expected=f"one of {', '.join(known)}",
-        fix=f"did you mean '{near[0]}'?" if near else f"leave {where.lstrip('+~')} away",
+        fix=f"did you mean '{near[0]}'?" if near else f"leave {where.lstrip('+~')} out",
     )
 
 
 def unknown_value(where: str, found: str, known: Iterable[str]) -> UserError:
-    """The error for a choice that does not exist, with the nearest one that does."""
+    """Return the error for an unknown choice, with the most similar one that exists."""
     known = sorted(known)
     near = difflib.get_close_matches(found, known, n=1, cutoff=0.5)
     fix = f"did you mean '{near[0]}'?" if near else f"set {where}={known[0]}"
@@ -185,11 +187,11 @@ def unknown_value(where: str, found: str, known: Iterable[str]) -> UserError:
 
 
 def _signature(target: Any) -> tuple[dict[str, Any], dict[str, bool]]:
-    """Type hints and parameters (True where required) of what a node calls."""
+    """Return type hints and parameters (True if required) of the class or function that a node calls."""
     is_plain = inspect.isclass(target) and not dataclasses.is_dataclass(target)
-    try:  # of a dataclass itself: its __init__ does not know what the modules of its bases import
+    try:  # of a dataclass, not of its __init__, which lacks the imports of the modules of its base classes
         hints = get_type_hints(target.__init__ if is_plain else target)
-    except NameError:  # a hint of a library that exists only for its type checker
+    except NameError:  # a library imports some names of its hints only for type checkers
         hints = {}
     parameters = {}
     for name, parameter in inspect.signature(target).parameters.items():
@@ -199,7 +201,7 @@ def _signature(target: Any) -> tuple[dict[str, Any], dict[str, bool]]:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value can stand for an annotation; classes are built from nodes with ``_target_``."""
+    """Whether a plain value fits a type annotation; for classes always True, as they are built from ``_target_``."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return any(fits(value, argument) for argument in arguments)
@@ -223,32 +225,34 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def wrong_value(where: str, value: Any, hint: Any) -> UserError:
-    """The error for a value of another type, with what to type instead."""
+    """Return the error for a value of the wrong type, with what to type instead."""
     is_finite = not isinstance(value, float) or math.isfinite(value)
     expected = _describe(hint) if is_finite else f"{_describe(hint)}, finite"
     return UserError(where, found=shorten(value), expected=expected, fix=_remedy(where, value, hint))
 
 
 def _remedy(where: str, value: Any, hint: Any) -> str:
-    """What to type instead of a value that does not fit."""
+    """Return the fix for a value of the wrong type: what to type instead."""
     name = where.rpartition(".")[2]
-    if fits(text := _as_text(value), hint) and value is not None:  # of YAML: a number, truth value or date for a text
+    if (
+        fits(text := _as_text(value), hint) and value is not None
+    ):  # a number, truth value or date of YAML instead of a text
         written = f"[{', '.join(map(quoted, text))}]" if isinstance(text, list) else quoted(text)
         typed = shlex.quote(f"{where}={written.replace(', ', ',')}")
-        return f"set {typed}, or in a file, with quotes and as you spell it, {name}: {written}"
+        return f"set {typed}, or in a file, with quotes and your spelling, {name}: {written}"
     if value is None and fits("", hint):
         return f"leave {where} out, or set {shlex.quote(setting(where, 'null'))}"
     if isinstance(value, str) and fits([value], hint):
         return f"set {shlex.quote(f'{where}=[{value}]')}"
     if isinstance(value, str) and (number := _likely_number(value, hint)):
         return f"set {where}={number}"
-    if words := [str(one) for one in _words(hint)]:
+    if words := [str(word) for word in _words(hint)]:
         return f"set {where}={(difflib.get_close_matches(str(value), words, n=1) or words)[0]}"
-    return f"leave {where} out, which takes what it is without"
+    return f"leave {where} out, which takes its default"
 
 
 def _likely_number(text: str, hint: Any) -> str | None:
-    """The number that a text with other digits, brackets or commas around it was meant to be, where such a one fits."""
+    """Return the number that a text with other digits, brackets or commas probably means; None if none fits."""
     plain = unicodedata.normalize("NFKC", text).strip(" \t()[]{}<>,;:'\"")
     for kind in (int, float):
         with contextlib.suppress(ValueError):
@@ -260,18 +264,18 @@ def _likely_number(text: str, hint: Any) -> str | None:
 
 
 def _as_text(value: Any) -> Any:
-    """A value of YAML as a text, a list as texts."""
+    """Convert a value of YAML to a text, or a list to a list of texts."""
     if isinstance(value, list):
-        return [_as_text(one) for one in value]
+        return [_as_text(item) for item in value]
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _words(hint: Any) -> list[Any]:
-    """Words that an annotation lists, and those of a truth value."""
+    """Return the words that an annotation allows; for bool ``true`` and ``false``."""
     if get_origin(hint) is Literal:
         return list(get_args(hint))
     if get_origin(hint) in (Union, types.UnionType):
-        return [one for argument in get_args(hint) for one in _words(argument)]
+        return [word for argument in get_args(hint) for word in _words(argument)]
     return ["true", "false"] if hint is bool else []
 
 

@@ -1,4 +1,4 @@
-"""The number to beat: TF-IDF and logistic regression."""
+"""The baseline that a model has to beat: TF-IDF and logistic regression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ DESCRIPTION = "TF-IDF of words (1-2) and characters (2-5, within words), logisti
 
 
 def tfidf_features(characters: bool = True) -> FeatureUnion:
-    """Unfitted features of the baseline; without those of characters, and of rare words, ten times as fast."""
+    """Return the unfitted features of the baseline.
+
+    Args:
+        characters: Whether to count n-grams of characters and rare words; without them fitting is about ten times as
+            fast.
+    """
     parts = [TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=1 if characters else 3)]
     if characters:
         parts.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2))
@@ -22,10 +27,10 @@ def tfidf_features(characters: bool = True) -> FeatureUnion:
 def fit_tfidf(train: Examples) -> Pipeline:
     """Fit the baseline on the training texts.
 
-    Price: about 20 s for 8,000 training texts on one core.
+    Cost: about 20 s for 8,000 training texts on one core.
 
     Raises:
-        ValueError: The texts have no words to count.
+        ValueError: The texts have no words.
     """
     model = make_pipeline(tfidf_features(), LogisticRegression(C=10, max_iter=1000, class_weight="balanced"))
     return model.fit(train.whole_texts(), train.labels)

@@ -1,4 +1,4 @@
-"""Labelled texts of one split, checked: what every source returns and everything after it can rely on."""
+"""Checked, labelled texts of one split: what every data source returns."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from lit_humor.data.reading.places import name_place
 from lit_humor.data.reading.tables import FILE, LINE, Table
 from lit_humor.data.targets import has_targets, read_targets, to_numbers
 
-_HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a surrogate pair, which UTF-8 cannot write
 
 
 class Place(NamedTuple):
-    """Where a row stands: file (or data set) and line (or row), from 1."""
+    """Position of a row: file (or data set) and line (or row number), from 1."""
 
     file: str
     line: int
@@ -43,11 +43,11 @@ class Place(NamedTuple):
 
 @dataclass
 class Reading:
-    """A table that was read under ``tolerant_reading``, with the rows that are not fit to train on.
+    """A table that was read under ``tolerant_reading``, with the rows that training cannot use.
 
     Attributes:
-        table: All columns as they stand in the file.
-        rejected: What is wrong with a row, by its position in the table.
+        table: All columns, with the values of the file.
+        rejected: The error of each row that training cannot use, by its position in the table.
         origin: File or data set.
         text_columns: Columns of the text and of the second text, if any.
         label_column: Column of the label.
@@ -61,7 +61,7 @@ class Reading:
 
     @property
     def read_columns(self) -> tuple[str, ...]:
-        """What training reads."""
+        """Columns that training reads."""
         return (*self.text_columns, self.label_column)
 
     def kept(self) -> list[int]:
@@ -69,7 +69,7 @@ class Reading:
         return [row for row in range(len(self.table[LINE])) if row not in self.rejected]
 
     def rejected_places(self) -> list[tuple[Place, UserError]]:
-        """Where each rejected row stands, and what is wrong with it."""
+        """The place of each rejected row, and its error."""
         places = _places(self.table, self.origin)
         return [(places[row], problem) for row, problem in self.rejected.items()]
 
@@ -79,10 +79,10 @@ _READINGS: ContextVar[dict[str, Reading] | None] = ContextVar("readings", defaul
 
 @contextmanager
 def tolerant_reading() -> Iterator[dict[str, Reading]]:
-    """Leave rows with an unusable text or label out instead of raising, whatever source is loaded inside.
+    """Leave out rows with an unusable text or label instead of raising, in any source that is loaded in this context.
 
-    Returns:
-        What was read, by origin; filled while sources load.
+    Yields:
+        The tables that were read, by origin; filled while sources load.
     """
     readings: dict[str, Reading] = {}
     token = _READINGS.set(readings)
@@ -156,17 +156,17 @@ class Examples:
 
     @property
     def num_strata(self) -> int:
-        """How many kinds of rows each split should have its share of: the classes, or one where there are none."""
+        """Number of strata for drawing splits: the number of classes, or 1 if there are none."""
         return max(len(self.class_names), 1)
 
     def whole_texts(self) -> list[str]:
-        """[N] texts, each followed by its second text where there is one."""
+        """Return [N] texts, each followed by its second text if it has one."""
         if self.text_pairs is None:
             return self.texts
         return [f"{text} {pair}".strip() for text, pair in zip(self.texts, self.text_pairs, strict=True)]
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Examples:
-        """Copy some rows, in the given order."""
+        """Return a copy of some rows, in the given order."""
 
         def pick(column: list) -> list:
             return [column[row] for row in rows]
@@ -186,7 +186,7 @@ class Examples:
 
 
 def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts | None = None) -> Examples:
-    """Check a table and name its parts.
+    """Check a table and make examples of it.
 
     Args:
         table: As returned by ``read_table``.
@@ -195,8 +195,8 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
         file: What was counted in the file, if it is one.
 
     Raises:
-        UserError: A column is missing, or a row has an empty, blank or non-text text or a bad label; names
-            the row, first one whose label no class has, as settings may make many of them right.
+        UserError: A column is missing, or a row has an empty text, no text, or an unknown label. Names the row; an
+            unknown label comes first, since one setting may correct many of them.
     """
     columns = columns.of_table(table)
     text = find_column(table, columns.text_column, TEXT_COLUMNS, "data.text_column", origin)
@@ -222,7 +222,7 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
         text_columns = (text,) if pair is None else (text, pair)
         readings[origin] = Reading(table, dict(sorted(problems.items())), origin, text_columns, label)
     names = [name for name in table if name not in (LINE, FILE)]
-    slices = {name: found for name in SLICE_COLUMNS if (found := match_column(names, (name,))) is not None}
+    slices = {name: column for name in SLICE_COLUMNS if (column := match_column(names, (name,))) is not None}
     examples = Examples(
         ids=[str(value) for value in table["id"]] if "id" in table else [str(place.line) for place in places],
         texts=table[text],
@@ -230,7 +230,7 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
         origin=origin,
         places=places,
         text_pairs=pairs,
-        slices={name: [_known(value) for value in table[found]] for name, found in slices.items()},
+        slices={name: [_known(value) for value in table[column]] for name, column in slices.items()},
         # A row without a group is a group of its own.
         groups=None if group is None else [_known(v) or str(p) for v, p in zip(table[group], places, strict=True)],
         difficulty=numbers,
@@ -243,7 +243,7 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
 def _answers(
     table: Table, columns: Columns, places: Sequence[Place], origin: str
 ) -> tuple[str, dict[str, Any], dict[int, UserError], dict[int, UserError]]:
-    """The column of what is to be predicted, the parts of ``Examples`` it makes, problems by row, rows to leave out."""
+    """Return the column to predict, the arguments of ``Examples`` it gives, errors by row, and rows to leave out."""
     if has_targets(columns):
         targets = read_targets(table, columns, places, origin)
         parts = {"labels": np.zeros(len(places), np.int64), "class_names": (), "targets": targets.values}
@@ -270,13 +270,13 @@ def _known(value: Any) -> str | None:
 def _text_remedy(value: object) -> str:
     if value is None or isinstance(value, str):
         return "fill in the text"
-    return "write one text in its place" if isinstance(value, list | dict | tuple) else "write it as a text, in quotes,"
+    return "replace it by one text" if isinstance(value, list | dict | tuple) else "write it as a text, in quotes,"
 
 
 def check_texts(
     values: list, places: Sequence[object], column: str, blank_is_fine: bool = False
 ) -> dict[int, UserError]:
-    """What is wrong with the texts of a column, by row; ``places`` says where each row stands."""
+    """Return the errors of the texts of a column, by row; ``places`` are used in their messages."""
     problems = {}
     for row, value in enumerate(values):
         if not isinstance(value, str) or not (value.strip() or blank_is_fine):
@@ -287,7 +287,7 @@ def check_texts(
                 fix=f"{_text_remedy(value)} or delete the row; "
                 "audit.py lists all such rows and fix=<folder> leaves them out",
             )
-        elif _HALF.search(value):
+        elif _SURROGATE.search(value):
             problems[row] = UserError(
                 f"{places[row]}, column '{column}'",
                 found=f"half of a surrogate pair in {shorten(value)}",

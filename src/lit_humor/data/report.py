@@ -1,4 +1,4 @@
-"""What is in the data, counted before training starts."""
+"""Counts what is in the data, before training starts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.dividing.alike import normalise
 from lit_humor.data.dividing.ordering import describe_curriculum
+from lit_humor.data.dividing.similarity import normalise
 from lit_humor.data.examples import Examples
 from lit_humor.data.preparing.preparation import Prepared
 from lit_humor.data.settings import DataSettings
@@ -25,16 +25,16 @@ PERCENTILES = (50, 90, 99, 100)
 def data_report(
     splits: Mapping[str, Examples], prepared: Mapping[str, Prepared], settings: DataSettings, order: np.ndarray | None
 ) -> dict[str, Any]:
-    """What is in the data: counts, order, and a fingerprint of all of it.
+    """Describe the data: counts, order of training, and a fingerprint of all of it.
 
     Args:
         splits: The rows.
-        prepared: The same as the model reads them.
-        settings: How they become batches.
-        order: [N] positions of the training rows where every epoch has the same order.
+        prepared: The same rows as the model reads them.
+        settings: The settings of the data.
+        order: [N] positions of the training rows if every epoch has the same order; otherwise None.
 
     Raises:
-        UserError: A text stands in two splits, and ``settings.leaks`` is ``error``.
+        UserError: A text is in two splits, and ``settings.leaks`` is ``error``.
     """
     counts = count_rows(splits, prepared)
     if settings.leaks == "error":
@@ -53,12 +53,12 @@ def count_rows(splits: Mapping[str, Examples], prepared: Mapping[str, Prepared])
 
     Returns:
         ``splits``: for each split its rows, classes, slices, tokens of a row at percentiles, truncated rows,
-        duplicates within; ``leaks``: texts that stand in two splits, by pair of splits; ``label_conflicts``: texts
-        with two labels, wherever they stand; ``groups_across``: groups with rows in two splits; ``files``: lines and
+        duplicates within; ``leaks``: texts that are in two splits, by pair of splits; ``label_conflicts``: texts
+        with two labels, in any split; ``groups_across``: groups with rows in two splits; ``files``: lines and
         rows of each file that was read.
     """
     texts = {name: [normalise(text) for text in examples.whole_texts()] for name, examples in splits.items()}
-    distinct = {name: set(found) for name, found in texts.items()}
+    distinct = {name: set(split_texts) for name, split_texts in texts.items()}
     report: dict[str, Any] = {"splits": {}, "leaks": {}}
     report["label_conflicts"] = _several(
         pair for name, examples in splits.items() for pair in zip(texts[name], examples.labels.tolist(), strict=True)
@@ -86,19 +86,19 @@ def count_rows(splits: Mapping[str, Examples], prepared: Mapping[str, Prepared])
 
 
 def refuse_leaks(leaks: Mapping[str, int]) -> None:
-    """Refuse texts that stand in two splits.
+    """Refuse texts that are in two splits.
 
     Args:
         leaks: Number of such texts by pair of splits.
 
     Raises:
-        UserError: There is one.
+        UserError: There is such a text.
     """
     if any(leaks.values()):
-        told = ", ".join(f"{count} in {pair.replace('/', ' and ')}" for pair, count in leaks.items() if count)
+        counts = ", ".join(f"{count} in {pair.replace('/', ' and ')}" for pair, count in leaks.items() if count)
         raise UserError(
             "data.leaks",
-            found=f"texts that stand in two splits: {told}",
+            found=f"texts that are in two splits: {counts}",
             expected="every text in one split",
             fix="python src/lit_humor/audit.py ... fix=<new folder> leaves them out, or set data.leaks=report",
         )
@@ -107,7 +107,7 @@ def refuse_leaks(leaks: Mapping[str, int]) -> None:
 def fingerprint(
     splits: Mapping[str, Examples], prepared: Mapping[str, Prepared], fixed_order: np.ndarray | None
 ) -> str:
-    """A hash of all that a model reads, every label and an order by difficulty: a run goes on with the same."""
+    """Return a hash of all that a model reads, labels and a fixed order; a run resumes only with data of that hash."""
     digest = hashlib.sha256()
     for name, rows in prepared.items():
         rows.update_digest(digest)
@@ -120,8 +120,8 @@ def fingerprint(
 
 
 def _several(pairs: Iterable[tuple[str, object]]) -> int:
-    """How many keys come with more than one value."""
+    """Count the keys that have more than one value."""
     values: dict[str, set[object]] = defaultdict(set)
     for key, value in pairs:
         values[key].add(value)
-    return sum(len(found) > 1 for found in values.values())
+    return sum(len(values_of_key) > 1 for values_of_key in values.values())

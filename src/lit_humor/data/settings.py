@@ -1,4 +1,4 @@
-"""How texts become batches, whatever source they come from: keys of ``data`` beside those of the source."""
+"""Settings of the data for every source: the keys of ``data`` that do not belong to the source."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from lit_humor.core.bounds import bounded
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """How texts become batches, whatever source they come from.
+    """How the rows of any source are divided, ordered and put into batches.
 
     Attributes:
-        max_length: Tokens of a row at most, special tokens included.
-        padding: ``longest`` row of the batch, or always ``max_length``.
+        max_length: Most tokens of a row, special tokens included; longer texts are cut off.
+        padding: Pad rows to the ``longest`` row of the batch, or always to ``max_length``.
         pad_to_multiple_of: The width of a batch is rounded up to a multiple of this.
-        length_grouped: Draw batches from rows of like length.
-        batch_size: Rows of a batch on one device, as the recipe has it.
+        length_grouped: Put rows of similar length into the same batch.
+        batch_size: Rows of a batch on one device, as the recipe says; the hardware plan may divide it.
         eval_batch_size: Rows of a batch in validation and test.
-        num_workers: Loader processes, as the recipe has it.
-        val_fraction: Share of the training rows split off where there is no validation split; 0 for none.
+        num_workers: Loader processes, as the recipe says.
+        val_fraction: Share of the training rows that become the validation split if there is none; 0: no split.
         test_fraction: The same for the test split.
         split_seed: Seed of these splits.
-        split_similarity: Texts this much alike stay in one split where splits are drawn: the Jaccard similarity of
-            their sets of character 4-grams, in (0, 1]. 1 keeps equal texts together, None looks at groups only and
-            draws tests that may lack a rare class, as runs did whose configuration has no such key.
-        cache_dir: Where tokenized texts are kept.
-        folds: Divide the training rows into so many, and test on one of them in place of any test split; 0 does not.
-        fold: Which one, from 1.
-        order: Training rows in an order drawn anew in each epoch, or by difficulty, the same in every epoch.
-        difficulty: What makes a row hard; see ``ordering.difficulty_of``.
-        difficulty_path: Under ``confidence``: a model's predictions of the training rows.
-        stages: Divide the training rows by difficulty into so many, and train on one of them; 0 does not.
-        stage: Which one, from 1.
-        replay: Share of the rows of earlier stages that a stage trains on, too.
-        route: Validate and test on rows of that stage alone, as for a model that answers only these.
-        leaks: What texts that stand in two splits do: ``report`` tells, ``error`` refuses to train.
+        split_similarity: Texts with at least this similarity stay in one split when splits are drawn: the Jaccard
+            similarity of their sets of character 4-grams, in (0, 1]. 1 keeps only equal texts together. None keeps only
+            groups together, and the test split may lack a rare class; older runs without this key were drawn so.
+        cache_dir: Folder of the cache of tokenized texts.
+        folds: Number of folds of the training rows; one of them replaces the test split. 0: no folds.
+        fold: The fold to test on, from 1.
+        order: ``random`` shuffles the training rows anew in each epoch; the others sort them by difficulty once.
+        difficulty: The measure of how hard a row is; see ``ordering.difficulty_of``.
+        difficulty_path: For ``confidence``: file of a model's predictions of the training rows.
+        stages: Number of stages by difficulty of the training rows; one of them is trained on. 0: no stages.
+        stage: The stage to train on, from 1.
+        replay: Share of the rows of earlier stages to train on as well.
+        route: Validate and test on rows of that stage only, for a model that answers only these.
+        leaks: For texts that are in two splits: ``report`` shows them, ``error`` refuses to train.
     """
 
     max_length: int = bounded(least=3, usual=128)

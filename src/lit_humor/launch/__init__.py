@@ -1,4 +1,4 @@
-"""Where runs of a plan are started: this machine, SLURM, SSH, a cloud.
+"""Starts the runs of a plan: on this machine, by SLURM, by SSH, in a cloud.
 
-A queue each; standard library and a client that is imported where it is used, never torch.
+One queue for each; they use the standard library and import other clients only where needed, never torch.
 """

@@ -1,4 +1,4 @@
-"""Jobs that run one after another in one place. Standard library only."""
+"""Groups jobs into chains that run one after another in the same place. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lit_humor.launch.queue import Job
 
 
 def chains_of(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Every job once, parents before children; a job follows its only parent where it is that one's only child."""
+    """Return chains with each job once, parents first; a job follows its only parent if it is its only child."""
     num_children = Counter(parent for job in jobs for parent in job.after)
     chain_of: dict[Job, list[Job]] = {}
     for job in jobs:

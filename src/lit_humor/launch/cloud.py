@@ -1,4 +1,4 @@
-"""Trains many runs on rented machines, through SkyPilot's managed jobs; their folders live in a bucket."""
+"""Trains many runs on rented machines, as managed jobs of SkyPilot; their folders are kept in a bucket."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from lit_humor.runs import record
 from lit_humor.runs.watch import is_done, look
 
 _COPIES = {"s3": ("aws", "s3", "sync"), "gs": ("gcloud", "storage", "rsync", "--recursive")}
-_LOGS, _DATA = "/lit_humor/logs", "/lit_humor/data"  # there; commands start in the folder of the checkout
+_LOGS, _DATA = "/lit_humor/logs", "/lit_humor/data"  # on the rented machine; commands start in the checkout
 
 
 class CloudQueue(Queue):
     """Makes a SkyPilot task of each chain of jobs, submits it as a managed job, and fetches folders from the bucket.
 
-    Where a machine is taken away SkyPilot rents another; there the same commands find their checkpoints in the bucket,
-    which is mounted, and go on. The same plan submitted again finds the jobs that SkyPilot still has.
+    If a machine is taken away, SkyPilot rents another one; the same commands then find their checkpoints in the mounted
+    bucket and resume. If the same plan is submitted again, it finds the jobs that SkyPilot still has.
 
     Args:
-        folder: Gets ``queue.json``, and ``tasks/`` with the task files.
+        folder: Folder for ``queue.json`` and for ``tasks/`` with the task files.
         notice: Called with a job whenever its state changes.
         root: The checkout.
-        logs_dir: Where run folders lie here.
-        bucket: ``s3://name`` or ``gs://name``, there already.
-        resources: What SkyPilot rents, by its own names; None leaves it to SkyPilot.
-        setup: Command that makes ``.venv`` there.
-        watch: Stay until all is done; otherwise return when what can start is submitted.
-        poll_seconds: Time between two looks.
+        logs_dir: Folder of the run folders on this machine.
+        bucket: ``s3://name`` or ``gs://name``; has to exist.
+        resources: Resources to rent, with the names of SkyPilot; None leaves the choice to SkyPilot.
+        setup: Command that makes ``.venv`` on the rented machine.
+        watch: Return when all jobs have ended; otherwise when all jobs that can start are submitted.
+        poll_seconds: Time between two checks of the jobs.
 
     Raises:
-        UserError: SkyPilot or the cloud's own program is not installed, or there is no bucket.
+        UserError: SkyPilot or the program of the cloud is not installed, or no bucket is named.
     """
 
-    can_search = False  # a trial that falls behind cannot be stopped there
+    can_search = False  # a trial with a low score cannot be stopped there
 
     def __init__(
         self,
@@ -71,23 +71,28 @@ class CloudQueue(Queue):
         for program in ("sky", _COPIES[scheme][0]):
             if shutil.which(program) is None:
                 fix = 'uv tool install "skypilot[aws]==0.14.1" (or [gcp], ...) and sky check'
-                raise UserError("launch=cloud", found=f"no {program} here", expected="SkyPilot, set up", fix=fix)
+                raise UserError(
+                    "launch=cloud",
+                    found=f"no {program} on this machine",
+                    expected="SkyPilot, installed and set up",
+                    fix=fix,
+                )
         self.copy, self.bucket, self.setup = _COPIES[scheme], str(bucket).rstrip("/"), setup
         self.resources = {key: value for key, value in resources.items() if value is not None}
         self.watch, self.poll_seconds, self.logs_dir, self.root = watch, poll_seconds, logs_dir, root
         self.elsewhere = Elsewhere(root, logs_dir, ".", _LOGS, _DATA)
-        self._submitted: dict[Path, str] = {}  # run folder: SkyPilot's job
-        self._gone: set[Job] = set()  # not done when SkyPilot no longer had them
+        self._submitted: dict[Path, str] = {}  # run folder: name of SkyPilot's job
+        self._gone: set[Job] = set()  # jobs that SkyPilot no longer has and that were not done
 
     def run(self, jobs: Sequence[Job], each_round: Callable[[], None] = lambda: None) -> None:
-        """Submit what can start, fetch, and watch; jobs stay with SkyPilot however this call ends."""
+        """Submit jobs that can start, fetch their folders, and watch them; jobs outlive this call."""
         self._jobs = jobs
         path = self.folder / record.QUEUE
-        told = record.read_json(path)["jobs"] if path.is_file() else []
-        self._submitted = {Path(one["folder"]): one["cloud"] for one in told if one.get("cloud")}
+        known = record.read_json(path)["jobs"] if path.is_file() else []
+        self._submitted = {Path(entry["folder"]): entry["cloud"] for entry in known if entry.get("cloud")}
         is_first = True
         while True:
-            alive = self._alive()  # before the fetch: a job that is over has written everything into the bucket
+            alive = self._alive()  # before the fetch: an ended job has written all its files to the bucket
             for job in jobs:
                 if job.folder in self._submitted and job.state != record.DONE:
                     self._fetch(job.folder)
@@ -106,7 +111,7 @@ class CloudQueue(Queue):
             time.sleep(self.poll_seconds)
 
     def task_of(self, chain: Sequence[Job]) -> dict[str, Any]:
-        """What SkyPilot is told of a chain."""
+        """Return the task of a chain, as SkyPilot reads it."""
         commands = [job.command for job in chain]
         mounts: dict[str, Any] = {there: str(path) for there, path in self.elsewhere.files(commands).items()}
         return {
@@ -115,29 +120,29 @@ class CloudQueue(Queue):
             "workdir": str(self.root),
             "file_mounts": {**mounts, _LOGS: {"source": self.bucket, "mode": "MOUNT_CACHED"}},
             "setup": self.setup,
-            "run": " &&\n".join(shlex.join(self.elsewhere.command(one)) for one in commands),
+            "run": " &&\n".join(shlex.join(self.elsewhere.command(command)) for command in commands),
         }
 
     def _submit(self, chain: Sequence[Job]) -> None:
         task = self.task_of(chain)
         path = self.folder / "tasks" / f"{task['name']}.yaml"
-        record.write_json(path, task)  # which is YAML, too
-        for folder in dict.fromkeys(one.folder for job in chain for one in (*job.after, job)):
+        record.write_json(path, task)  # JSON is also YAML
+        for folder in dict.fromkeys(needed.folder for job in chain for needed in (*job.after, job)):
             if folder.exists() and self._copy(str(folder), f"{self.bucket}/{folder.name}"):
-                self._fail(f"a copy of {folder} into {self.bucket} that failed")
+                self._fail(f"a failed copy of {folder} to {self.bucket}")
         if code := subprocess.run(["sky", "jobs", "launch", "--yes", "--detach-run", str(path)]).returncode:
             self._fail(f"exit code {code} of sky jobs launch {path}")
         self._submitted |= {job.folder: task["name"] for job in chain}
         self._write()
 
     def _alive(self) -> set[str]:
-        """Names of the jobs that SkyPilot has and has not ended."""
+        """Return the names of the jobs that SkyPilot has and that have not ended."""
         if not self._submitted:
-            return set()  # before the first job SkyPilot has nothing to ask
+            return set()  # nothing was submitted yet
         command = ["sky", "jobs", "queue", "--refresh", "--skip-finished", "--all", "--output", "json"]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         try:
-            return {one["job_name"] for one in json.loads(done.stdout)}
+            return {entry["job_name"] for entry in json.loads(done.stdout)}
         except (ValueError, KeyError, TypeError):
             self._fail(f"exit code {done.returncode} of {shlex.join(command)}")
 
@@ -152,22 +157,22 @@ class CloudQueue(Queue):
             state = record.SKIPPED
         elif name and is_over:
             state = record.FAILED if job in self._gone else state
-            self._gone.add(job)  # once more: it may have ended between two questions
+            self._gone.add(job)  # check once more: it may have ended between the two queries
         elif name:
             state = record.RUNNING if look(job.folder).is_alive else record.WAITING
         if state != job.state:
             self._set(job, state)
 
     def _fetch(self, folder: Path) -> None:
-        """What the bucket has of a run; a run that has not begun has nothing there, which some clouds call an error."""
+        """Copy the folder of a run from the bucket; before the run starts it is missing, which is no error."""
         self._copy(f"{self.bucket}/{folder.name}", str(folder))
 
     def _copy(self, source: str, target: str) -> int:
         return subprocess.run([*self.copy, source, target], stdout=subprocess.DEVNULL).returncode
 
     def _fail(self, found: str) -> NoReturn:
-        fix = "see the lines above, then type the same again; what is submitted stays"
-        raise UserError("launch=cloud", found=found, expected="a job that SkyPilot takes", fix=fix)
+        fix = "see the lines above, then type the same command again; submitted jobs stay"
+        raise UserError("launch=cloud", found=found, expected="a job that SkyPilot accepts", fix=fix)
 
     def _describe(self, job: Job) -> dict[str, Any]:
         return super()._describe(job) | {"cloud": self._submitted.get(job.folder)}

@@ -1,4 +1,4 @@
-"""Commands as they are on another machine. Standard library only."""
+"""Translates commands and paths for another machine. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Where things lie here and there.
+    """Paths on this machine and on the other machine ("there").
 
     Attributes:
         root: The checkout here.
         logs_dir: Run folders here.
         root_there: The checkout there.
         logs_there: Run folders there.
-        data_there: Folder there for data files, each in a folder of its own.
+        data_there: Folder there for data files; each file gets its own folder in it.
     """
 
     root: Path
@@ -29,12 +29,12 @@ class Elsewhere:
     data_there: str
 
     def command(self, command: Sequence[str]) -> list[str]:
-        """A command as it is there."""
-        return [self._argument(one) for one in command]
+        """Return a command with the paths of the other machine."""
+        return [self._argument(argument) for argument in command]
 
     def files(self, commands: Sequence[Sequence[str]]) -> dict[str, Path]:
-        """Data files that commands name, by where they lie there."""
-        paths = {path for command in commands for one in command if (path := _data_file(one))}
+        """Return the data files that commands name, by their paths on the other machine."""
+        paths = {path for command in commands for argument in command if (path := _data_file(argument))}
         return {self._place_of(path): path for path in sorted(paths)}
 
     def _argument(self, argument: str) -> str:
@@ -46,7 +46,7 @@ class Elsewhere:
             return f"{self.root_there}/.venv/bin/python"
         moved = {str(self.logs_dir): self.logs_there, str(self.root): self.root_there}
         folders = "|".join(map(re.escape, moved))
-        return re.sub(rf"({folders})(?=[/',\]]|$)", lambda found: moved[found[1]], argument)
+        return re.sub(rf"({folders})(?=[/',\]]|$)", lambda match: moved[match[1]], argument)
 
     def _place_of(self, path: Path) -> str:
         folder = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]
@@ -54,7 +54,7 @@ class Elsewhere:
 
 
 def _data_file(argument: str) -> Path | None:
-    """The file that a setting of the data names."""
+    """Return the file that an argument names, if it is a setting of a data file; otherwise None."""
     key, _, value = argument.partition("=")
     is_data = key.startswith("data.") and key.endswith("_path") and Path(value).is_file()
     return Path(value) if is_data else None

@@ -1,4 +1,4 @@
-"""Trains many runs on one machine, some at a time; knows of them what their folders tell. Standard library only."""
+"""Queues of runs, and the queue of this machine. Reads the states of runs from their folders. Standard library only."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from lit_humor.runs.processes import end_with_parent
 from lit_humor.runs.watch import is_done, look
 
 _POLL_SECONDS = 0.2
-_SAVING_SECONDS = 120.0  # that a run has to save when all are stopped
+_SAVING_SECONDS = 120.0  # time for runs to save when all are stopped
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place where a run may be.
+    """A place on this machine for one run at a time.
 
     Attributes:
-        cores: Numbers of its cores; threads and loader processes follow from them.
-        environment: Variables of its processes.
+        cores: Numbers of its cores; they limit the threads and loader processes of a run.
+        environment: Environment variables of its processes.
     """
 
     cores: Sequence[int]
@@ -40,16 +40,16 @@ class Job:
     """A run in a queue.
 
     Attributes:
-        folder: Its run folder, there or to be made.
-        command: What starts it, or goes on with it.
-        cost: How long it takes against the others, in any unit.
-        after: Jobs that have to be done before.
+        folder: Its run folder; need not exist yet.
+        command: Command that starts or resumes it.
+        cost: Expected duration relative to other jobs, in any unit.
+        after: Jobs that have to be done first.
         state: ``waiting``, ``running``, ``done``, ``failed``, ``interrupted`` or ``skipped``.
-        slot: Where it runs.
-        process: While it runs.
+        slot: Index of its slot; -1 before it started.
+        process: Its process; None if it does not run.
         started: ``time.time()`` of its start.
-        seconds: From its start to its end.
-        is_asked_to_stop: Whether someone had it stop before its end.
+        seconds: Time from its start to its end.
+        is_asked_to_stop: Whether it was asked to stop early.
     """
 
     folder: Path
@@ -65,16 +65,16 @@ class Job:
 
 
 class Queue:
-    """Runs jobs somewhere, and keeps ``queue.json``.
+    """Base class: runs jobs in some place, and writes their states to ``queue.json``.
 
     Args:
-        folder: Gets ``queue.json``, and ``output/`` with what each run prints.
+        folder: Folder for ``queue.json`` and for ``output/`` with the output of each run.
         notice: Called with a job whenever its state changes.
-        num_slots: Runs at a time.
+        num_slots: Number of runs at a time.
 
     Attributes:
         can_search: Whether jobs may be added while it runs, as a search does.
-        slots: Places on this machine, where a run can be timed beforehand; empty where the jobs run elsewhere.
+        slots: Slots on this machine, in which runs can be timed first; empty if the jobs run on other machines.
     """
 
     can_search = True
@@ -89,13 +89,13 @@ class Queue:
         """Run all jobs, parents before their children in the list; return when each is done, failed or skipped.
 
         Args:
-            jobs: What to run.
-            each_round: Called again and again; may add to ``jobs``.
+            jobs: The jobs to run.
+            each_round: Called at each check of the jobs; may add to ``jobs``.
         """
         raise NotImplementedError
 
     def output_of(self, job: Job) -> Path:
-        """What a run printed."""
+        """Return the file with the output of a run."""
         return self.output_dir / f"{job.folder.name}.txt"
 
     def _set(self, job: Job, state: str) -> None:
@@ -112,11 +112,11 @@ class Queue:
 
 
 class LocalQueue(Queue):
-    """Runs jobs in processes of their own, the longest of those that can start first.
+    """Runs each job in its own process; of the jobs that can start, the longest goes first.
 
     Args:
-        slots: Places; as many runs at a time.
-        folder: Gets ``queue.json``, and ``output/`` with what each run prints.
+        slots: Slots; one run at a time in each.
+        folder: Folder for ``queue.json`` and for ``output/`` with the output of each run.
         notice: Called with a job whenever its state changes.
     """
 
@@ -125,7 +125,7 @@ class LocalQueue(Queue):
         self.slots = slots
 
     def run(self, jobs: Sequence[Job], each_round: Callable[[], None] = lambda: None) -> None:
-        """Run all jobs; none outlives this call, however it ends, nor this process: what is stopped saves first."""
+        """Run all jobs. When this call or process ends early, running jobs are asked to save, and end too."""
         self.output_dir.mkdir(parents=True, exist_ok=True)
         self._jobs = jobs
         try:
@@ -147,7 +147,7 @@ class LocalQueue(Queue):
             self._set(job, record.DONE if code == 0 and is_done(job.folder) else not_done)
         if job.state == record.WAITING and is_done(job.folder):
             self._set(job, record.DONE)
-        if job.state == record.WAITING and any(one.state in (record.FAILED, record.SKIPPED) for one in job.after):
+        if job.state == record.WAITING and any(parent.state in (record.FAILED, record.SKIPPED) for parent in job.after):
             self._set(job, record.SKIPPED)
 
     def _start(self, jobs: Iterable[Job]) -> None:
@@ -157,9 +157,9 @@ class LocalQueue(Queue):
         left = {job for job in jobs if job.state != record.DONE}
         ready = ready_jobs([job for job in jobs if job.state == record.WAITING], left, lambda job: job.cost)
         for job, slot in zip(ready, free, strict=False):
-            seen = look(job.folder)
-            if seen.is_alive and seen.status.get("host") == socket.gethostname():
-                continue  # of an earlier call that was killed; it is saving
+            run = look(job.folder)
+            if run.is_alive and run.status.get("host") == socket.gethostname():
+                continue  # an earlier call was killed, and its run is still saving
             with self.output_of(job).open("ab") as output:
                 job.process = subprocess.Popen(
                     job.command,
@@ -167,14 +167,14 @@ class LocalQueue(Queue):
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env=os.environ | self.slots[slot].environment,
-                    start_new_session=True,  # Ctrl-C is ours to pass on
+                    start_new_session=True,  # Ctrl-C must not reach it directly: this process passes it on
                     preexec_fn=functools.partial(_begin, self.slots[slot].cores),
                 )
             job.slot, job.started = slot, time.time()
             self._set(job, record.RUNNING)
 
     def _stop(self, jobs: Sequence[Job]) -> None:
-        """Ask runs to save and leave, wait for them, and end those that do not."""
+        """Ask runs to save and exit, wait for them, and kill those that take too long."""
         for job in jobs:
             assert job.process is not None
             job.process.send_signal(signal.SIGTERM)
@@ -191,13 +191,13 @@ class LocalQueue(Queue):
 
 
 def ready_jobs(waiting: Iterable[Job], left: Container[Job], cost: Callable[[Job], float]) -> list[Job]:
-    """Jobs that wait for none of those that are left, the longest first."""
+    """Return the waiting jobs whose parents are not in ``left``, the longest first."""
     ready = (job for job in waiting if not any(parent in left for parent in job.after))
     return sorted(ready, key=cost, reverse=True)
 
 
 def split_machine(count: int, gpus: Sequence[str]) -> list[Slot]:
-    """So many slots, each with its share of the cores, and a GPU where there are some."""
+    """Return ``count`` slots, each with an equal share of the cores, and with a GPU if there are any."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     share = max(1, len(cores) // count)
     slots = []
@@ -209,7 +209,7 @@ def split_machine(count: int, gpus: Sequence[str]) -> list[Slot]:
 
 
 def _begin(cores: Sequence[int]) -> None:
-    """Stay on some cores; save and leave when the queue is killed."""
+    """Bind this process to some cores, and have it save and exit when the queue is killed."""
     if sys.platform == "linux":
         os.sched_setaffinity(0, cores)
     end_with_parent(signal.SIGTERM)

@@ -1,4 +1,7 @@
-"""The far end of launch=ssh: ``python -m lit_humor.launch.remote JOBS_FILE``. Standard library only."""
+"""Runs the jobs of launch=ssh on the remote machine: ``python -m lit_humor.launch.remote JOBS_FILE``.
+
+Standard library only.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from lit_humor.runs.resources import gpu_numbers
 
 
 def describe_jobs(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Jobs as JSON, each parent by its place in the list."""
+    """Return jobs as JSON values; parents are given by their index in the list."""
     return [
         {
             "folder": str(job.folder),
@@ -26,21 +29,22 @@ def describe_jobs(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     ]
 
 
-def read_jobs(told: Sequence[dict[str, Any]]) -> list[Job]:
-    """What ``describe_jobs`` described."""
+def read_jobs(entries: Sequence[dict[str, Any]]) -> list[Job]:
+    """Return the jobs from what ``describe_jobs`` returned."""
     jobs: list[Job] = []
-    for one in told:
-        jobs.append(Job(Path(one["folder"]), one["command"], one["cost"], [jobs[place] for place in one["after"]]))
+    for entry in entries:
+        parents = [jobs[index] for index in entry["after"]]
+        jobs.append(Job(Path(entry["folder"]), entry["command"], entry["cost"], parents))
     return jobs
 
 
 def main() -> None:
-    """Run the jobs of a file beside it; exit with 1 where not all are done."""
+    """Run the jobs of a file, and write their states next to it; exit with code 1 if not all are done."""
     path = Path(sys.argv[1])
-    told = record.read_json(path)
-    jobs = read_jobs(told["jobs"])
+    content = record.read_json(path)
+    jobs = read_jobs(content["jobs"])
     try:
-        LocalQueue(split_machine(told["slots"], gpu_numbers()), path.parent, _notice).run(jobs)
+        LocalQueue(split_machine(content["slots"], gpu_numbers()), path.parent, _notice).run(jobs)
     finally:
         record.write_json(path.with_name(record.STATES), {job.folder.name: job.state for job in jobs})
     sys.exit(0 if all(job.state == record.DONE for job in jobs) else 1)

@@ -1,4 +1,4 @@
-"""Trains many runs on a machine that ssh reaches: sends checkout and data, trains, fetches. Standard library only."""
+"""Trains many runs on another machine by ssh: sends checkout and data, trains, fetches. Standard library only."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from lit_humor.launch.remote import describe_jobs, read_jobs
 from lit_humor.runs import record
 from lit_humor.runs.watch import is_done
 
-_OURS = ".lit_humor-sent"  # in a folder there that holds nothing but what was sent
-_STAYS_HERE = ("/logs", "/.venv", "/.cache", "/data-sent", f"/{_OURS}")
-_NOT_OURS = 3
+_MARKER = ".lit_humor-sent"  # file in a remote folder that has only files which this queue sent
+_STAYS_HERE = ("/logs", "/.venv", "/.cache", "/data-sent", f"/{_MARKER}")
+_NO_MARKER = 3  # exit code
 
 
 class SshQueue(Queue):
-    """Runs jobs on another machine, by ``LocalQueue`` there; their folders lie here when it ends, however it ends.
+    """Runs jobs on another machine, by ``LocalQueue`` there; fetches their folders at the end, also after an error.
 
     Args:
-        folder: Gets ``queue.json`` and what each run printed.
+        folder: Folder for ``queue.json`` and for the output of each run.
         notice: Called with a job whenever its state changes.
         root: The checkout.
-        logs_dir: Where run folders lie.
-        host: As one would type behind ``ssh``; user, port and keys are the business of ssh's configuration.
-        place: Folder there for the checkout, made if need be; relative to the home folder.
-        num_slots: Runs at a time there.
-        setup: Command that makes ``.venv`` there.
+        logs_dir: Folder of the run folders.
+        host: Host as in ``ssh <host>``; user, port and keys can be set in the configuration of ssh.
+        place: Remote folder for the checkout, relative to the home folder; created if missing.
+        num_slots: Number of runs at a time.
+        setup: Command that makes ``.venv`` on the other machine.
 
     Raises:
         UserError: No host is named, or ssh or rsync is not installed.
@@ -57,17 +57,17 @@ class SshQueue(Queue):
         if missing:
             raise UserError(
                 "launch=ssh",
-                found=f"no {' '.join(missing)} here",
-                expected="both",
-                fix=f"sudo apt install {' '.join(missing)}, or as your system installs programs",
+                found=f"no {' '.join(missing)} on this machine",
+                expected="ssh and rsync",
+                fix=f"sudo apt install {' '.join(missing)}, or install with the package manager of your system",
             )
         if not host or host.startswith("-"):
-            expected, fix = "a name that ssh knows", "set launch.host=<user>@<machine>"
+            expected, fix = "a host that ssh can reach", "set launch.host=<user>@<machine>"
             raise UserError("launch.host", found=str(host), expected=expected, fix=fix)
         self.root, self.logs_dir, self.host, self.place, self.setup = root, logs_dir, host, place, setup
 
     def run(self, jobs: Sequence[Job], each_round: Callable[[], None] = lambda: None) -> None:
-        """Send, train, fetch; a job that is done here already is not sent."""
+        """Send, train, fetch; jobs that are already done on this machine are not sent."""
         self._jobs = jobs
         for job in jobs:
             if is_done(job.folder):
@@ -85,27 +85,31 @@ class SshQueue(Queue):
             jobs_file = f"{there}/logs/{self.folder.name}/jobs.json"
             command = f"cd {shlex.quote(there)} && .venv/bin/python -m lit_humor.launch.remote {shlex.quote(jobs_file)}"
             code = subprocess.run(["ssh", *(["-tt"] if sys.stdin.isatty() else []), self.host, command]).returncode
-        finally:  # also what an interrupted training saved
+        finally:  # also after an interruption, as the trainings have saved
             filters = [*(f"--include=/{name}/***" for name in names), "--exclude=*"]
             self._rsync(filters, f"{self.host}:{there}/logs/", f"{self.logs_dir}/")
-        told = self.folder / record.STATES
-        states = record.read_json(told) if told.is_file() else {}
+        states_file = self.folder / record.STATES
+        states = record.read_json(states_file) if states_file.is_file() else {}
         for job in left:
             self._set(job, record.DONE if is_done(job.folder) else states.get(job.folder.name, record.INTERRUPTED))
         if code and not any(job.state == record.FAILED for job in left):
-            self._fail("a connection that broke" if code == 255 else f"exit code {code} of the queue there")
+            self._fail("a lost connection" if code == 255 else f"exit code {code} of the remote queue")
 
     def _make_place(self) -> str:
-        """The folder there, as an absolute path; what is in it and not in the checkout will be deleted."""
+        """Create the remote folder and return its absolute path; files in it that the checkout lacks will be deleted.
+
+        Raises:
+            UserError: The folder has files that this queue did not send, or ssh failed.
+        """
         place = shlex.quote(self.place)
-        is_ours = f'[ -e {_OURS} ] || [ -z "$(ls -A)" ] || exit {_NOT_OURS}'
-        command = f"mkdir -p {place} && cd {place} && {{ {is_ours}; }} && touch {_OURS} && pwd"
+        check = f'[ -e {_MARKER} ] || [ -z "$(ls -A)" ] || exit {_NO_MARKER}'
+        command = f"mkdir -p {place} && cd {place} && {{ {check}; }} && touch {_MARKER} && pwd"
         done = subprocess.run(["ssh", self.host, command], stdout=subprocess.PIPE, text=True)
-        if done.returncode == _NOT_OURS:
+        if done.returncode == _NO_MARKER:
             raise UserError(
                 f"launch.place={self.place}",
-                found="a folder there that holds other things",
-                expected="a new one, or one that launch=ssh made",
+                found="a remote folder with other files",
+                expected="a new folder, or one that launch=ssh made",
                 fix=f"set launch.place={self.place.rstrip('/')}/lit_humor",
             )
         if done.returncode:
@@ -113,7 +117,7 @@ class SshQueue(Queue):
         return done.stdout.strip()
 
     def _send(self, jobs: Sequence[Job], there: str) -> None:
-        """Data files that the commands name, and the commands as they are there."""
+        """Send the data files that the commands name, and the commands with remote paths."""
         elsewhere = Elsewhere(self.root, self.logs_dir, there, f"{there}/logs", f"{there}/data-sent")
         for place, path in elsewhere.files([job.command for job in jobs]).items():
             folder = place.rpartition("/")[0]
@@ -127,7 +131,7 @@ class SshQueue(Queue):
         record.write_json(self.folder / record.STATES, {})
         record.write_json(self.folder / "jobs.json", {"slots": self.num_slots, "jobs": describe_jobs(moved)})
         self._ssh(f"mkdir -p {shlex.quote(f'{there}/logs')}")
-        needed = {f"/{one.folder.name}" for job in jobs for one in (job, *job.after) if one.folder.exists()}
+        needed = {f"/{sent.folder.name}" for job in jobs for sent in (job, *job.after) if sent.folder.exists()}
         filters = [f"--include={name}/***" for name in (f"/{self.folder.name}", *sorted(needed))]
         self._rsync(["--update", *filters, "--exclude=*"], f"{self.logs_dir}/", f"{self.host}:{there}/logs/")
 
@@ -140,5 +144,5 @@ class SshQueue(Queue):
             self._fail(f"exit code {code} of rsync from {source} to {target}")
 
     def _fail(self, found: str) -> None:
-        fix = "see the lines above, then type the same again; what is done stays"
+        fix = "see the lines above, then type the same command again; finished runs stay"
         raise UserError(f"launch.host={self.host}", found=found, expected="a machine to train on", fix=fix)

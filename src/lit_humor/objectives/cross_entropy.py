@@ -25,8 +25,8 @@ class CrossEntropy(Objective):
     Weights have mean 1 over the training rows, so that the loss can be divided by a number of rows, whichever they are.
 
     Source: smoothing: Szegedy et al. 2016, section 7; effective number: Cui et al. 2019, equation 3.
-    Price: none worth measuring.
-    Neighbours: no weights when the metric is accuracy and the classes are near even; no smoothing when
+    Cost: not measurable.
+    Alternatives: no weights when the metric is accuracy and the classes are near even; no smoothing when
     probabilities are to be used as they are.
 
     Args:

@@ -15,8 +15,8 @@ class MeanSquaredError(Objective):
     Formula, for a row with target y and logit z: ``(z - y)^2``.
 
     Source: Legendre 1805.
-    Price: none worth measuring.
-    Neighbours: cross-entropy on ``data.label_threshold`` where only above or below matters.
+    Cost: not measurable.
+    Alternatives: cross-entropy on ``data.label_threshold`` where only above or below matters.
     """
 
     outputs = ("values",)

@@ -1,4 +1,4 @@
-"""What HTML pages have in common.
+"""Builds HTML pages.
 
 Templates and styles; no numbers are computed here.
 """

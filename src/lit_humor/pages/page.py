@@ -1,4 +1,4 @@
-"""Pages that open from disk: no network, light and dark, wide and narrow, on screen and on paper."""
+"""HTML pages that need no network, in light and dark, for wide and narrow screens and for paper."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Grid:
     """A table of a page.
 
     Attributes:
-        caption: What it shows.
-        columns: Head of each column.
-        rows: Cells as text; columns of numbers stand at the right.
-        note: A sentence below.
-        searchable: Whether it gets a search field and heads to sort by.
+        caption: Title of the table.
+        columns: Title of each column.
+        rows: Cells as text; columns of numbers are right-aligned.
+        note: A sentence below the table.
+        searchable: Whether it can be searched, and sorted by a click on a column title.
         texts: Indices of columns of long text.
     """
 
@@ -32,7 +32,7 @@ class Grid:
 
     @property
     def numeric(self) -> list[bool]:
-        """Whether each column holds nothing but numbers."""
+        """Whether each column has only numbers."""
         return [
             any(row[i] for row in self.rows) and all(row[i][:1] in "-+0123456789" for row in self.rows)
             for i in range(len(self.columns))
@@ -44,9 +44,9 @@ class Picture:
     """A picture of a page, in both themes.
 
     Attributes:
-        caption: What it shows; what it tells stands in a table beside it.
-        light: PNG.
-        dark: PNG.
+        caption: What the picture shows; the same numbers are in a table of the page.
+        light: PNG for the light theme.
+        dark: PNG for the dark theme.
     """
 
     caption: str
@@ -72,7 +72,7 @@ class Section:
 
     @property
     def name(self) -> str:
-        """Where a link to the section leads."""
+        """Anchor of the section, for links."""
         return self.title.lower().replace(" ", "-")
 
 

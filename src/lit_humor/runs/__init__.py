@@ -1,4 +1,4 @@
-"""The run folder: what is written there, watched and shown.
+"""Reads, watches and shows run folders.
 
-Standard library and rich, so that commands start at once.
+Uses only the standard library and rich, so that commands start at once.
 """

@@ -1,4 +1,4 @@
-"""Runs on the terminal, drawn by rich."""
+"""Tables and panels about runs for the terminal, drawn by rich."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _COLORS = {
     STARTING: "cyan", STALE: "yellow", CRASHED: "red",
 }  # fmt: skip
 _ORDER = (record.RUNNING, record.FAILED, record.INTERRUPTED, record.WAITING, record.SKIPPED, record.DONE)
-_ROWS = 30  # of a set of runs
+_ROWS = 30  # most rows shown for a set of runs
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDEST = 40
 _LONGEST_NAME = 32
 
 
 def overview(runs: Sequence[Watched]) -> RenderableType:
-    """One line a run."""
+    """A table with one row for each run."""
     grid = Table(
         title="Runs", title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD, expand=True
     )
@@ -57,11 +57,11 @@ def overview(runs: Sequence[Watched]) -> RenderableType:
 
 
 def plan(folder: Path) -> RenderableType:
-    """A line for each run of a set: what runs first, then what failed, waits and is done."""
-    told = record.read_json(folder / record.QUEUE)
-    jobs = sorted(told["jobs"], key=lambda job: _ORDER.index(job["state"]))
+    """A table with one row for each run of a set; running ones first, then failed, waiting and finished ones."""
+    queue = record.read_json(folder / record.QUEUE)
+    jobs = sorted(queue["jobs"], key=lambda job: _ORDER.index(job["state"]))
     done = sum(job["state"] == record.DONE for job in jobs)
-    title = f"{folder.name}: {done} of {len(jobs)} done, {told['slots']} at a time"
+    title = f"{folder.name}: {done} of {len(jobs)} done, {queue['slots']} at a time"
     grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold", expand=True)
     looks = [look(Path(job["folder"])) for job in jobs[:_ROWS]]
     monitor = _monitor([run for run in looks if run.series])
@@ -84,13 +84,13 @@ def plan(folder: Path) -> RenderableType:
 
 
 def detail(run: Watched) -> RenderableType:
-    """Everything of one run."""
+    """Panels with all that is known of one run."""
     status = run.status
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
     facts.add_column()
-    told = f"{_duration(run.silent_seconds)} since the last heartbeat" if run.state != record.DONE else ""
-    facts.add_row("state", Text.assemble(_state(run), f"  {told}"))
+    heartbeat = f"{_duration(run.silent_seconds)} since the last heartbeat" if run.state != record.DONE else ""
+    facts.add_row("state", Text.assemble(_state(run), f"  {heartbeat}"))
     if status:
         done, total = int(status["step"]), max(int(status["total_steps"]), 1)
         facts.add_row("step", ProgressBar(total=total, completed=done, width=_WIDEST))
@@ -113,7 +113,7 @@ def detail(run: Watched) -> RenderableType:
     sizes = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in run.checkpoints.items())
     facts.add_row("checkpoints", sizes or "none yet")
     if run.checkpoints and run.state in (record.INTERRUPTED, record.FAILED, CRASHED):
-        facts.add_row("go on", command_line("train", setting("resume", str(run.folder))))
+        facts.add_row("resume with", command_line("train", setting("resume", str(run.folder))))
     facts.add_row("curves", shlex.join(["tensorboard", "--logdir", str(run.folder)]))
     log = Text("\n".join(run.log), no_wrap=True, overflow="ellipsis")
     return Group(
@@ -122,7 +122,7 @@ def detail(run: Watched) -> RenderableType:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """The last values as blocks, the lowest of them low and the highest high."""
+    """Draw the last ``width`` values as a line of block characters, scaled to their range."""
     shown = [value for value in values[-width:] if value == value]
     if not shown:
         return ""
@@ -131,7 +131,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def _monitor(runs: Sequence[Watched]) -> str:
-    """The number that all runs follow; where they follow several, each cell names its own."""
+    """Return the score that all runs monitor; or ``score``, and then each cell names its own."""
     names = list(dict.fromkeys(run.tasks.monitor for run in runs))
     return names[0] if len(names) == 1 else "score" if names else BEFORE_TASKS.monitor
 

@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them. Standard library only."""
+"""Ends processes together with their parent process. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(how: signal.Signals) -> None:
-    """Have the kernel send this process a signal once its parent is gone, however that went; on Linux only."""
+    """Have the kernel send this process a signal when its parent process ends for any reason. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, how)

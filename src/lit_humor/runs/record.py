@@ -1,4 +1,7 @@
-"""The files of a run folder: names and reading; they appear whole (``core.files``). Standard library only."""
+"""Names of the files in a run folder, and functions to read them. Standard library only.
+
+Files are written with ``core.files``, so that they are complete or not there.
+"""
 
 from __future__ import annotations
 
@@ -22,25 +25,25 @@ RESULT, DATA_REPORT, METRICS = "result.json", "data_report.json", "metrics.csv"
 CHECKPOINTS, PREDICTIONS, CONFUSION, BACKBONE = "checkpoints", "predictions", "confusion", "backbone"
 CALIBRATION = "calibration.json"
 LABELS = "labels.json"  # names of the classes, in class order
-TASKS = "tasks.json"  # what the run learns to answer, and which number of it is followed
-QUEUE = "queue.json"  # in the folder of a set of runs: how each of them stands
-STATES = "states.json"  # there, too: how the jobs of a queue on another machine ended
-STOP_REQUEST = "stop-request"  # a file that asks the run to save and leave
+TASKS = "tasks.json"  # the tasks of the run, and the score that is monitored
+QUEUE = "queue.json"  # in the folder of a set of runs: the state of each run
+STATES = "states.json"  # in the same folder: final states of the jobs of a queue on another machine
+STOP_REQUEST = "stop-request"  # a file that asks the run to save and exit
 BEST, LAST = "best.ckpt", "last.ckpt"
 FINITE = NonFiniteStepError.CHECKPOINT  # weights before a step whose gradient was not finite
 
 RUNNING, DONE, INTERRUPTED, FAILED = "running", "done", "interrupted", "failed"
-WAITING, SKIPPED = "waiting", "skipped"  # what a job of a queue may be beside these
+WAITING, SKIPPED = "waiting", "skipped"  # further states of a job of a queue
 
 
 def command_line(environment: Mapping[str, Any]) -> str:
-    """What was typed, as it can be typed again in the project's folder."""
+    """Return the command of a run, so that it can be typed again in the folder of the project."""
     name, *arguments = environment["command"]
     return settings.command_line(Path(name).stem, *arguments)
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, str]]:
-    """Rows of ``metrics.csv``; none before there is one. A line that is not whole yet is left out."""
+    """Return the rows of ``metrics.csv``, without an incomplete last line; an empty list if there is no such file."""
     try:
         text = (Path(folder) / METRICS).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -49,23 +52,23 @@ def read_metrics(folder: str | Path) -> list[dict[str, str]]:
 
 
 def predictions_path(folder: str | Path, split: str) -> Path:
-    """Where a run keeps what its model said of a split."""
+    """Return the path of a run's predictions of a split."""
     return Path(folder) / PREDICTIONS / f"{split}.parquet"
 
 
 def ask_to_stop(folder: str | Path) -> None:
-    """Leave the request at which a run saves and leaves."""
+    """Write the file that asks a run to save and exit."""
     write_text(Path(folder) / STOP_REQUEST, "")
 
 
 def read_calibration(folder: str | Path) -> dict[str, float]:
-    """What ``report.py`` fitted on validation: ``temperature``, and ``threshold`` of two classes; empty before that."""
+    """Return what ``report.py`` fitted on validation rows: ``temperature``, ``threshold`` of two classes; or {}."""
     path = Path(folder) / CALIBRATION
     return read_json(path) if path.is_file() else {}
 
 
 def read_tasks(folder: str | Path) -> RecordedTasks:
-    """What a run learns to answer; of an older run, what all runs did then."""
+    """Return the tasks of a run; for an older run without the file, the only task of that time."""
     try:
         return recorded_tasks(read_json(Path(folder) / TASKS))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a run takes of the machine; says which package is missing where one is."""
+"""Measures what a run uses of the machine; without an optional package, names it instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MISSING = "unknown: pip install -c constraints.txt -e '.[monitor]'"
 
 
 def process_use(pid: int, host: str) -> str:
-    """Cores and memory of a process and its children."""
+    """Describe the cores and memory that a process and its children use."""
     if host != socket.gethostname():
         return f"on {host}"
     try:
@@ -23,10 +23,10 @@ def process_use(pid: int, host: str) -> str:
         return _MISSING
     try:
         family = [_process(pid), *(_process(child.pid) for child in _process(pid).children(recursive=True))]
-        cores = sum(one.cpu_percent() for one in family) / 100
-        memory = sum(one.memory_info().rss for one in family)
+        cores = sum(process.cpu_percent() for process in family) / 100
+        memory = sum(process.memory_info().rss for process in family)
     except psutil.Error:
-        return "gone"
+        return "no such process"
     return (
         f"{cores:.1f} cores, {memory / 2**30:.1f} GiB; the machine: {psutil.virtual_memory().percent:.0f} % of memory"
     )
@@ -34,7 +34,7 @@ def process_use(pid: int, host: str) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _process(pid: int) -> Any:
-    """The same object each time: its use is counted from one look to the next, at first from a moment ago."""
+    """Return the same object for each call: psutil measures the use since the last call, at first since 0.05 s ago."""
     import psutil
 
     process = psutil.Process(pid)
@@ -44,29 +44,29 @@ def _process(pid: int) -> Any:
 
 
 def gpu_use() -> str:
-    """Load and memory of each NVIDIA GPU of this machine."""
+    """Describe load and memory of each NVIDIA GPU of this machine."""
     try:
         import pynvml
     except ImportError:
         return _MISSING
     try:
         pynvml.nvmlInit()
-        found = []
+        gpus = []
         for index in range(pynvml.nvmlDeviceGetCount()):
             device = pynvml.nvmlDeviceGetHandleByIndex(index)
             load, memory = pynvml.nvmlDeviceGetUtilizationRates(device).gpu, pynvml.nvmlDeviceGetMemoryInfo(device)
-            found.append(f"{index}: {load} %, {memory.used / 2**30:.1f} of {memory.total / 2**30:.0f} GiB")
+            gpus.append(f"{index}: {load} %, {memory.used / 2**30:.1f} of {memory.total / 2**30:.0f} GiB")
     except pynvml.NVMLError:
         return "none"
-    return "; ".join(found) or "none"
+    return "; ".join(gpus) or "none"
 
 
 def gpu_numbers() -> list[str]:
-    """The NVIDIA GPUs that may be used, as CUDA numbers them."""
+    """Return the numbers of the NVIDIA GPUs that may be used."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [number for number in visible.split(",") if number]
     try:
-        told = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=True).stdout
+        output = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return []
-    return [str(number) for number, _ in enumerate(told.splitlines())]
+    return [str(number) for number, _ in enumerate(output.splitlines())]

@@ -1,4 +1,4 @@
-"""What commands print, on the terminal and into log.txt."""
+"""Prints on the terminal, and keeps a copy in log.txt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOG_WIDTH = 120
 
 
 def show(*renderables: RenderableType) -> None:
-    """Print on the terminal and remember for log.txt; only the main process speaks."""
+    """Print on the terminal and add to log.txt; processes other than the main process do nothing."""
     if not is_main_process():
         return
     terminal = Console(highlight=False, markup=False)
@@ -33,7 +33,7 @@ def show(*renderables: RenderableType) -> None:
         terminal.width = _LOG_WIDTH
     text = io.StringIO()
     for console in (terminal, Console(file=text, width=_LOG_WIDTH, highlight=False, markup=False)):
-        for renderable in renderables:  # a line that holds a command or a path must not be broken where the screen ends
+        for renderable in renderables:  # a line with a command or path must not be wrapped
             if isinstance(renderable, Titled):
                 console.print(renderable.heading, style="bold", soft_wrap=True)
             console.print(renderable, soft_wrap=isinstance(renderable, str))
@@ -41,7 +41,7 @@ def show(*renderables: RenderableType) -> None:
 
 
 def write_log_to(path: Path) -> None:
-    """From now on write what is shown to a file, with all that was shown before."""
+    """Start the log file; what was shown before is written to it first."""
     if is_main_process():
         _BUFFER.setTarget(logging.FileHandler(path, encoding="utf-8"))
         _BUFFER.flush()
@@ -49,7 +49,7 @@ def write_log_to(path: Path) -> None:
 
 
 def close_log() -> None:
-    """The run is over: what is shown from now on is no part of its log."""
+    """End the log file; later output does not belong to the run."""
     if _BUFFER.target is not None:
         _BUFFER.target.close()
     _BUFFER.setTarget(None)
@@ -58,7 +58,7 @@ def close_log() -> None:
 
 
 class Titled(Table):
-    """A table with a heading above it, which is as long as it has to be: rich breaks titles at the table's width."""
+    """A table with a heading that is not wrapped; rich wraps the title of a table at the table's width."""
 
     def __init__(self, heading: str) -> None:
         super().__init__(header_style="bold")
@@ -66,15 +66,15 @@ class Titled(Table):
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Titled:
-    """A table whose numeric columns stand at the right."""
-    made = Titled(title)
+    """Make a table; columns of numbers are right-aligned."""
+    grid = Titled(title)
     for index, column in enumerate(columns):
         cells = [cell for row in rows if (cell := _cell(row[index]))]
         numeric = bool(cells) and all(re.fullmatch(r"[\d.,e+-]+", cell) for cell in cells)
-        made.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(_cell(value) for value in row))
-    return made
+        grid.add_row(*(_cell(value) for value in row))
+    return grid
 
 
 def _cell(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a run folder tells of a run that may be going, done or dead. Standard library only."""
+"""Reads the state of a run from its folder while it runs, or after. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from typing import Any
 from lit_humor.runs import record
 from lit_humor.tasks.recorded import BEFORE_TASKS, RecordedTasks
 
-STARTING, STALE, CRASHED = "starting", "stale", "crashed"  # what a folder shows beside the states that a run writes
-_STALE_SECONDS = 60.0  # a heartbeat comes every few seconds, but for long validations and saves
+STARTING, STALE, CRASHED = "starting", "stale", "crashed"  # further states, which the run itself does not write
+_STALE_SECONDS = 60.0  # heartbeats come every few seconds, except during long validations and saves
 
 
 @dataclass(frozen=True)
 class Watched:
-    """A run at one moment.
+    """The state of a run at one moment.
 
     Attributes:
         folder: The run folder.
-        state: ``starting``, ``running``, ``stale`` (no word for a minute), ``crashed`` (its process is gone),
+        state: ``starting``, ``running``, ``stale`` (no heartbeat for a minute), ``crashed`` (no process),
             ``done``, ``interrupted`` or ``failed``.
         silent_seconds: Time since the last heartbeat.
-        status: ``status.json``.
+        status: Content of ``status.json``.
         series: Values of each epoch by column of ``metrics.csv``.
         checkpoints: Size in bytes by file name.
         log: Last lines of ``log.txt``.
-        tasks: What it learns, and which number of it is followed.
+        tasks: The tasks of the run, with the score that is monitored.
     """
 
     folder: Path
@@ -44,48 +44,48 @@ class Watched:
 
     @property
     def scores(self) -> list[float]:
-        """The number that is followed, after each epoch."""
+        """The monitored score after each epoch."""
         return self.series.get(self.tasks.monitor, [])
 
     @property
     def is_alive(self) -> bool:
-        """Whether the run's process is there and may be asked to stop; one that never spoke would not answer."""
+        """Whether the run's process exists and can be asked to stop; it must have written a heartbeat."""
         return self.state in (record.RUNNING, STALE) and bool(self.status)
 
 
 def find_runs(logs_dir: Path) -> list[Path]:
-    """Run folders below a folder, the one heard of last first."""
-    found = [
+    """Return the run folders in a folder, the one with the latest heartbeat first."""
+    folders = [
         path.parent for path in logs_dir.glob(f"*/{record.CONFIG}") if (path.parent / record.ENVIRONMENT).is_file()
     ]
-    return sorted(found, key=_last_word, reverse=True)
+    return sorted(folders, key=_last_heartbeat, reverse=True)
 
 
 def find_run(name: str, logs_dir: Path) -> Path | None:
-    """A run by its folder, or by its id alone where it lies in ``logs_dir``."""
+    """Find a run by its folder, or by its id if it is in ``logs_dir``."""
     return next((path for path in (Path(name), logs_dir / name) if (path / record.CONFIG).is_file()), None)
 
 
 def find_set(name: str, logs_dir: Path) -> Path | None:
-    """A set of runs by its folder, or by its name alone where it lies in ``logs_dir``."""
+    """Find a set of runs by its folder, or by its name if it is in ``logs_dir``."""
     return next((path for path in (Path(name), logs_dir / name) if (path / record.QUEUE).is_file()), None)
 
 
-def sets_going(logs_dir: Path) -> list[Path]:
-    """Sets of runs below a folder whose queue is there and not through."""
-    found = []
+def active_sets(logs_dir: Path) -> list[Path]:
+    """Return the sets of runs in a folder whose queue is alive and has jobs left."""
+    folders = []
     for path in sorted(logs_dir.glob(f"*/{record.QUEUE}")):
-        told = record.read_json(path)
-        is_there = told["host"] != socket.gethostname() or _is_process(int(told["pid"]))
-        if is_there and any(job["state"] in (record.WAITING, record.RUNNING) for job in told["jobs"]):
-            found.append(path.parent)
-    return found
+        queue = record.read_json(path)
+        is_alive = queue["host"] != socket.gethostname() or _is_process(int(queue["pid"]))
+        if is_alive and any(job["state"] in (record.WAITING, record.RUNNING) for job in queue["jobs"]):
+            folders.append(path.parent)
+    return folders
 
 
 def look(folder: Path, num_log_lines: int = 0) -> Watched:
-    """Look at a run; a file that is missing or half written counts as not there yet."""
+    """Read the state of a run; a missing or incomplete file is treated as not written yet."""
     status = _status(folder)
-    silent = time.time() - _last_word(folder)
+    silent = time.time() - _last_heartbeat(folder)
     return Watched(
         folder=folder,
         state=_state(status, silent),
@@ -99,7 +99,7 @@ def look(folder: Path, num_log_lines: int = 0) -> Watched:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether a run ended well, with its results; an evaluation leaves nothing but these."""
+    """Whether a run has finished with results; the folder of an evaluation has only these."""
     has_status = (folder / record.STATUS).is_file()
     return (folder / record.RESULT).is_file() and (not has_status or look(folder).state == record.DONE)
 
@@ -120,7 +120,7 @@ def _is_process(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # someone else's
+    except PermissionError:  # a process of another user
         return True
     return True
 
@@ -132,8 +132,8 @@ def _status(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _last_word(folder: Path) -> float:
-    """The time that a run itself wrote last, which copies keep; before its first word, when its folder was made."""
+def _last_heartbeat(folder: Path) -> float:
+    """Return the time of the last heartbeat, which copies of a folder keep; before it, that of config.yaml."""
     if "heartbeat" in (status := _status(folder)):
         return float(status["heartbeat"])
     config = folder / record.CONFIG
@@ -141,14 +141,14 @@ def _last_word(folder: Path) -> float:
 
 
 def _series(folder: Path) -> dict[str, list[float]]:
-    """Columns of the rows that close an epoch; the scores after training are none of them."""
-    found: dict[str, list[float]] = {}
+    """Return the columns of rows at the end of an epoch; without the scores after training."""
+    columns: dict[str, list[float]] = {}
     for row in record.read_metrics(folder):
         if row.get("train/loss"):
             for name, value in row.items():
                 if value and "/" in name:
-                    found.setdefault(name, []).append(float(value))
-    return found
+                    columns.setdefault(name, []).append(float(value))
+    return columns
 
 
 def _tail(path: Path, num_lines: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Many runs: plans, search, budget, summary.
+"""Trains many runs: plans, search, budget, summary.
 
 Composes configurations and reads run folders; never loads torch.
 """

@@ -1,4 +1,4 @@
-"""Looks for good settings: Optuna proposes, the queue trains, and trials that fall behind are stopped."""
+"""Searches for good settings: Optuna proposes them, the queue trains, and trials with low scores are stopped early."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from lit_humor.tasks.recorded import BEFORE_TASKS
 
 _NUMBER = "number"
 _DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {"max": "maximize", "min": "minimize"}
-_RUN, _FAILED = "run", "failed"  # what is noted of a trial
-_RECIPE = "recipe"  # what is noted of a study
-_STARTUP_TRIALS = 4  # that no trial is stopped against, and that are drawn at random
+_RUN, _FAILED = "run", "failed"  # attributes of a trial
+_RECIPE = "recipe"  # attribute of a study
+_STARTUP_TRIALS = 4  # first trials, which are drawn at random; no trial is stopped before they ended
 
 
 class Search:
-    """One study in a file: what was tried, what came of it, what to try next.
+    """A study of Optuna in a file: the trials so far, their scores, and the next settings to try.
 
-    Trials of a call that was killed are proposed again first; their runs go on from their checkpoints.
+    Trials of a call that was killed are proposed again first; their runs resume from their checkpoints.
 
     Args:
-        folder: Where ``study.log`` lies.
-        space: By key of ``train.py`` what ``check_range`` made of its values.
-        default: Of ``train.py``, as every trial starts from it; its ``monitor`` is what is to be high or low.
-        count: How many trials in all, those of earlier calls included.
+        folder: Folder of ``study.log``.
+        space: Range of each key of ``train.py``, as returned by ``check_range``.
+        default: Configuration of ``train.py`` without the settings of a trial; its ``monitor`` is the score.
+        count: Number of trials in all, including those of earlier calls.
         make_job: Makes the job of a trial from its settings.
 
     Raises:
@@ -67,43 +67,44 @@ class Search:
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=1),
         )
         self._propose_first(default)
-        self._open: list[tuple[Any, Job]] = []  # trials that have not ended; two of the same settings share a job
+        self._open: list[tuple[Any, Job]] = []  # trials that have not ended; trials with equal settings share a job
 
     def look_after(self, jobs: list[Job], num_slots: int) -> None:
-        """Tell the study what has come of the jobs, stop what falls behind, and add jobs for slots that are free.
+        """Report the scores of the jobs to the study, stop trials with low scores, and add jobs for free slots.
 
-        Where nothing but failures came to an end nothing more is tried.
+        If all trials that ended have failed, no more are added.
         """
         while True:
             self._open = [(trial, job) for trial, job in self._open if not self._has_ended(trial, job)]
             finished = self.finished()
-            is_hopeless = bool(finished) and all(one.state == self._states.FAIL for one in finished)
-            if is_hopeless or _num_going(jobs) >= num_slots or len(finished) + len(self._open) >= self.count:
+            is_hopeless = bool(finished) and all(trial.state == self._states.FAIL for trial in finished)
+            if is_hopeless or _num_active(jobs) >= num_slots or len(finished) + len(self._open) >= self.count:
                 return
             trial = self.study.ask()
             settings = [f"{key}={self._suggest(trial, key)}" for key in self.space]
             made = self.make_job(settings)
-            job = next((one for one in jobs if one.folder == made.folder), made)
+            job = next((earlier for earlier in jobs if earlier.folder == made.folder), made)
             trial.set_user_attr(_RUN, job.folder.name)
             self._open.append((trial, job))
             if job is made:
                 jobs.append(job)
 
     def finished(self) -> list[Any]:
-        """Trials that came to an end, in order."""
-        return [one for one in self.study.get_trials(deepcopy=False) if one.state.is_finished() and not _given_up(one)]
+        """Return the trials that ended, in order."""
+        trials = self.study.get_trials(deepcopy=False)
+        return [trial for trial in trials if trial.state.is_finished() and not _is_replaced(trial)]
 
     @property
     def has_recipe(self) -> bool:
-        """Whether the first trial has the settings as they are without a search."""
+        """Whether the first trial has the default settings."""
         return bool(self.study.user_attrs.get(_RECIPE))
 
     def _propose_first(self, default: DictConfig) -> None:
-        """What a killed call left unfinished; in a new study the settings as they are, where they lie in the space."""
-        for one in self.study.get_trials(deepcopy=False):
-            if one.state == self._states.RUNNING:
-                self.study.tell(one.number, state=self._states.FAIL)
-                self.study.enqueue_trial(one.params)
+        """Propose again what a killed call left unfinished; in a new study the default settings, if in the space."""
+        for trial in self.study.get_trials(deepcopy=False):
+            if trial.state == self._states.RUNNING:
+                self.study.tell(trial.number, state=self._states.FAIL)
+                self.study.enqueue_trial(trial.params)
         if not self.study.get_trials(deepcopy=False):
             values = {key: OmegaConf.select(default, key) for key in self.space}
             if all(_is_in(value, self.space[key]) for key, value in values.items()):
@@ -118,7 +119,7 @@ class Search:
         return suggest(key, values["low"], values["high"], log=values["log"])
 
     def _has_ended(self, trial: Any, job: Job) -> bool:
-        """Whether a job is over; the study knows then what came of it, and before that each epoch's score."""
+        """Whether a job has ended; also reports its score after each epoch, and its final state, to the study."""
         known = len(self.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
         for epoch, value in list(enumerate(look(job.folder).series.get(self.monitor, [])))[known:]:
             trial.report(value, epoch)
@@ -139,33 +140,33 @@ class Search:
 
 
 def _final_score(folder: Path) -> float:
-    """The number that a run followed, of its best checkpoint."""
+    """Return the validation score of a run's best checkpoint."""
     result = record.read_json(folder / record.RESULT)
     score = record.read_tasks(folder).score_in(result["results"], VAL)
     return result["best"]["score"] if score is None else score
 
 
-def _num_going(jobs: Sequence[Job]) -> int:
+def _num_active(jobs: Sequence[Job]) -> int:
     return sum(job.state in (record.WAITING, record.RUNNING) for job in jobs)
 
 
-def _given_up(trial: Any) -> bool:
-    """Whether a trial was left by a killed call; it has a second one in its place."""
+def _is_replaced(trial: Any) -> bool:
+    """Whether a killed call left a trial unfinished; another trial with its settings replaces it."""
     return trial.state.name == "FAIL" and _FAILED not in trial.user_attrs
 
 
 def check_range(key: str, values: Any) -> Any:
-    """Values in brackets as a list, or ``{low, high, log}`` with the kind of its numbers, whole where both ends are.
+    """Return a list of values, or a range ``{low, high, log, number}``; its numbers are integers if both ends are.
 
     Raises:
-        UserError: It is neither.
+        UserError: The values are neither a list of two or more, nor a range.
     """
     if isinstance(values, Sequence) and not isinstance(values, str) and len(values) > 1:
         return list(values)
-    found = dict(values) if isinstance(values, Mapping) else {}
-    low, high = found.get("low"), found.get("high")
-    are_numbers = all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in (low, high))
-    if not are_numbers or found.keys() - {"low", "high", "log"} or not low < high:  # type: ignore[operator]
+    ends = dict(values) if isinstance(values, Mapping) else {}
+    low, high = ends.get("low"), ends.get("high")
+    are_numbers = all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in (low, high))
+    if not are_numbers or ends.keys() - {"low", "high", "log"} or not low < high:  # type: ignore[operator]
         raise UserError(
             f"space.{key}",
             found=str(values),
@@ -173,13 +174,14 @@ def check_range(key: str, values: Any) -> Any:
             fix=f"set '+space={{{key}:{_example_range(values)}}}'",
         )
     is_whole = isinstance(low, int) and isinstance(high, int)
-    return {"low": low, "high": high, "log": bool(found.get("log", False)), _NUMBER: int if is_whole else float}
+    return {"low": low, "high": high, "log": bool(ends.get("log", False)), _NUMBER: int if is_whole else float}
 
 
 def _example_range(values: Any) -> str:
-    """A range that is right, round the numbers that were given."""
+    """Return a correct range or list with the numbers that were given, for a message."""
     given = values.values() if isinstance(values, Mapping) else [values] if not isinstance(values, Sequence) else values
-    numbers = sorted({one for one in given if isinstance(one, (int, float)) and not isinstance(one, bool) and one > 0})
+    plain = [item for item in given if isinstance(item, (int, float)) and not isinstance(item, bool)]
+    numbers = sorted({item for item in plain if item > 0})
     if not numbers:
         return (
             "["
@@ -191,10 +193,10 @@ def _example_range(values: Any) -> str:
 
 
 def describe_range(values: Any) -> str:
-    """A range as one would say it."""
+    """Describe a range in words."""
     if isinstance(values, list):
         return " or ".join(map(str, values))
-    return f"{values['low']:g} to {values['high']:g}{', by its logarithm' if values['log'] else ''}"
+    return f"{values['low']:g} to {values['high']:g}{', on a log scale' if values['log'] else ''}"
 
 
 def _is_in(value: Any, values: Any) -> bool:
@@ -204,14 +206,14 @@ def _is_in(value: Any, values: Any) -> bool:
 
 
 def rows_of(search: Search, logs_dir: Path) -> list[dict[str, Any]]:
-    """A row of every trial that came to an end: number, state, settings, scores, run."""
+    """Return a row for each trial that ended: number, state, settings, scores, run."""
     rows = []
     for trial in search.finished():
         run = trial.user_attrs[_RUN]
         result = logs_dir / run / record.RESULT
         results = record.read_json(result)["results"] if trial.state.name == "COMPLETE" else {}
         score = record.read_tasks(logs_dir / run).score
-        scores = {f"{split} {score}": found.get(score) for split, found in results.items()}
+        scores = {f"{split} {score}": numbers.get(score) for split, numbers in results.items()}
         state = {"COMPLETE": record.DONE, "PRUNED": "pruned"}.get(trial.state.name, record.FAILED)
         rows.append({"trial": trial.number, "state": state, **trial.params, **scores, "run": run})
     return rows

@@ -1,4 +1,4 @@
-"""Many runs in one table: mean, spread and interval over repeats, paired with the first variant. Legend: R repeats."""
+"""Summarises many runs in one table: mean, spread and interval over repeats, difference to the first variant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scipy import stats
 from lit_humor.core import markdown
 from lit_humor.pages.page import Grid, Section, render
 from lit_humor.runs import record
-from lit_humor.sweeps.plans import PlannedRun
+from lit_humor.sweeps.planned_runs import PlannedRun
 from lit_humor.tasks.recorded import BEFORE_TASKS, RecordedTasks
 
 _LEVEL = 0.95
@@ -26,15 +26,15 @@ _LEVEL = 0.95
 def write_summary(
     done: Sequence[tuple[PlannedRun, Path]], each: str, folder: Path, title: str, matrix: str | None = None
 ) -> list[Grid]:
-    """Write ``summary.md``, ``.csv`` (a line a run) and ``.html``; return the tables.
+    """Write ``summary.md``, ``.csv`` (one line for each run) and ``.html``; return the tables.
 
     Args:
         done: Runs that are done, with their folders.
-        each: What a repeat is, such as ``seed``.
-        folder: Where to write.
-        title: Of the page.
-        matrix: A slice column such as ``language``: what evaluations say of each of its values, in a line for each
-            variant that they evaluate.
+        each: The key that distinguishes repeats, such as ``seed``.
+        folder: Folder to write to.
+        title: Title of the page.
+        matrix: A slice column such as ``language``; adds a table of the scores of evaluations, with one row for each
+            variant that was evaluated and one column for each value of that column.
 
     Raises:
         MissingExtraError: The ``report`` extra is not installed.
@@ -55,38 +55,38 @@ def write_trials(
     title: str,
     tasks: RecordedTasks = BEFORE_TASKS,
 ) -> Grid:
-    """Write what a search tried, in the same three files, the best first; return the table.
+    """Write the trials of a search to the same three files, best first; return the table.
 
     Args:
-        rows: ``trial``, ``state``, settings, ``val <score>`` (of those that are done), and whatever else to show.
-        has_recipe: Whether the first has the settings without a search.
-        folder: Where to write.
-        title: Of the page.
-        tasks: What the trials learn, and which number of it they follow.
+        rows: ``trial``, ``state``, settings, ``val <score>`` (if done), and further columns to show.
+        has_recipe: Whether the first trial has the default settings.
+        folder: Folder to write to.
+        title: Title of the page.
+        tasks: The tasks of the trials, with the score to rank by.
 
     Raises:
         MissingExtraError: The ``report`` extra is not installed.
     """
     goal, sign = f"val {tasks.score}", 1 if tasks.mode == "max" else -1
     ranked = sorted(rows, key=lambda row: -sign * row[goal] if row.get(goal) is not None else math.inf)
-    table = _grid("Trials", ranked, _told_by_trials(rows if has_recipe else [], ranked[0], tasks.score, sign))
+    table = _grid("Trials", ranked, _trials_note(rows if has_recipe else [], ranked[0], tasks.score, sign))
     _write(folder, title, ranked, [table], [Section("Trials", [table])])
     return table
 
 
-def _told_by_trials(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any], score: str, sign: int) -> str:
-    """What to say of the best trial, beside the first, which has the settings without a search."""
+def _trials_note(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any], score: str, sign: int) -> str:
+    """Compare the best trial to the first one, which has the default settings."""
     goal, on_test = f"val {score}", f"test {score}"
     first = next((row for row in rows if row["trial"] == 0 and goal in row), None)
     if goal not in best or first is None:
-        return "No trial to compare came to an end."
+        return "No trial that could be compared has ended."
     gain = best[goal] - first[goal]
     if sign * gain <= 0:
-        return "Trial 0 has the settings without a search; none did better on validation."
-    told = f"beats it by {gain:+.4f} on the rows that chose it"
+        return "Trial 0 has the default settings; no trial was better on validation."
+    comparison = f"differs by {gain:+.4f} on the validation rows, which chose it"
     if on_test in best and on_test in first:
-        told += f", by {best[on_test] - first[on_test]:+.4f} on test"
-    return f"Trial 0 has the settings without a search; the best, trial {best['trial']}, {told}."
+        comparison += f", and by {best[on_test] - first[on_test]:+.4f} on test"
+    return f"Trial 0 has the default settings; the best, trial {best['trial']}, {comparison}."
 
 
 def _write(
@@ -106,13 +106,13 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _grid(caption: str, rows: Sequence[Mapping[str, Any]], note: str = "") -> Grid:
-    """Every row as it is."""
+    """A table of all rows, without aggregation."""
     columns = _columns(rows)
     return Grid(caption, columns, [[_text(row.get(name), name) for name in columns] for row in rows], note, True)
 
 
 def join_predictions(done: Sequence[tuple[PlannedRun, Path]], path: Path) -> int:
-    """Write the test predictions of all runs as one Parquet file, with their variant and repeat; return the rows."""
+    """Write the test predictions of all runs, with variant and repeat, to one Parquet file; return how many."""
     tables = []
     for run, folder in done:
         table = pq.read_table(record.predictions_path(folder, "test"))
@@ -126,7 +126,7 @@ def join_predictions(done: Sequence[tuple[PlannedRun, Path]], path: Path) -> int
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Ends of the 95 % interval of the mean, by Student's t over repeats; infinite for fewer than two."""
+    """Return the ends of the 95 % interval of the mean, by Student's t; infinite for fewer than two values."""
     if len(values) < 2:
         return -math.inf, math.inf
     half = float(stats.t.ppf((1 + _LEVEL) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
@@ -134,7 +134,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def paired_difference(values: Mapping[int, float], base: Mapping[int, float]) -> tuple[float, float]:
-    """Mean difference over the repeats that both have, and the two-sided p of the paired t test; nan where untold."""
+    """Return the mean difference over common repeats, and the two-sided p of a paired t test; nan if not defined."""
     shared = sorted(values.keys() & base.keys())
     differences = [values[repeat] - base[repeat] for repeat in shared]
     if not differences:
@@ -145,7 +145,7 @@ def paired_difference(values: Mapping[int, float], base: Mapping[int, float]) ->
 
 
 def _row(run: PlannedRun, folder: Path, each: str, names: Sequence[str]) -> dict[str, Any]:
-    """What a run came to, on its test rows where it has some."""
+    """Return the scores of a run, on its test rows if it has any, otherwise on its validation rows."""
     results = record.read_json(folder / record.RESULT)["results"]
     split = "test" if "test" in results else "val"
     scores = {metric: results[split].get(metric) for metric in names}
@@ -154,50 +154,50 @@ def _row(run: PlannedRun, folder: Path, each: str, names: Sequence[str]) -> dict
 
 def _table(rows: Sequence[Mapping[str, Any]], each: str, compared: Mapping[str, str]) -> Grid:
     metrics, variants = list(compared), list(dict.fromkeys(row["variant"] for row in rows))
-    found = {
+    values_of = {
         (variant, metric): {
             row[each]: row[metric] for row in rows if row["variant"] == variant and row[metric] is not None
         }
         for variant in variants
         for metric in metrics
     }
-    means = {key: statistics.mean(values.values()) for key, values in found.items() if values}
+    means = {key: statistics.mean(values.values()) for key, values in values_of.items() if values}
     cells = []
     for variant in variants:
-        line = [variant, str(len(found[variant, metrics[0]]))]
-        line += [_cell(found[variant, name], _is_best(means, variant, name, mode)) for name, mode in compared.items()]
-        low, high = interval(list(found[variant, metrics[0]].values()))
+        line = [variant, str(len(values_of[variant, metrics[0]]))]
+        line += [
+            _cell(values_of[variant, name], _is_best(means, variant, name, mode)) for name, mode in compared.items()
+        ]
+        low, high = interval(list(values_of[variant, metrics[0]].values()))
         line.append(f"{low:.3f} to {high:.3f}" if math.isfinite(low) else "")
-        difference, p = paired_difference(found[variant, metrics[0]], found[variants[0], metrics[0]])
-        told = "" if math.isnan(p) else f" (p {p:.3f})"
-        line.append("" if variant == variants[0] else f"{difference:+.3f}{told}")
+        difference, p = paired_difference(values_of[variant, metrics[0]], values_of[variants[0], metrics[0]])
+        p_text = "" if math.isnan(p) else f" (p {p:.3f})"
+        line.append("" if variant == variants[0] else f"{difference:+.3f}{p_text}")
         cells.append(line)
-    columns = ["variant", "runs", *metrics, f"{metrics[0]}, 95 %", f"{metrics[0]} less {variants[0]}"]
+    columns = ["variant", "runs", *metrics, f"{metrics[0]}, 95 %", f"{metrics[0]} minus {variants[0]}"]
     note = (
-        f"On {rows[0]['split']} rows: mean ± standard deviation over each {each}; * the best mean. 95 %: of the mean, "
-        f"by Student's t. p: paired t test over each {each} that both have; of many such tests some find chance."
+        f"On {rows[0]['split']} rows: mean ± standard deviation over {each}; * the best mean. 95 %: interval of the "
+        f"mean, by Student's t. p: paired t test over common {each}; of many tests some give a small p by chance."
     )
     return Grid("Variants", columns, cells, note)
 
 
 def _matrix(done: Sequence[tuple[PlannedRun, Path]], column: str, score: str) -> Grid:
-    """The number that runs follow, by what a model was trained on and what it was tested on."""
-    found: dict[str, dict[str, dict[int, float]]] = {}
+    """A table of the score by the variant that was trained and the value of the column that it was tested on."""
+    scores_of: dict[str, dict[str, dict[int, float]]] = {}
     for run, folder in done:
         if run.command == "eval":
             (results,) = record.read_json(folder / record.RESULT)["results"].values()
             for value, scores in results["slices"].get(column, {}).items():
-                found.setdefault(run.after[0], {}).setdefault(value, {})[run.repeat] = scores[score]
-    values = list(dict.fromkeys(value for line in found.values() for value in line))
-    cells = [[name, *(_cell(line.get(value, {}), False) for value in values)] for name, line in found.items()]
-    note = (
-        f"{score.capitalize()}: what a model was trained on (lines) and the {column} that it was tested on (columns)."
-    )
+                scores_of.setdefault(run.after[0], {}).setdefault(value, {})[run.repeat] = scores[score]
+    values = list(dict.fromkeys(value for line in scores_of.values() for value in line))
+    cells = [[name, *(_cell(line.get(value, {}), False) for value in values)] for name, line in scores_of.items()]
+    note = f"{score.capitalize()}: rows say what a model was trained on, columns the {column} that it was tested on."
     return Grid(f"Transfer by {column}", ["trained on", *values], cells, note)
 
 
 def _is_best(means: Mapping[tuple[str, str], float], variant: str, metric: str, mode: str) -> bool:
-    """Whether a variant has the best mean of several."""
+    """Whether a variant has the best mean of at least two."""
     rivals = [value for (_, name), value in means.items() if name == metric]
     best = min(rivals, default=None) if mode == "min" else max(rivals, default=None)
     return len(rivals) > 1 and means.get((variant, metric)) == best
@@ -216,5 +216,5 @@ def _text(value: Any, name: str) -> str:
 
 
 def _markdown(title: str, tables: Sequence[Grid]) -> str:
-    parts = [line for one in tables for line in ("", *markdown.table(one.columns, one.rows), "", one.note)]
+    parts = [line for table in tables for line in ("", *markdown.table(table.columns, table.rows), "", table.note)]
     return "\n".join([f"# {title}", *parts, ""])

@@ -1,4 +1,4 @@
-"""Turns a plan into runs with names of their own, trains those that are not done, and says what came of them."""
+"""Turns a plan into named runs, trains those that are not done, and summarises the results."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ from lit_humor.launch.queue import Job, Queue
 from lit_humor.runs import record, screen
 from lit_humor.runs.watch import is_done
 from lit_humor.sweeps.budget import check_budget, say_what_it_took
-from lit_humor.sweeps.launching import open_queue, queue_class
-from lit_humor.sweeps.plans import PlannedRun, expand, parents_of
+from lit_humor.sweeps.planned_runs import PlannedRun, expand, parents_of
+from lit_humor.sweeps.queues import open_queue, queue_class
 from lit_humor.sweeps.searching import Search, check_range, describe_range, rows_of
 
-_PLACES = ("paths", "run_id", "resume", "report")  # say where a run is, not what it is
+_PLACES = ("paths", "run_id", "resume", "report")  # settings of where a run is; they do not change its result
 _NOWHERE = ("paths.root_dir=.", "paths.cache_dir=.", "paths.logs_dir=.")
 _TRAINER_PLACES = ("devices", "num_nodes", "accelerator", "strategy", "num_workers")
-_PARENT = "{parent}"  # in settings of a variant: the run folder of what it waits for, of several with commas
-_TAIL, _SHOWN = 15, 3  # lines shown of a run that failed, and of how many
+_PARENT = "{parent}"  # in settings of a variant: run folders of the variants that it waits for, between commas
+_TAIL, _SHOWN = 15, 3  # lines of output shown for a failed run, and number of such runs
 
 
 def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
     """Train every run of a plan that is not done, and write the summary.
 
     Args:
-        cfg: Of ``sweep.py``.
-        typed: Settings of ``train.py``; of several values behind a comma each is taken in turn.
+        cfg: Configuration of ``sweep.py``.
+        typed: Settings of ``train.py``; commas separate values to try in turn.
 
     Raises:
-        UserError: The plan or a setting is wrong, or runs failed; the others are done by then.
+        UserError: The plan or a setting is wrong, or runs failed; then all other runs are done.
     """
     _check(cfg, typed)
     if cfg.space:
         _search(cfg, typed)
         return
     variants = {str(name): list(settings or ()) for name, settings in cfg.variants.items()}
-    each = None if any(one.partition("=")[0] == cfg.each for one in typed) else cfg.each
+    each = None if any(setting.partition("=")[0] == cfg.each for setting in typed) else cfg.each
     planned = expand(variants, cfg.after, choices(typed), each, cfg.n)
     placed = make_jobs(planned, Path(cfg.paths.logs_dir), cfg.paths.cache_dir)
     jobs = list(dict.fromkeys(placed))
@@ -63,14 +63,16 @@ def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
         screen.show(*(shlex.join(job.command) for job in jobs))
         _estimate(cfg, planned, placed)
         return
-    _note(folder, {"command": f"{typed_command()} {shlex.join(typed)}", "runs": [job.folder.name for job in jobs]})
+    _add_to_record(
+        folder, {"command": f"{typed_command()} {shlex.join(typed)}", "runs": [job.folder.name for job in jobs]}
+    )
     queue = open_queue(cfg, folder, _notice)
     if cfg.budget:
         check_budget(planned, placed, cfg.each, cfg.budget, queue)
     began = time.monotonic()
     queue.run(jobs)
     if any(job.seconds for job in jobs):
-        _note(folder, {"took": say_what_it_took(jobs, queue.num_slots, time.monotonic() - began)})
+        _add_to_record(folder, {"took": say_what_it_took(jobs, queue.num_slots, time.monotonic() - began)})
     done = [(run, job.folder) for run, job in zip(planned, placed, strict=True) if job.state == record.DONE]
     if done:
         _summarize(cfg, done, folder)
@@ -91,20 +93,25 @@ def _summarize(cfg: DictConfig, done: Sequence[tuple[PlannedRun, Path]], folder:
 
 
 def _estimate(cfg: DictConfig, planned: Sequence[PlannedRun], placed: Sequence[Job]) -> None:
-    """Say what a plan would take, and leave nothing behind."""
+    """Show how long a plan would take, without writing anything."""
     if not cfg.budget:
-        screen.show("What it would take: add budget=6h, which times the first steps of each kind of run.")
+        screen.show("To see how long it would take, add budget=6h, which times the first steps of each kind of run.")
         return
     with tempfile.TemporaryDirectory() as folder:
         check_budget(planned, placed, cfg.each, cfg.budget, open_queue(cfg, Path(folder), _notice))
 
 
 def _search(cfg: DictConfig, typed: Sequence[str]) -> None:
-    """Train trial after trial, each with settings that those before it speak for, and write what came of them."""
+    """Train trial after trial, each with settings that the scores of earlier trials suggest, and write the results."""
     combinations = choices(typed)
     if len(combinations) > 1:
         expected = "ranges in the plan's space"
-        raise UserError("plan=search", found="values behind commas", expected=expected, fix="take the commas away")
+        raise UserError(
+            "plan=search",
+            found="several values, separated by commas",
+            expected=expected,
+            fix="give one value for each key",
+        )
     space: Any = OmegaConf.to_container(cfg.space)
     logs_dir, jobs = Path(cfg.paths.logs_dir), list[Job]()
     folder = logs_dir / (cfg.name or f"sweep-search-{_hash([*typed, space])}")
@@ -133,46 +140,46 @@ def _search(cfg: DictConfig, typed: Sequence[str]) -> None:
     _say_what_failed(queue, jobs)
 
 
-def _note(folder: Path, what: Mapping[str, Any]) -> None:
-    """Keep something about a set of runs, beside what earlier calls kept."""
+def _add_to_record(folder: Path, values: Mapping[str, Any]) -> None:
+    """Add values to ``sweep.json`` of a set of runs; values of earlier calls stay."""
     path = folder / "sweep.json"
-    record.write_json(path, (record.read_json(path) if path.is_file() else {}) | dict(what))
+    record.write_json(path, (record.read_json(path) if path.is_file() else {}) | dict(values))
 
 
 def _check_is_no_run(folder: Path) -> None:
     if (folder / record.CONFIG).exists():
-        expected = "a new name, or that of a set"
-        raise UserError("name", found=f"a run folder {folder}", expected=expected, fix="set another")
+        expected = "a new name, or that of a set of runs"
+        raise UserError("name", found=f"the run folder {folder}", expected=expected, fix="choose another name")
 
 
 def choices(typed: Sequence[str]) -> dict[str, list[str]]:
-    """Every combination of values behind commas, by what tells it from the others."""
+    """Return the settings of each combination of comma-separated values, by the values that distinguish it."""
     axes: list[list[tuple[str, str]]] = []
     for override in typed:
         lines = values_of(override)
-        axes.append([(one, one) for one in lines] if len(lines) > 1 else [("", override)])
-    found = {}
+        axes.append([(line, line) for line in lines] if len(lines) > 1 else [("", override)])
+    combinations = {}
     for combination in itertools.product(*axes):
         name = ", ".join(label for label, _ in combination if label)
-        found[name] = [line for _, line in combination]
-    return found
+        combinations[name] = [line for _, line in combination]
+    return combinations
 
 
 def make_jobs(planned: Sequence[PlannedRun], logs_dir: Path, cache_dir: str) -> list[Job]:
-    """The job of each planned run: one for all that are the same, under a name that finds it again in any plan."""
+    """Return the job of each planned run; equal runs share a job, whose name depends only on its settings."""
     jobs: dict[tuple[str, int], Job] = {}
     by_id: dict[str, Job] = {}
     for run in planned:
         parents = [jobs[parent, run.repeat] for parent in run.after]
         named, overrides = (
-            [one.replace(_PARENT, ",".join(quoted(place) for place in places)) for one in run.overrides]
+            [setting.replace(_PARENT, ",".join(quoted(place) for place in places)) for setting in run.overrides]
             for places in ([job.folder.name for job in parents], [str(job.folder) for job in parents])
         )
         command = [sys.executable, str(ROOT_DIR / "src" / "lit_humor" / f"{run.command}.py"), *overrides]
         if run.command == "train":
-            cfg = compose("train", [*named, *_NOWHERE])  # the same wherever the runs lie
+            cfg = compose("train", [*named, *_NOWHERE])  # the same for any place of the run folders
             check_files(cfg)
-            experiment = next((one.split("=")[1] for one in overrides if one.startswith("experiment=")), "default")
+            experiment = next((word.split("=")[1] for word in overrides if word.startswith("experiment=")), "default")
             run_id, cost = f"{experiment}-{run.repeat}-{signature(cfg)}", float(cfg.trainer.max_epochs)
             command += [f"run_id={run_id}", "resume=auto", setting("paths.logs_dir", str(logs_dir))]
             command += [setting("paths.cache_dir", cache_dir)]
@@ -186,14 +193,14 @@ def make_jobs(planned: Sequence[PlannedRun], logs_dir: Path, cache_dir: str) -> 
 
 
 def signature(cfg: DictConfig) -> str:
-    """A hash of everything that decides what a training comes to."""
+    """Return a hash of all settings that influence the result of a training."""
     content: Any = OmegaConf.to_container(cfg, resolve=True)
     for key in _PLACES:
         content.pop(key, None)
     trainer = content["trainer"]
     for key in _TRAINER_PLACES:
         trainer.pop(key, None)
-    trainer["schedule_epochs"] = trainer["schedule_epochs"] or trainer["max_epochs"]  # however it was said
+    trainer["schedule_epochs"] = trainer["schedule_epochs"] or trainer["max_epochs"]  # both mean the same
     return _hash(content)
 
 
@@ -203,20 +210,22 @@ def _hash(content: Any) -> str:
 
 def _check(cfg: DictConfig, typed: Sequence[str]) -> None:
     check_typed("train", typed)
-    for one in typed:
-        key = one.partition("=")[0]
+    for override in typed:
+        key = override.partition("=")[0]
         if key in ("run_id", "resume") or (key == cfg.each and cfg.n > 1):
-            instead = f"leave {key} away" if key != cfg.each else f"leave {key} away, or add plan=grid, which tries it"
-            raise UserError(key, found=one, expected="nothing: each run of a plan gets its own", fix=instead)
+            instead = (
+                f"leave {key} out" if key != cfg.each else f"leave {key} out, or add plan=grid, which tries its values"
+            )
+            raise UserError(key, found=override, expected="no value: each run of a plan gets its own", fix=instead)
     if cfg.space and not queue_class(cfg).can_search:
         raise UserError(
             f"launch={choice('launch')}",
             found="a search",
-            expected="a plan whose runs are known",
+            expected="a plan whose runs are known at the start",
             fix="set launch=local",
         )
     if cfg.space and cfg.budget:
-        expected, fix = "a plan whose runs are known", "leave budget away, or set a smaller n"
+        expected, fix = "a plan whose runs are known at the start", "leave budget out, or set a smaller n"
         raise UserError("budget", found="a search", expected=expected, fix=fix)
     for key in ("n", "slots"):
         if cfg[key] < 1:
@@ -230,7 +239,7 @@ def _check(cfg: DictConfig, typed: Sequence[str]) -> None:
             raise UserError(
                 f"after.{child}",
                 found=", ".join(parents),
-                expected="variants, what to wait for before what waits",
+                expected="earlier variants of the plan",
                 fix="correct the plan",
             )
 
@@ -238,8 +247,10 @@ def _check(cfg: DictConfig, typed: Sequence[str]) -> None:
 def _plan_table(planned: Sequence[PlannedRun], jobs: Sequence[Job]) -> Table:
     rows = []
     for run, job in zip(planned, jobs, strict=True):
-        waits = ", ".join(one.folder.name for one in job.after)
-        rows.append([job.folder.name, run.variant, f"{job.cost:g}", waits, "done" if is_done(job.folder) else "to do"])
+        waits = ", ".join(parent.folder.name for parent in job.after)
+        rows.append(
+            [job.folder.name, run.variant, f"{job.cost:g}", waits, "done" if is_done(job.folder) else "not done"]
+        )
     return screen.table(f"Plan: {len(jobs)} runs", ("run", "variant", "epochs", "after", "state"), rows)
 
 
@@ -254,15 +265,15 @@ def _say_what_failed(queue: Queue, jobs: Sequence[Job]) -> None:
         return
     for job in bad[:_SHOWN]:
         output = queue.output_of(job)
-        tail = output.read_text(errors="replace").splitlines()[-_TAIL:] if output.is_file() else ["without a word"]
+        tail = output.read_text(errors="replace").splitlines()[-_TAIL:] if output.is_file() else ["no output"]
         screen.show(f"\n{job.folder.name} failed:", *(f"  {line}" for line in tail))
     if len(bad) > _SHOWN:
         screen.show(f"\nand {len(bad) - _SHOWN} more: {queue.output_dir}")
     skipped = [job.folder.name for job in jobs if job.state == record.SKIPPED]
-    told = f"; skipped behind them: {', '.join(skipped)}" if skipped else ""
+    skipped_text = f"; skipped because of them: {', '.join(skipped)}" if skipped else ""
     raise UserError(
         f"plan={choice('plan')}",
-        found=f"runs that failed: {', '.join(job.folder.name for job in bad)}{told}",
-        expected="all done",
-        fix="mend the cause and type the same command again; what is done stays",
+        found=f"failed runs: {', '.join(job.folder.name for job in bad)}{skipped_text}",
+        expected="all runs done",
+        fix="remove the cause and type the same command again; finished runs stay",
     )

@@ -1,4 +1,4 @@
-"""What ``bench.py suite=<name>`` measures, a file each.
+"""The suites of ``bench.py suite=<name>``, one file each.
 
-A new file with a function ``run(cfg)`` is a new suite; nothing lists them.
+A new file with a function ``run(cfg)`` is a new suite; there is no list of them.
 """

@@ -1,4 +1,4 @@
-"""Rows a second of scoring, plain and as eval.py does it."""
+"""Measures rows per second of evaluation, with a plain network and as in eval.py."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _WAYS = (  # name, overrides, whether rows are sorted by length
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
-    """Score the first rows of the training split in every way, interleaved; write and show the table."""
+    """Evaluate the first training rows in each way, interleaved; write and show the table."""
     ways: dict[str, dict[str, Any]] = {name: {"seconds": []} for name, _, _ in _WAYS}
     for _ in track(range(cfg.repeats), description="repeats"):
         for name, overrides, is_sorted in _WAYS:
-            found = _measure([*model_overrides(), *data_overrides(cfg), *overrides], is_sorted)
-            ways[name]["seconds"].append(found.pop("seconds"))
-            ways[name] |= found
+            measured = _measure([*model_overrides(), *data_overrides(cfg), *overrides], is_sorted)
+            ways[name]["seconds"].append(measured.pop("seconds"))
+            ways[name] |= measured
     content = {**output.describe_here(), "ways": ways}
     output.publish(cfg, "infer", content, _markdown(cfg, content))
     return content

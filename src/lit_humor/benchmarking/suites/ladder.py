@@ -1,4 +1,4 @@
-"""What each step from the plain baseline to the default is worth, measured on real optimizer steps."""
+"""Measures the gain of each change from the plain baseline to the default, on real optimizer steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides
 from lit_humor.benchmarking.ladder_table import is_slower, ladder_markdown, ladder_title
 from lit_humor.benchmarking.plots import bars
-from lit_humor.benchmarking.raw_step import Setup, build, matmul_ceiling, pick_windows, synchronise
+from lit_humor.benchmarking.raw_step import Setup, build, matmul_ceiling, pick_global_batches, synchronise
 from lit_humor.config.command import choice, compose
 from lit_humor.config.validate import unknown_value
 from lit_humor.core.batch import TRAIN, Batch
@@ -37,7 +37,7 @@ PLAIN = (
     *("trainer.max_tokens=null", "optim.fused=false"),
 )
 DEFAULT = "default"
-# (what it is called, what it changes on top of all rungs before it); all together are the default
+# (name, what it changes in addition to all rungs before it); all together are the default
 RUNGS = (
     ("padded to 128, fp32", ()),
     ("padded to the longest of a batch", ("data.padding=longest",)),
@@ -64,19 +64,19 @@ PROFILES = {"one_liners": (15, 0.4), "tweets": (27, 0.5), "stories": (80, 0.5), 
 
 @dataclass
 class Measured:
-    """What was measured of one rung.
+    """Measurements of one rung.
 
     Attributes:
-        name: What it is called.
-        seconds: Seconds of the measured steps, one value a repeat.
-        cpu_seconds: Seconds of all cores together in these.
+        name: Name of the rung.
+        seconds: Seconds of the measured steps, one value for each repeat.
+        cpu_seconds: CPU seconds of all cores for these steps.
         rows: Rows of these steps.
         real_tokens: Tokens of these rows.
         padding_waste: Share of padding among the tokens that a whole epoch computes.
-        flops: Multiplications and additions of the encoder's products for the real tokens, forward and backward.
+        flops: Floating-point operations of the encoder's products for the real tokens, forward and backward.
         epoch_rows: Rows of an epoch.
         precision: Precision of the plan.
-        peak_memory_mib: In a process of its own, at the longest step; None where it was not asked for.
+        peak_memory_mib: Peak memory of its own process, at the longest step; None if not measured.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Measured:
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
-    """Measure every rung ``repeats`` times, interleaved; write and show the table; return what was written."""
+    """Measure every rung ``repeats`` times, interleaved; write, show and return the results."""
     if cfg.profile != "own" and cfg.profile not in PROFILES:
         raise unknown_value("profile", cfg.profile, ("own", *PROFILES))
     machine = look_at_machine()
@@ -100,21 +100,23 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     if not (cfg.compiled and (machine.gpu_names or shutil.which("c++"))):
         compiled = {"trainer.compile=true", "trainer.compile=full"}
         rungs = {name: overrides for name, overrides in rungs.items() if compiled.isdisjoint(overrides)}
-    found = {name: Measured(name) for name in rungs}
+    measured = {name: Measured(name) for name in rungs}
     ceilings: dict[str, float] = {}
     screen.show(f"{len(rungs)} rungs x {cfg.repeats} repeats x {cfg.steps} optimizer steps, interleaved")
     for _ in track(range(cfg.repeats), description="repeats"):
         for name, overrides in rungs.items():
-            setup = _measure(overrides, cfg.profile, cfg.steps, found[name])
-            ceiling = matmul_ceiling(setup.plan.precision, setup.device)  # each time: the machine may slow down
+            setup = _measure(overrides, cfg.profile, cfg.steps, measured[name])
+            ceiling = matmul_ceiling(
+                setup.plan.precision, setup.device
+            )  # measured each time: the machine may slow down
             ceilings[setup.plan.precision] = max(ceilings.get(setup.plan.precision, 0.0), ceiling)
             del setup
             gc.collect()
-            torch.cuda.empty_cache()  # for the processes that measure memory; nothing without a GPU
+            torch.cuda.empty_cache()  # for the processes that measure memory; has no effect without a GPU
     for name in track(list(rungs) if cfg.memory else [], description="memory"):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            found[name].peak_memory_mib = pool.submit(measure_peak, rungs[name], cfg.profile).result()
-    content = _content(cfg, list(found.values()), ceilings)
+            measured[name].peak_memory_mib = pool.submit(measure_peak, rungs[name], cfg.profile).result()
+    content = _content(cfg, list(measured.values()), ceilings)
     suite = "ladder" if cfg.profile == "own" else f"ladder_{cfg.profile}"
     path = output.publish(cfg, suite, content, ladder_markdown(cfg, content))
     paces = {rung["name"]: rung["tokens_per_second"] for rung in content["rungs"]}
@@ -123,7 +125,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
 
 def climb(overrides: Sequence[str], machine: Machine) -> list[tuple[str, list[str]]]:
-    """Each rung's name and its overrides of ``train.py``, without rungs that change nothing on this machine."""
+    """Return name and overrides of ``train.py`` of each rung, without rungs that change nothing on this machine."""
     chosen, rungs, before = [*overrides, *PLAIN], [], None
     for name, changes in RUNGS:
         chosen = [*chosen, *changes]
@@ -136,7 +138,7 @@ def climb(overrides: Sequence[str], machine: Machine) -> list[tuple[str, list[st
 
 
 def _effect(overrides: Sequence[str], machine: Machine) -> dict[str, Any]:
-    """What a rung sets that makes a difference on this machine."""
+    """Return the settings of a rung that have an effect on this machine."""
     cfg = compose("train", overrides)
     plan, network = build_plan(cfg, machine), cfg.model.network
     return {
@@ -145,26 +147,26 @@ def _effect(overrides: Sequence[str], machine: Machine) -> dict[str, Any]:
         **{"fast_dropout": network.fast_dropout and plan.accelerator == "cpu"},
         **{"short_last_layer": network.short_last_layer and network.pooling == "first"},
         **{"attention": plan.attention, "precision": plan.precision},
-        "passes": plan.max_tokens is not None and plan.max_tokens < plan.micro_batch_size * cfg.data.max_length,
+        "chunks": plan.max_tokens is not None and plan.max_tokens < plan.micro_batch_size * cfg.data.max_length,
     }
 
 
 def _measure(overrides: Sequence[str], profile: str, steps: int, into: Measured) -> Setup:
-    """Build everything anew, warm up, time ``steps`` optimizer steps, and add what was seen; return what was built."""
+    """Build a training, warm up, time ``steps`` optimizer steps, add the results to ``into``; return what was built."""
     setup = build(overrides)
-    windows = _windows(setup, profile, steps)
+    global_batches = _global_batches(setup, profile, steps)
     optimizer = setup.build_optimizer()
-    setup.step(optimizer, windows[-1])
+    setup.step(optimizer, global_batches[-1])
     synchronise(setup.device)
     start, cpu_start = time.perf_counter(), time.process_time()
-    for window in windows:
-        setup.step(optimizer, window)
+    for global_batch in global_batches:
+        setup.step(optimizer, global_batch)
     synchronise(setup.device)
     into.seconds.append(time.perf_counter() - start)
     into.cpu_seconds.append(time.process_time() - cpu_start)
-    everything: list[Any] = [batch for window in windows for batch in window]
-    into.rows = sum(len(batch["rows"]) for batch in everything)
-    into.real_tokens = sum(int(batch["attention_mask"].sum()) for batch in everything)
+    batches: list[Any] = [batch for global_batch in global_batches for batch in global_batch]
+    into.rows = sum(len(batch["rows"]) for batch in batches)
+    into.real_tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
     into.padding_waste = 0.0 if setup.plan.attention == "packed" else padding_waste(setup)
     into.flops = 6.0 * into.real_tokens * products(setup.learner.model, setup.cfg.model.network.short_last_layer)
     into.epoch_rows = len(setup.datamodule.prepared[TRAIN].lengths)
@@ -173,7 +175,7 @@ def _measure(overrides: Sequence[str], profile: str, steps: int, into: Measured)
 
 
 def padding_waste(setup: Setup) -> float:
-    """Share of padding among the tokens that an epoch computes."""
+    """Return the share of padding in all tokens that an epoch computes."""
     loader: Any = setup.datamodule.train_dataloader()
     lengths = setup.datamodule.prepared[TRAIN].lengths
     batches = [lengths[rows] for rows in loader.batch_sampler]
@@ -182,26 +184,27 @@ def padding_waste(setup: Setup) -> float:
 
 
 def measure_peak(overrides: Sequence[str], profile: str) -> float:
-    """MiB at the peak of building everything and of two steps of the longest rows; in a process of its own."""
+    """Return the peak memory, in MiB, of building a training and two steps of the longest rows; needs a new process."""
     setup = build(overrides)
     optimizer = setup.build_optimizer()
     for _ in range(2):
-        setup.step(optimizer, _windows(setup, profile, 1, longest=True)[0])
+        setup.step(optimizer, _global_batches(setup, profile, 1, longest=True)[0])
     return peak_memory_bytes(setup.plan.accelerator) / 2**20
 
 
-def _windows(setup: Setup, profile: str, count: int, longest: bool = False) -> list[list[Batch]]:
-    """The optimizer steps to take, on the device, each a list of batches."""
+def _global_batches(setup: Setup, profile: str, count: int, longest: bool = False) -> list[list[Batch]]:
+    """Return the global batches to measure, on the device, each a list of batches."""
     prepared: Any = setup.datamodule.prepared
     if profile != "own":
         prepared[TRAIN] = replace(prepared[TRAIN], store=recut(prepared[TRAIN].store, *PROFILES[profile]))
     loader = setup.datamodule.train_dataloader()
-    windows = pick_windows(list(loader.batch_sampler), prepared[TRAIN].lengths, setup.plan, count, longest)  # type: ignore[arg-type]
-    return [[setup.take(loader.collate_fn(rows)) for rows in window] for window in windows]
+    batches, lengths = list(loader.batch_sampler), prepared[TRAIN].lengths  # type: ignore[arg-type]
+    chosen = pick_global_batches(batches, lengths, setup.plan, count, longest)
+    return [[setup.take(loader.collate_fn(rows)) for rows in global_batch] for global_batch in chosen]
 
 
 def products(model: Any, short_last_layer: bool) -> int:
-    """Weights of the encoder's linear layers that every token meets; of a short last layer keys and values only."""
+    """Count the weights of the encoder's linear layers for one token; in a short last layer only keys and values."""
     whole = [m.weight.numel() for m in model.layers().modules() if isinstance(m, nn.Linear)]
     last = [m.weight.numel() for m in model.layers()[-1].modules() if isinstance(m, nn.Linear)]
     is_short = short_last_layer and "forward" in vars(model.layers()[-1])
@@ -209,7 +212,7 @@ def products(model: Any, short_last_layer: bool) -> int:
 
 
 def recut(store: TokenStore, median: int, spread: float, longest: int = 128) -> TokenStore:
-    """The same tokens, cut into rows of other lengths: log-normal with this median and spread of the logarithm."""
+    """Cut the same tokens into rows of other lengths: log-normal with this median and spread of the logarithm."""
     count = len(store.lengths)
     drawn = np.random.default_rng(0).lognormal(np.log(median), spread, count)
     lengths = np.clip(drawn.round(), 4, longest).astype(np.int64)
@@ -218,35 +221,35 @@ def recut(store: TokenStore, median: int, spread: float, longest: int = 128) -> 
     return TokenStore(ids, offsets, lengths.astype(np.int32), 0)
 
 
-def _content(cfg: DictConfig, found: Sequence[Measured], ceilings: Mapping[str, float]) -> dict[str, Any]:
-    default = next(index for index, one in enumerate(found) if one.name.endswith(f"= {DEFAULT}"))
+def _content(cfg: DictConfig, measured: Sequence[Measured], ceilings: Mapping[str, float]) -> dict[str, Any]:
+    default = next(index for index, rung in enumerate(measured) if rung.name.endswith(f"= {DEFAULT}"))
     rungs: list[dict[str, Any]] = []
-    for index, one in enumerate(found):
-        seconds = statistics.median(one.seconds)
+    for index, rung in enumerate(measured):
+        seconds = statistics.median(rung.seconds)
         rungs.append(
             {
-                "name": one.name,
-                "precision": one.precision,
-                "seconds": one.seconds,
-                "tokens_per_second": [one.real_tokens / value for value in one.seconds],
-                "rows_per_second": one.rows / seconds,
-                "epoch_seconds": one.epoch_rows * seconds / one.rows,
-                "cores_busy": sum(one.cpu_seconds) / sum(one.seconds) / torch.get_num_threads(),
-                "peak_memory_mib": one.peak_memory_mib,
-                "ratio": statistics.median(_ratios(one, found[0])),
-                "ratio_before": statistics.median(before := _ratios(one, found[max(min(index - 1, default), 0)])),
+                "name": rung.name,
+                "precision": rung.precision,
+                "seconds": rung.seconds,
+                "tokens_per_second": [rung.real_tokens / value for value in rung.seconds],
+                "rows_per_second": rung.rows / seconds,
+                "epoch_seconds": rung.epoch_rows * seconds / rung.rows,
+                "cores_busy": sum(rung.cpu_seconds) / sum(rung.seconds) / torch.get_num_threads(),
+                "peak_memory_mib": rung.peak_memory_mib,
+                "ratio": statistics.median(_ratios(rung, measured[0])),
+                "ratio_before": statistics.median(before := _ratios(rung, measured[max(min(index - 1, default), 0)])),
                 "is_slower": is_slower(before),
-                "padding_waste": one.padding_waste,
-                "flop_utilisation": one.flops / seconds / ceilings[one.precision],
+                "padding_waste": rung.padding_waste,
+                "flop_utilisation": rung.flops / seconds / ceilings[rung.precision],
             }
         )
-    asked = {"model": choice("model"), **{key: cfg[key] for key in ("profile", "repeats", "steps")}}
+    settings = {"model": choice("model"), **{key: cfg[key] for key in ("profile", "repeats", "steps")}}
     ceiling = {kind: value / 1e9 for kind, value in ceilings.items()}
-    rest = {"asked": asked, "data": output.data_name(cfg), "ceiling_gflops": ceiling, "default": default}
+    rest = {"asked": settings, "data": output.data_name(cfg), "ceiling_gflops": ceiling, "default": default}
     return {**output.describe_here(), **rest, "rungs": rungs}
 
 
-def _ratios(one: Measured, other: Measured) -> list[float]:
-    """Real tokens a second of one against another, within each repeat."""
-    share = one.real_tokens / other.real_tokens
-    return [theirs / ours * share for ours, theirs in zip(one.seconds, other.seconds, strict=True)]
+def _ratios(rung: Measured, base: Measured) -> list[float]:
+    """Return the ratio of real tokens per second of a rung to those of another, for each repeat."""
+    share = rung.real_tokens / base.real_tokens
+    return [theirs / ours * share for ours, theirs in zip(rung.seconds, base.seconds, strict=True)]

@@ -1,4 +1,4 @@
-"""From a file to the first batch: time a row and memory, from ten thousand to a million rows."""
+"""Measures time per row and memory from a file to the first batch, for ten thousand to a million rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TIMES = ("read", "tokenize", "cached", "report", "first_batch")
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
-    """Measure every size in a process of its own; write and show the table; return what was written."""
+    """Measure each size in its own process; write, show and return the results."""
     runs = []
     for size in track(list(cfg.sizes), description="sizes"):
         with (
@@ -44,13 +44,13 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
 
 def measure_size(size: int, overrides: Sequence[str], folder: str) -> dict[str, Any]:
-    """Write a CSV of ``size`` rows and take it to its first batch, with an empty cache and with a full one."""
+    """Write a CSV of ``size`` rows and load it up to its first batch, with an empty cache and with a full one."""
     path = Path(folder) / "rows.csv"
     _write_rows(size, overrides, path)
     typed = [*overrides, "data=csv", f"data.train_path={path}", "data.test_fraction=0", f"paths.cache_dir={folder}"]
     cfg = compose(
         "train",
-        [one for one in typed if not one.startswith(("data.val_path", "data.languages", "data.rows_per_split"))],
+        [word for word in typed if not word.startswith(("data.val_path", "data.languages", "data.rows_per_split"))],
     )
     pretrained = factory.resolve_pretrained(cfg)
     plan = build_plan(cfg, look_at_machine(), pretrained)
@@ -79,7 +79,7 @@ def measure_size(size: int, overrides: Sequence[str], folder: str) -> dict[str, 
 
 
 def _write_rows(size: int, overrides: Sequence[str], path: Path) -> None:
-    """Texts of the data set in random order, each made unlike all others by a number."""
+    """Write texts of the data set in random order, each with a number that makes it unique."""
     cfg = compose("train", overrides)
     examples = factory.build_datamodule(cfg, factory.resolve_pretrained(cfg), None).load()[TRAIN]
     picked = np.random.default_rng(0).integers(len(examples), size=size)
@@ -99,8 +99,8 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         f"# {output.title('From a file to the first batch', cfg)}",
         "",
         output.command_line(),
-        "- A CSV of texts of the data set, each with a number behind it. Microseconds a row: read = read and check the "
-        "file, split off 10 %; tokenize = with an empty cache; cached = the same again; report = counts.",
+        "- A CSV of texts of the data set, each with a number appended. Microseconds per row: read = read and check "
+        "the file, split off 10 %; tokenize = with an empty cache; cached = the same again; report = counts.",
         "- First batch: milliseconds from the loader to the first batch. Memory: of the process after all of it.",
         output.machine_line(content["machine"]),
         output.commit_line([content]),

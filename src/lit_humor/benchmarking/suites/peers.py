@@ -1,4 +1,4 @@
-"""Whole trainings of the same model on the same rows: train.py, the Hugging Face Trainer, plain PyTorch."""
+"""Compares whole trainings of the same model on the same rows: train.py, Hugging Face Trainer, plain PyTorch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OURS, HF_DEFAULT, HF_BEST, HF_FIXED = "train.py", "hf_default", "hf_best", "hf_f
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
-    """Train with everyone, ``repeats`` times, interleaved; write and show the table; return what was written.
+    """Train with each trainer ``repeats`` times, interleaved; write, show and return the results.
 
     Raises:
         UserError: A training failed, or the extra is missing.
@@ -44,10 +44,12 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         raise UserError("seeds", found="none", expected="one or more", fix="set seeds=[1,2,3]")
     for repeat in track(range(cfg.repeats), description="repeats"):
         seed = cfg.seeds[repeat % len(cfg.seeds)]
-        # To the end of every epoch, the schedule too, and the weights of the last step: as the others do.
+        # All epochs with the whole schedule, and the weights of the last step, as the other trainers do.
         whole = (f"trainer.max_epochs={epochs}", f"trainer.schedule_epochs={epochs}", *_TO_THE_END)
         overrides = [*model_overrides(), *data_overrides(cfg), f"seed={seed}", *whole]
-        for name in names if repeat % 2 == 0 else reversed(names):  # a machine that slows down slows none alone
+        for name in (
+            names if repeat % 2 == 0 else reversed(names)
+        ):  # a machine that slows down affects all trainers alike
             runs.append(_ours(cfg, overrides) if name == OURS else _peer(name, overrides))
     content = {
         **{**output.describe_here(), "epochs": epochs, "runs": runs, "ratios": _ratios(runs)},
@@ -60,7 +62,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _ours(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
-    """Train with train.py and its defaults, but for what the comparison needs."""
+    """Train with train.py and its defaults, except what the comparison needs."""
     run_id = f"bench-peers-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = Path(cfg.paths.logs_dir) / run_id
     start = time.perf_counter()
@@ -68,18 +70,18 @@ def _ours(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     wall = time.perf_counter() - start
     result = record.read_json(folder / record.RESULT)
     seconds = sum(float(row["time/train_seconds"] or 0) for row in record.read_metrics(folder))
-    found = result["results"]["val"]
+    scores = result["results"]["val"]
     plan = record.read_json(folder / record.ENVIRONMENT)["plan"]
     shutil.rmtree(folder)
     return {
         **{"name": OURS, "seconds": seconds, "wall_seconds": wall, "steps": result["steps"]},
-        **{"f1": found["f1"], "accuracy": found["accuracy"], "precision": plan["precision"]},
+        **{"f1": scores["f1"], "accuracy": scores["accuracy"], "precision": plan["precision"]},
         "peak_memory_mib": result["peak_memory_bytes"] / 2**20,
     }
 
 
 def _peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Train with a peer, in a process started as train.py is: the same steps took longer in a pool."""
+    """Train with another trainer, in a process started like train.py: in a process pool the same steps took longer."""
     printed = run_apart([sys.executable, "-m", "lit_humor.benchmarking.peer_trainers", name, *overrides], name)
     return json.loads(printed.splitlines()[-1])
 
@@ -89,7 +91,7 @@ def _seconds(runs: Sequence[Mapping[str, Any]], name: str) -> list[float]:
 
 
 def _ratios(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """How many times faster than its peers train.py is: medians of the ratios within a repeat."""
+    """Return how many times faster than others train.py is: medians of the ratios within a repeat."""
 
     def ratio(name: str) -> float:
         pairs = zip(_seconds(runs, name), _seconds(runs, OURS), strict=True)
@@ -100,7 +102,7 @@ def _ratios(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _overheads_ms(runs: Sequence[Mapping[str, Any]]) -> list[float]:
-    """What a step of train.py takes longer than one of the raw loop, in each repeat."""
+    """Return the additional milliseconds of a step of train.py, compared with the raw loop, for each repeat."""
     pairs = zip(_seconds(runs, OURS), _seconds(runs, RAW), strict=True)
     return [1e3 * (ours - raw) / runs[0]["steps"] for ours, raw in pairs]
 
@@ -114,12 +116,13 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         output.command_line(),
         f"- Epochs: {content['epochs']}; batches of 32 rows, the same rows, learning rate, number of steps; "
         "seconds are those of the training steps, without start, validation and saving; median of the repeats, range "
-        "in brackets; every training in a process of its own, in turns forwards and backwards.",
-        "- hf_default: Hugging Face Trainer as it comes (fp32, padded per batch, fused AdamW). hf_best: "
-        "with rows of like length, and bf16 where that is faster here. hf_fixed_padding: hf_default with every row "
-        "padded to 128. pytorch: a loop of twenty lines. These four without class weights, smoothing and layer decay.",
+        "in brackets; each training in its own process; the order of the trainers is reversed in every second repeat.",
+        "- hf_default: Hugging Face Trainer with its defaults (fp32, padded per batch, fused AdamW). hf_best: "
+        "with rows of similar length, and bf16 if that is faster on this machine. hf_fixed_padding: hf_default with "
+        "every row padded to 128. pytorch: a loop of twenty lines. These four train without class weights, smoothing "
+        "and layer decay.",
         "- raw_loop: the steps of train.py without Lightning, callbacks and logging; train.py takes "
-        f"{markdown.median_range(content['overhead_ms_per_step'], 2)} ms a step more.",
+        f"{markdown.median_range(content['overhead_ms_per_step'], 2)} ms longer for each step.",
         output.machine_line(content["machine"]),
         output.commit_line([content]),
         "",

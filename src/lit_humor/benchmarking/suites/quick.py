@@ -1,4 +1,4 @@
-"""Short forms of ladder and peers, for a first look at a machine and to compare commits."""
+"""Runs short forms of ladder and peers, to look at a new machine or to compare commits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STEPS, _REPEATS, _ROWS = 2, 3, 640
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
-    """Run both on the embedded corpus; write their ratios into ``quick.json``; return what was written."""
+    """Run both on the demo corpus; write their ratios to ``quick.json``; return the results."""
     folder = Path(cfg.output) / "quick"
     short = {"output": str(folder), "steps": _STEPS, "repeats": min(cfg.repeats, _REPEATS), "max_epochs": 1}
     short |= {"memory": False, "compiled": False}
@@ -27,5 +27,5 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     content = {"ratios": {**of_peers["ratios"], "padding_waste": waste}, "ladder": of_ladder, "peers": of_peers}
     record.write_json(Path(cfg.output) / QUICK_JSON, content)
     ratios = ", ".join(f"{name} {value:.3g}" for name, value in content["ratios"].items())
-    screen.show(f"{ratios}\nAll of it: {Path(cfg.output) / QUICK_JSON}; tables: {folder}")
+    screen.show(f"{ratios}\nAll results: {Path(cfg.output) / QUICK_JSON}; tables: {folder}")
     return content

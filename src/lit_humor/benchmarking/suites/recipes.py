@@ -1,4 +1,4 @@
-"""The recipes against one another, as whole trainings typed the way a user types them."""
+"""Compares the recipes by whole trainings, with the commands of a user."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ METRICS = ("accuracy", "f1", "f1_macro", "f1_weighted", "mcc", "auroc", "calibra
 
 
 def run(cfg: DictConfig) -> None:
-    """Train every recipe with every seed, one after the other, seed by seed; write Markdown and JSON.
+    """Train each recipe with each seed, one after another; write Markdown and JSON.
 
     Raises:
         UserError: No data is named, or a training fails.
     """
     for key in ("train_path", "val_path"):
         if not cfg[key] or not Path(cfg[key]).is_file():
-            there = nearest_file(Path(cfg[key])) if cfg[key] else None
+            nearest = nearest_file(Path(cfg[key])) if cfg[key] else None
             fix = (
-                f"did you mean '{there}'?"
-                if there
+                f"did you mean '{nearest}'?"
+                if nearest
                 else f"set {key}=<file>, which ends in .csv, .tsv, .jsonl or .parquet"
             )
             raise UserError(key, found=str(cfg[key]), expected="a file", fix=fix)
@@ -43,7 +43,7 @@ def run(cfg: DictConfig) -> None:
     for seed, experiment in todo:
         runs.append(_measure(cfg, experiment, seed))
         text = _markdown(cfg, runs)
-        output.write(cfg, "recipes", runs[0]["machine"], runs, text)  # after every run: nothing measured is lost
+        output.write(cfg, "recipes", runs[0]["machine"], runs, text)  # after every run, so that no result is lost
     screen.show(text)
 
 
@@ -64,18 +64,18 @@ def _measure(cfg: DictConfig, experiment: str, seed: int) -> dict[str, Any]:
     environment = record.read_json(folder / record.ENVIRONMENT)
     _check_same_run(cfg, folder, compose("train", chosen), environment["commit"])
     result = record.read_json(folder / record.RESULT)
-    found = result["results"]["val"]
+    scores = result["results"]["val"]
     return {
         "experiment": experiment,
         "seed": seed,
-        **{metric: found[metric] for metric in METRICS},
+        **{metric: scores[metric] for metric in METRICS},
         "epochs": result["epochs"],
         "epochs_to_best": result["best"]["epoch"] + 1,
         "epoch_seconds": _epoch_seconds(folder),
         "cpu_seconds_per_epoch": result["fit_cpu_seconds"] / result["epochs"],
         "peak_memory_mib": result["peak_memory_bytes"] / 2**20,
         "baseline": {metric: result["baseline"]["results"]["val"][metric] for metric in METRICS},
-        "rows": found["rows"],
+        "rows": scores["rows"],
         "commit": environment["commit"],
         "dirty": bool(environment["uncommitted"]),
         "machine": {name: environment["machine"][name] for name in ("processor", "threads", "gpus")},
@@ -88,7 +88,11 @@ def _epoch_seconds(folder: Path) -> list[float]:
 
 
 def _check_same_run(cfg: DictConfig, folder: Path, wanted: DictConfig, commit: str) -> None:
-    """Refuse a finished run of the same name that is not what is asked for now."""
+    """Refuse a finished run of the same name with other code, data or network.
+
+    Raises:
+        UserError: The run differs; names what differs.
+    """
     saved, here = OmegaConf.load(folder / record.CONFIG), output.describe_here()["commit"]
     pairs = {
         "code": (commit, here),
@@ -102,14 +106,14 @@ def _check_same_run(cfg: DictConfig, folder: Path, wanted: DictConfig, commit: s
         if found != expected:
             raise UserError(
                 str(folder),
-                found=f"a run of other {what} ({found})",
+                found=f"a run with other {what} ({found})",
                 expected=str(expected),
                 fix=f"set name={output.data_name(cfg)}-2, or mv {folder} {free_path(folder)}",
             )
 
 
 def _markdown(cfg: DictConfig, runs: Sequence[dict[str, Any]]) -> str:
-    """The table with everything that is needed to measure it again."""
+    """Return the table, with all that is needed to repeat the measurement, as Markdown."""
     first = runs[0]
     seeds = " ".join(str(seed) for seed in cfg.seeds)
     epochs = f"{cfg.max_epochs} epochs" if cfg.max_epochs else "the recipe's own epochs"
@@ -118,8 +122,8 @@ def _markdown(cfg: DictConfig, runs: Sequence[dict[str, Any]]) -> str:
         "",
         output.command_line(),
         f"- Data: {Path(cfg.train_path).name} for training, {first['rows']} rows of {Path(cfg.val_path).name} "
-        "for the numbers; these rows also choose the best epoch, so all numbers flatter a little.",
-        f"- {epochs}; seeds {seeds}; mean ± standard deviation over the seeds that are there; f1 is that of humor.",
+        "for the numbers; these rows also choose the best epoch, so all scores are slightly too good.",
+        f"- {epochs}; seeds {seeds}; mean ± standard deviation over the finished seeds; f1 is that of humor.",
         output.machine_line(first["machine"]) + f" Precision {first['precision']}.",
         "- s / epoch: wall time of an epoch with its validation, median over all epochs of all seeds; CPU-s: CPU "
         "seconds of the fit over its epochs, median over the seeds: compare these where other work shared the machine.",

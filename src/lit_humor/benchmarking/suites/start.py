@@ -1,4 +1,4 @@
-"""Seconds from the command to the first training step, against bare imports of the same packages."""
+"""Measures the seconds from the command to the first training step, compared with imports of the same packages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _POLL_SECONDS = 0.01
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
-    """Start ``repeats`` times with an empty cache, with a full one, and import only; interleaved."""
+    """Start ``repeats`` times with an empty cache, with a full cache, and with imports only; interleaved."""
     seconds: dict[str, list[float]] = {"imports alone": [], "empty cache": [], "full cache": []}
     subprocess.run([sys.executable, "-c", _PEER], check=True)  # warm-up: the first import reads the disk
     for _ in track(range(cfg.repeats), description="repeats"):
@@ -41,7 +41,11 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _seconds_to_training(cfg: DictConfig, folder: Path, run_id: str) -> float:
-    """Start train.py, wait for the status that it writes before its first step, and end it."""
+    """Start train.py, wait for the status that it writes before its first step, and end it; return the seconds.
+
+    Raises:
+        UserError: The training does not start.
+    """
     where = [f"paths.logs_dir={folder}", f"paths.cache_dir={folder / 'cache'}", "baseline=false"]
     command = train_command(run_id, [*where, *model_overrides(), *data_overrides(cfg)])
     start = time.perf_counter()
@@ -49,9 +53,9 @@ def _seconds_to_training(cfg: DictConfig, folder: Path, run_id: str) -> float:
     try:
         while not (folder / run_id / record.STATUS).is_file():
             if process.poll() is not None:
-                told = process.stderr.read()[-2000:] if process.stderr else ""
-                fix = f"run it alone and mend what it says: {shlex.join(command)}"
-                raise UserError(run_id, found=told, expected="a training that starts", fix=fix)
+                message = process.stderr.read()[-2000:] if process.stderr else ""
+                fix = f"run it alone and correct what it reports: {shlex.join(command)}"
+                raise UserError(run_id, found=message, expected="a training that starts", fix=fix)
             time.sleep(_POLL_SECONDS)
         return time.perf_counter() - start
     finally:
@@ -64,7 +68,7 @@ def _markdown(cfg: DictConfig, content: Mapping[str, Any]) -> str:
         f"# {output.title('From the command to the first step', cfg)}",
         "",
         output.command_line(),
-        "- Cache: the tokenized texts and what else an earlier run leaves in paths.cache_dir. After a warm-up.",
+        "- Cache: tokenized texts and other files that an earlier run has left in paths.cache_dir. After a warm-up.",
         f"- Imports alone: `python -c '{_PEER}'`. The others: until train.py is about to take its first step. "
         "Interleaved; median of the repeats, range in brackets.",
         output.machine_line(content["machine"]),

@@ -1,7 +1,6 @@
-"""Types of the configuration of each command: what Hydra checks before anything of ours runs.
+"""Types of the configuration of each command, which Hydra checks first.
 
-A file a command, with a dataclass ``<Command>Config``; a new file is a new schema, which Hydra knows as
-``<command>_schema``.
+One file for each command, with a dataclass ``<Command>Config``; Hydra gets it as ``<command>_schema``.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ def _schema(command: str) -> type[Any]:
     return getattr(importlib.import_module(f"{__name__}.{command}"), f"{command.capitalize()}Config")
 
 
-SCHEMAS = {one.name: _schema(one.name) for one in pkgutil.iter_modules(__path__)}  # by the name of the command
+SCHEMAS = {module.name: _schema(module.name) for module in pkgutil.iter_modules(__path__)}  # by name of the command
 
 
 @functools.cache
 def register_schemas() -> None:
-    """Make the types, and ``${root_dir:}``, known to Hydra."""
+    """Register the types and the reference ``${root_dir:}`` with Hydra and OmegaConf."""
     OmegaConf.register_new_resolver("root_dir", lambda: str(ROOT_DIR), replace=True)
     for name, schema in SCHEMAS.items():
         ConfigStore.instance().store(name=f"{name}_schema", node=schema)

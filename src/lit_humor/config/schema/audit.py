@@ -15,7 +15,7 @@ from lit_humor.config.fields import ModelConfig, PathsConfig
 
 @dataclass
 class AuditConfig:
-    """Everything of an audit."""
+    """The whole configuration of audit.py."""
 
     similarity: float = MISSING
     fix: Optional[str] = None

@@ -15,7 +15,7 @@ from lit_humor.config.fields import ModelConfig, PathsConfig
 
 @dataclass
 class BenchConfig:
-    """Everything of a benchmark."""
+    """The whole configuration of bench.py."""
 
     suite: str = MISSING
     name: Optional[str] = None

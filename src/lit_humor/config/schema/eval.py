@@ -15,7 +15,7 @@ from lit_humor.config.fields import PathsConfig
 
 @dataclass
 class EvalConfig:
-    """Everything of an evaluation."""
+    """The whole configuration of eval.py."""
 
     run: Optional[str] = None
     runs: Optional[list[str]] = None

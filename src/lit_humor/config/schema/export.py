@@ -15,7 +15,7 @@ from lit_humor.config.fields import PathsConfig
 
 @dataclass
 class ExportConfig:
-    """Everything of an export."""
+    """The whole configuration of export.py."""
 
     run: Optional[str] = None
     to: str = MISSING

@@ -13,11 +13,11 @@ from lit_humor.config.fields import PathsConfig
 
 @dataclass
 class PredictConfig:
-    """Everything of a prediction."""
+    """The whole configuration of predict.py."""
 
     run: Optional[str] = None
     ckpt: Optional[str] = None
-    text: Optional[str] = None  # taken off the command line before Hydra reads it
+    text: Optional[str] = None  # read from the command line before Hydra
     input: Optional[str] = None
     output: Optional[str] = None
     text_column: Optional[str] = None

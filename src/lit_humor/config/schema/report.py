@@ -13,7 +13,7 @@ from lit_humor.config.fields import PathsConfig
 
 @dataclass
 class ReportConfig:
-    """Everything of a report."""
+    """The whole configuration of report.py."""
 
     run: Optional[str] = None
     runs: Optional[list[str]] = None

@@ -15,7 +15,7 @@ from lit_humor.config.fields import PathsConfig
 
 @dataclass
 class ServeConfig:
-    """Everything of a server."""
+    """The whole configuration of serve.py."""
 
     run: Optional[str] = None
     ckpt: Optional[str] = None

@@ -15,15 +15,17 @@ from lit_humor.config.fields import PathsConfig
 
 @dataclass
 class SweepConfig:
-    """Everything of a plan of many runs, but for what each of them is made of."""
+    """The whole configuration of sweep.py, except the settings of the runs themselves."""
 
     n: int = MISSING
     each: Optional[str] = None
     variants: dict[str, Any] = field(default_factory=dict)  # name: settings
     space: dict[str, Any] = field(default_factory=dict)  # key: values, or a range
     after: dict[str, Any] = field(default_factory=dict)  # name: one name, or several
-    join_predictions: bool = False  # the test rows of all runs in one file
-    matrix: Optional[str] = None  # a slice column: evaluations by its values, a line for each model
+    join_predictions: bool = False  # write the test predictions of all runs to one file
+    matrix: Optional[str] = (
+        None  # a slice column: table of evaluations, one row for each model, one column for each value
+    )
     slots: int = MISSING
     budget: Optional[str] = None
     launch: Any = MISSING

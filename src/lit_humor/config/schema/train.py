@@ -30,7 +30,7 @@ class TrainerConfig:
     compile: Union[bool, str] = "auto"
     accumulation: int = bounded(MISSING, least=1, usual=4)
     max_epochs: int = bounded(MISSING, least=1, usual=4)
-    schedule_epochs: Optional[int] = bounded(None, least=1, usual=4)  # as many as max_epochs
+    schedule_epochs: Optional[int] = bounded(None, least=1, usual=4)  # None: max_epochs
     gradient_clip_val: float = bounded(MISSING, least=0, usual=1)
     log_every_n_steps: int = bounded(MISSING, least=1, usual=10)
     deterministic: bool = MISSING
@@ -40,7 +40,7 @@ class TrainerConfig:
 
 @dataclass
 class TrainConfig:
-    """Everything of a training."""
+    """The whole configuration of train.py."""
 
     seed: int = MISSING
     run_id: Optional[str] = None

@@ -1,4 +1,4 @@
-"""Whether splits can train and steer a model; if not, which key or file decides that."""
+"""Checks whether splits have the rows that training needs; errors name the key or file to change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_fit(splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettin
     """Refuse splits without rows, or without rows of every class; arguments as in ``Task.check``.
 
     Raises:
-        UserError: Too few training or validation rows, or no row of a class; names what decides it.
+        UserError: Too few training or validation rows, or no row of a class; names the key or file to change.
     """
     for name in (TRAIN, VAL):
         examples = splits.get(name, drawn.splits.get(name))
@@ -49,27 +49,31 @@ def check_fit(splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettin
 
 
 def notes_on_labels(splits: Mapping[str, Examples]) -> list[str]:
-    """Return a line for each way to read labels that may not be the one that was meant."""
+    """Return a line for each case in which labels may not have been read as the user meant."""
     notes = []
     read_as_positions = [examples for examples in splits.values() if examples.are_positions]
     if read_as_positions:
         names = read_as_positions[0].class_names
-        files = ", ".join(dict.fromkeys(one.file.path if one.file else one.origin for one in read_as_positions))
+        files = ", ".join(dict.fromkeys(part.file.path if part.file else part.origin for part in read_as_positions))
         meaning = ", ".join(f"{index} is '{name}'" for index, name in enumerate(names))
         aliases = typed("data.label_aliases", _position_aliases(names))
         notes.append(
-            f"Labels of {files} are numbers, read as positions of the classes: {meaning}. "
-            f"If that is not meant, set {aliases} with the names in their places."
+            f"Labels of {files} are numbers; they were read as positions of the classes: {meaning}. "
+            f"If that is wrong, set {aliases} with the class names in the right order."
         )
-    problems = {one.threshold: problem for one in reversed(list(splits.values())) if (problem := _of_threshold(one))}
+    problems = {
+        examples.threshold: problem
+        for examples in reversed(list(splits.values()))
+        if (problem := _of_threshold(examples))
+    }
     return notes + [f"Warning: {problem}" for problem in problems.values()]
 
 
 def check_positions(examples: Examples) -> None:
-    """Refuse numbers in the place of class names if there are fewer numbers than classes: they mean something else.
+    """Refuse numbers as class names if some class has no number: the numbers probably mean something else.
 
     Raises:
-        UserError: Names the numbers, the classes, and how to say which number is which class.
+        UserError: Names the numbers, the classes, and the setting that says which number is which class.
     """
     lacking, names = _lacking(examples), examples.class_names
     if not (examples.are_positions and lacking):
@@ -88,7 +92,7 @@ def _position_aliases(names: Sequence[str]) -> list[str]:
 
 
 def _of_threshold(examples: Examples) -> UserError | None:
-    """The error for a threshold that leaves a class without rows; None where it does not, or there is none."""
+    """The error for a threshold that leaves a class without rows; None if there is no such threshold."""
     lacking, threshold = _lacking(examples), examples.threshold
     if threshold is None or not lacking or threshold.least < threshold.value <= threshold.most:
         return None
@@ -105,52 +109,56 @@ def _of_threshold(examples: Examples) -> UserError | None:
 def notes_on_test(
     splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettings, test_key: str = "data.test_path"
 ) -> list[str]:
-    """Return a line if there is no test although one was asked for, or if it lacks a class.
+    """Return a line if a test split was asked for but is missing, or lacks a class.
 
     Args:
-        splits: The splits that are trained, validated and tested on.
-        drawn: How they came about.
-        settings: What was asked for.
-        test_key: The key that names test data of their own.
+        splits: The splits for training, validation and test.
+        drawn: How the splits were drawn.
+        settings: The settings of the data.
+        test_key: The key that names separate test data.
     """
     examples = splits.get(TEST, drawn.splits.get(TEST))
     if TRAIN not in drawn.splits or examples is None or not (lacking := _lacking(examples)) or _of_threshold(examples):
         return []
-    found = f"no row of {_listed(lacking)} in the test split" if len(examples) else "no row to test on"
+    problem = f"no row of {_listed(lacking)} in the test split" if len(examples) else "no row to test on"
     instead = f"set {test_key}=<test data>"
     if settings.stages and settings.route:
         where, expected, fix = "data.route=true", "a stage with test rows of every class", "set data.route=false"
     elif TEST not in drawn.names:
-        where, expected, fix = test_key, "rows of every class", "add rows to these data, or read no score of that class"
+        where, expected, fix = (
+            test_key,
+            "rows of every class",
+            "add rows to these data, or ignore the scores of that class",
+        )
     else:
         where = f"data.folds={settings.folds}" if settings.folds else f"data.test_fraction={settings.test_fraction:g}"
         expected, fix = _needed(drawn, lacking), f"add {_nouns(drawn)[0]}, or {instead}"
-        if not expected and settings.split_similarity is None:  # the share rounds to 0, and nothing else is in the way
+        if not expected and settings.split_similarity is None:  # only the rounding of the share to 0 is the cause
             fix = "set data.split_similarity=0.6, which gives every split rows of every class"
         if not settings.folds:
             fix += ", or data.test_fraction=0 to go without a test"
-    problem = UserError(where, found=found, expected=expected or "rows of every class", fix=fix)
-    return [f"Warning: {problem}"]
+    error = UserError(where, found=problem, expected=expected or "rows of every class", fix=fix)
+    return [f"Warning: {error}"]
 
 
 def _nouns(drawn: Drawn) -> tuple[str, str]:
-    """What to add to the training rows, and what is counted in them."""
+    """What a user can add to the training rows, and the unit that is counted in them, as words of a message."""
     if drawn.splits[TRAIN].groups is None:
         return "rows", "different texts"
     return "groups", "groups (data.group_column)"
 
 
 def _needed(drawn: Drawn, lacking: Sequence[str]) -> str:
-    """What each class must have for a test, and what it has; an empty text if it has enough."""
+    """Say what each class must have for a test split, and what it has; an empty text if it has enough."""
     train, least = drawn.splits[TRAIN], len(drawn.names)
     counts = {name: drawn.classes[train.class_names.index(name)] for name in lacking}
-    has = [f"{units} of '{name}' ({rows} rows)" for name, (rows, units) in counts.items() if units < least]
-    if not has:
+    too_few = [f"{units} of '{name}' ({rows} rows)" for name, (rows, units) in counts.items() if units < least]
+    if not too_few:
         return ""
     *first, last = (name for name in SPLITS if name in drawn.names)
-    more = f" and {len(has) - _MOST_NAMED} classes more" if len(has) > _MOST_NAMED else ""
+    more = f" and {len(too_few) - _MOST_NAMED} more classes" if len(too_few) > _MOST_NAMED else ""
     needed = f"{least} {_nouns(drawn)[1]} of each class at least ({', '.join(first)} and {last} get one each)"
-    return f"{needed}, not {', '.join(has[:_MOST_NAMED])}{more}"
+    return f"{needed}, not {', '.join(too_few[:_MOST_NAMED])}{more}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -171,27 +179,33 @@ def _more_rows(name: str, drawn: Drawn, settings: DataSettings, val_key: str) ->
         return "add rows of every class to the training data"
     if VAL not in drawn.splits:
         return f"set data.val_fraction=0.1, or {val_key}=<validation data>"
-    return f"add rows to the validation data, or set {val_key}=null data.val_fraction=0.1: training rows validate then"
+    return f"add rows to the validation data, or set {val_key}=null data.val_fraction=0.1, which takes training rows"
 
 
 def _check_drawn(examples: Examples, drawn: Drawn, name: str, val_key: str) -> None:
-    """A class is missing from a split that was drawn: there are too few rows of it that may be parted."""
+    """Refuse a drawn split that lacks a class because the class has too few rows that may be separated.
+
+    Raises:
+        UserError: Names the class, its rows, and the split without it.
+    """
     names = examples.class_names
-    lacking = [label for label, one in enumerate(names) if one in _lacking(examples) and drawn.classes[label][0]]
+    lacking = [
+        label for label, class_name in enumerate(names) if class_name in _lacking(examples) and drawn.classes[label][0]
+    ]
     if not lacking:
         return
-    rows, apart = drawn.classes[lacking[0]]
+    rows, units = drawn.classes[lacking[0]]
     origin = drawn.splits[TRAIN].origin
     grouped = drawn.splits[TRAIN].groups is not None
     noun = "group or text" if grouped else "text"
-    several = f"{apart} {noun.replace(' or ', 's or ')}s" if apart > 1 else f"one {noun}"
+    several = f"{units} {noun.replace(' or ', 's or ')}s" if units > 1 else f"one {noun}"
     what = "1 row" if rows == 1 else f"{rows} rows of {several}"
     fix = f"add rows of that class, or set {val_key}=<validation data>"
-    if rows > apart and not grouped:
-        fix += ", or data.split_similarity=null, which puts equal texts into both"
+    if rows > units and not grouped:
+        fix += ", or data.split_similarity=null, which allows equal texts in both splits"
     raise UserError(
         f"data, class '{names[lacking[0]]}' of {origin}",
         found=what,
-        expected=f"2 at least, one to train and one to validate; '{name}' has none",
+        expected=f"at least 2, one to train and one to validate; '{name}' has none",
         fix=fix,
     )

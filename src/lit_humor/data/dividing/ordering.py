@@ -62,8 +62,8 @@ def take_stage(splits: Mapping[str, Examples], settings: DataSettings) -> dict[s
     """Keep the training rows of one stage, and a share of the rows of earlier stages for replay.
 
     Stages divide the training rows by difficulty into parts of about equal size; if there are as many values of
-    difficulty as stages, each value is a stage. With ``route``, the other splits keep only rows of that stage, too,
-    with the bounds of the training rows.
+    difficulty as stages, each value is a stage. With ``route``, the other splits, too, keep only
+    rows of that stage; the bounds are those of the training rows.
 
     Raises:
         UserError: There is no such stage, or it has no training row.
@@ -77,8 +77,8 @@ def take_stage(splits: Mapping[str, Examples], settings: DataSettings) -> dict[s
     if settings.route and settings.difficulty == "confidence":
         raise UserError(
             "data.route",
-            found="data.difficulty=confidence, which knows the labels",
-            expected="a difficulty that a new text has, too",
+            found="data.difficulty=confidence, which needs the labels",
+            expected="a difficulty that a new text also has",
             fix="set data.difficulty=length",
         )
     difficulty = difficulty_of(splits[TRAIN], settings)
@@ -89,7 +89,7 @@ def take_stage(splits: Mapping[str, Examples], settings: DataSettings) -> dict[s
         raise UserError(
             "data.stages",
             found=f"no training row in stage {settings.stage} of {settings.stages}",
-            expected="a difficulty that tells so many stages apart",
+            expected="a difficulty with at least as many different values as stages",
             fix=f"set data.stages={num_values} data.stage={min(num_values, settings.stage)}"
             if num_values > 1
             else "set data.stages=0",
@@ -105,10 +105,10 @@ def take_stage(splits: Mapping[str, Examples], settings: DataSettings) -> dict[s
 
 
 def describe_curriculum(settings: DataSettings) -> str:
-    """Return a text on the rows and the order of training; empty for all rows in random order."""
+    """Say which rows are trained on, and in which order; an empty text for all rows in random order."""
     parts = [f"stage {settings.stage} of {settings.stages}"] if settings.stages else []
-    parts += [f"{settings.replay:g} of the rows before it"] if settings.stages and settings.replay else []
-    parts += ["validation and test of that stage alone"] if settings.stages and settings.route else []
+    parts += [f"{settings.replay:g} of the rows of earlier stages"] if settings.stages and settings.replay else []
+    parts += ["validation and test rows of that stage only"] if settings.stages and settings.route else []
     parts += [settings.order.replace("_", " ")] if settings.order != "random" else []
     return f"{', '.join(parts)}; by {settings.difficulty}" if parts else ""
 
@@ -124,7 +124,7 @@ def _stage_bounds(difficulty: np.ndarray, num_stages: int) -> np.ndarray:
 
 
 def fixed_order(train: Examples, settings: DataSettings, seed: int) -> np.ndarray | None:
-    """[N] positions of the training rows in the order of every epoch; None where each epoch draws its own."""
+    """Return [N] positions of the training rows, the order of every epoch; None if each epoch is shuffled anew."""
     if settings.order == "random":
         return None
     return training_order(difficulty_of(train, settings), settings.order == "hard_first", seed)
@@ -166,7 +166,7 @@ def _improbability(examples: Examples, path: str | None) -> np.ndarray:
     if unknown:
         raise UserError(
             f"data.difficulty_path={path}",
-            found=f"nothing about {len(unknown)} rows, such as {unknown[0]}",
+            found=f"no prediction of {len(unknown)} rows, such as {unknown[0]}",
             expected="a prediction of every training row",
             fix=f"{_SCORE_FIRST}; <run> is one that was trained on the same files with the same data.split_seed",
         )

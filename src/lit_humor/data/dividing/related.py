@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lit_humor.core.files import replacing
-from lit_humor.data.dividing.alike import clusters, exact_groups, near_pairs
+from lit_humor.data.dividing.similarity import clusters, exact_groups, near_pairs
 from lit_humor.data.examples import Examples
 
 LEVELS = (0.7, 0.8, 0.9, 1.0)  # similarities at which a cluster that is too large is divided, in this order
@@ -102,7 +102,7 @@ def _make_related(units: np.ndarray, pairs: np.ndarray, similarity: float) -> Re
 def _near_pairs(
     texts: list[str], similarity: float, cache_dir: str | Path | None, announce: Callable[[str], object]
 ) -> np.ndarray:
-    """Return [P, 3]: row, later row, similarity; from the cache if it has them."""
+    """Return [P, 3]: row, later row, similarity; from the cache if they are there."""
     if cache_dir is None or len(texts) < _MIN_CACHED_ROWS:
         return np.asarray(near_pairs(texts, similarity)).reshape(-1, 3)
     digest = hashlib.sha256(f"{_FORMAT}/{similarity}".encode())
@@ -111,7 +111,7 @@ def _near_pairs(
     path = Path(cache_dir) / "alike" / f"{digest.hexdigest()[:32]}.npy"
     with suppress(OSError, ValueError, EOFError):  # an unreadable cache file is replaced
         return np.asarray(np.load(path))
-    announce(f"Looking for texts alike among {len(texts):,} rows, which share a split; the result is kept.")
+    announce(f"Searching {len(texts):,} rows for nearly equal texts, to keep them in one split; the result is cached.")
     pairs = np.asarray(near_pairs(texts, similarity)).reshape(-1, 3)
     with suppress(OSError), replacing(path) as unfinished, unfinished.open("wb") as file:
         np.save(file, pairs)

@@ -1,4 +1,4 @@
-"""Where rows come from, a class each: files, the hub, the demo corpus.
+"""Data sources, one class each: files, the hub, the demo corpus.
 
-Add a file and a node in ``configs/data`` to add a source.
+To add a source, add a file here and one in ``configs/data``.
 """

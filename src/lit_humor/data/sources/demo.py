@@ -1,4 +1,4 @@
-"""The corpus that this project wrote and ships."""
+"""The demo corpus, which was written for this project and comes with it."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class DemoCorpus:
         """Read the corpus.
 
         Raises:
-            UserError: A language is asked for that the corpus does not have.
+            UserError: The corpus lacks one of the languages.
         """
         known = sorted(path.stem for path in CORPUS_DIR.glob("*.csv"))
         languages = known if self.languages is None else list(self.languages)
-        strangers = sorted(set(languages) - set(known))
-        if strangers or not languages:
+        unknown = sorted(set(languages) - set(known))
+        if unknown or not languages:
             raise UserError(
                 "data.languages",
-                found=str(strangers or languages),
+                found=str(unknown or languages),
                 expected=f"some of {known}",
                 fix=f"set data.languages=[{known[0]}]",
             )
@@ -59,6 +59,6 @@ def _read(file: str) -> Table:
 
 
 def _spread(num_rows: int, wanted: int) -> list[int]:
-    """Rows at even distances, so that a small part still has every language and both classes."""
+    """Return evenly spaced row numbers, so that a small part still has every language and both classes."""
     wanted = min(wanted, num_rows)
     return [index * num_rows // wanted for index in range(wanted)]

@@ -14,15 +14,15 @@ from lit_humor.data.reading.tables import read_file
 
 @dataclass(kw_only=True)
 class TextFiles(Columns):
-    """One file a split: CSV, TSV, JSON, JSONL or Parquet; the columns as in ``Columns``.
+    """One file for each split: CSV, TSV, JSON, JSONL or Parquet; the columns as in ``Columns``.
 
     Attributes:
         train_path: Training rows; needed for training, not for evaluation.
         val_path: Validation rows, or None.
         test_path: Test rows, or None.
-        quoting: Quotes in CSV and TSV. ``auto`` takes them as the CSV standard does, and refuses a file in which a
-            quote may have swallowed rows; ``standard`` takes every quoted field as one text, of however many lines;
-            ``none`` takes quotes as plain characters and each line as a row.
+        quoting: Meaning of quotes in CSV and TSV. ``auto`` follows the CSV standard, but refuses a file in which a
+            missing closing quote may have joined several rows; ``standard`` always follows it, so that a quoted field
+            may have many lines; ``none`` treats quotes as plain characters and each line as a row.
     """
 
     train_path: str | None = None
@@ -31,7 +31,7 @@ class TextFiles(Columns):
     quoting: Quoting = "auto"
 
     def load(self) -> dict[str, Examples]:
-        """Read the files that are named.
+        """Read the files.
 
         Raises:
             UserError: No file is named, or one of them is broken; names file and line.
@@ -45,8 +45,8 @@ class TextFiles(Columns):
                 expected="a CSV, TSV, JSON, JSONL or Parquet file",
                 fix="set data.train_path=<file> (to evaluate: data.test_path=<file>)",
             )
-        found = {}
+        splits = {}
         for split, path in paths.items():
             table, counts = read_file(path, self.quoting)
-            found[split] = build_examples(table, self, path, counts)
-        return found
+            splits[split] = build_examples(table, self, path, counts)
+        return splits

@@ -20,20 +20,20 @@ _USUAL = {TRAIN: ("train",), VAL: ("validation", "val", "valid", "dev"), TEST: (
 
 @dataclass(kw_only=True)
 class HubDataset(Columns):
-    """Any hub data set by name; the columns as in ``Columns``.
+    """Any data set of the hub, by name; the columns as in ``Columns``.
 
-    Code that a data set brings along is never run.
+    Code of a data set is never run.
 
     Attributes:
         name: ``owner/name`` on the hub, or a local folder with data files or one written by ``save_to_disk``.
-        subset: Configuration of the data set, where it has several.
+        subset: Configuration of the data set, if it has several.
         revision: Branch, tag or commit; None takes the newest.
         splits: Which split of the data set serves as train, val and test, e.g. ``{train: train, val: dev}``; ``auto``
-            takes one of the usual name where there is one, None leaves it out.
+            takes a split with a usual name if there is one, None takes none.
         label_names: None takes those of the data set, if it has any.
     """
 
-    val_key: ClassVar[str] = "data.splits.val"  # what names validation data, for messages
+    val_key: ClassVar[str] = "data.splits.val"  # key of the validation data, for messages
     test_key: ClassVar[str] = "data.splits.test"
     name: str
     subset: str | None = None
@@ -41,28 +41,30 @@ class HubDataset(Columns):
     splits: dict[str, str | None] = field(default_factory=lambda: {TRAIN: TRAIN, VAL: AUTO, TEST: AUTO})
 
     def load(self) -> dict[str, Examples]:
-        """Fetch (or find in the cache) and check the splits that are mapped.
+        """Fetch the splits, or take them from the cache, and check them.
 
         Raises:
             MissingExtraError: The ``hub`` extra is not installed.
             UserError: The data set cannot be reached, or lacks a split or column.
         """
-        found = self._fetch()
-        chosen = _choose(self.splits, found)
-        missing = sorted(set(chosen.values()) - set(found))
+        available = self._fetch()
+        chosen = _choose(self.splits, available)
+        missing = sorted(set(chosen.values()) - set(available))
         if missing:
             raise UserError(
                 "data.splits",
                 found=f"split '{missing[0]}'",
-                expected=f"some of {sorted(found)}, the splits of {self.name}",
+                expected=f"some of {sorted(available)}, the splits of {self.name}",
                 fix=f"set data.splits.{next(ours for ours in chosen if chosen[ours] == missing[0])}=<one of these>",
             )
         examples = {
-            ours: build_examples(_with_lines(found[theirs]), self._columns(found[theirs]), f"{self.name}/{theirs}")
+            ours: build_examples(
+                _with_lines(available[theirs]), self._columns(available[theirs]), f"{self.name}/{theirs}"
+            )
             for ours, theirs in chosen.items()
         }
         if self.label_names is None:  # the data set itself says which number is which class
-            return {ours: replace(one, are_positions=False) for ours, one in examples.items()}
+            return {ours: replace(split, are_positions=False) for ours, split in examples.items()}
         return examples
 
     def _fetch(self) -> Mapping[str, Any]:
@@ -78,13 +80,13 @@ class HubDataset(Columns):
         except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
             raise UserError(
                 f"data.name={self.name}",
-                found=f"no such data set in reach ({type(error).__name__}: {shorten(str(error), 120)})",
+                found=f"no data set that can be loaded ({type(error).__name__}: {shorten(str(error), 120)})",
                 expected="a data set on the hub, in the local cache (HF_HOME), or a local folder",
-                fix="leave data.name away and set data=demo (embedded); or, where there is a network, check the name",
+                fix="leave data.name out and set data=demo (no download); or, with a network, check the name",
             ) from error
 
     def _columns(self, split: Any) -> Columns:
-        """Take class names from the data set where the user gave none and the label column carries them."""
+        """Take the class names of the data set if the user gave none and its label column has them."""
         label = next((name for name in (self.label_column, *LABEL_COLUMNS) if name in split.features), None)
         names = getattr(split.features.get(label), "names", None)
         if self.label_names is not None or not names or all(name.isdigit() for name in names):
@@ -92,11 +94,11 @@ class HubDataset(Columns):
         return replace(self, label_names=names)
 
 
-def _choose(wanted: Mapping[str, str | None], found: Collection[str]) -> dict[str, str]:
-    """Their names by ours, of the splits that are to be loaded."""
+def _choose(wanted: Mapping[str, str | None], available: Collection[str]) -> dict[str, str]:
+    """Return the splits to load: names of the data set by ours (train, val, test)."""
     chosen = {ours: theirs for ours, theirs in wanted.items() if theirs and theirs != AUTO}
     for ours in (name for name, theirs in wanted.items() if theirs == AUTO):
-        usual = next((name for name in _USUAL[ours] if name in found and name not in chosen.values()), None)
+        usual = next((name for name in _USUAL[ours] if name in available and name not in chosen.values()), None)
         if usual:
             chosen[ours] = usual
     return chosen

@@ -1,4 +1,4 @@
-"""What a data source is: anything that loads splits of examples."""
+"""The interface of a data source: a class that loads splits of examples."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ import pytest
 from lit_humor.auditing import form, texts
 from lit_humor.auditing.audit import related_rows
 from lit_humor.auditing.cleaning import decide, write_clean_copy
-from lit_humor.auditing.mending import repair, repair_splits
+from lit_humor.auditing.repairs import repair, repair_splits
 from lit_humor.auditing.rows import Finding, join_splits
-from lit_humor.data.dividing.alike import exact_groups
+from lit_humor.data.dividing.similarity import exact_groups
 from lit_humor.data.examples import tolerant_reading
 from lit_humor.data.sources.files import TextFiles
 from tests.unit.test_splits import distinct_texts, labelled
@@ -75,10 +75,10 @@ DAMAGED = {
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, of in DAMAGED.items() for text in of])
 def test_damage_is_undone_and_named(kind: str, text: str) -> None:
-    mended, kinds = repair(text)
-    assert mended == DAMAGED[kind][text]
+    repaired, kinds = repair(text)
+    assert repaired == DAMAGED[kind][text]
     assert kind in kinds
-    assert repair(mended) == (mended, ()), "mending mends once"
+    assert repair(repaired) == (repaired, ()), "a second repair changes nothing"
 
 
 @pytest.mark.parametrize(
@@ -246,11 +246,11 @@ def test_rows_that_damage_alone_tells_apart_are_duplicates_and_all_columns_stay(
         csv.writer(file).writerows([("id", "text", "context", "label", "source"), *rows])
     with tolerant_reading() as readings:
         splits = TextFiles(train_path=str(path), text_pair_column="context").load()
-    joined, mended = join_splits(splits), repair_splits(splits)
-    equal = exact_groups(mended.rows.texts)
-    decisions = decide(joined, equal, related_rows(joined, equal, []), mended.empty)
-    done = write_clean_copy(tmp_path / "clean", joined, decisions, splits, readings, mended)
-    assert done == {"dropped": 2, "moved": 0, "kept": 3, "mended": 2}
+    joined, repaired = join_splits(splits), repair_splits(splits)
+    equal = exact_groups(repaired.rows.texts)
+    decisions = decide(joined, equal, related_rows(joined, equal, []), repaired.empty)
+    done = write_clean_copy(tmp_path / "clean", joined, decisions, splits, readings, repaired)
+    assert done == {"dropped": 2, "moved": 0, "kept": 3, "repaired": 2}
     with (tmp_path / "clean" / "train.csv").open(newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [
             ["id", "text", "context", "label", "source"],
@@ -264,5 +264,5 @@ def test_rows_that_damage_alone_tells_apart_are_duplicates_and_all_columns_stay(
         ("mended", "html_entities", "Tom &amp; Jerry went out Who?", "Tom & Jerry went out Who?"),
         ("dropped", f"equal to {path}, line 2", "Tom & Jerry went out Who?", ""),
         ("mended", "invisible_characters, blanks", "quite   another thing he\u200bllo", "quite another thing hello"),
-        ("dropped", "no text is left when it is mended", "\u200b\u200b\u200b", ""),
+        ("dropped", "no text is left after the repair", "\u200b\u200b\u200b", ""),
     ]

@@ -1,4 +1,4 @@
-"""Where the runs of a plan go."""
+"""Builds the queue that ``launch`` names, which starts the runs of a plan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lit_humor.core.place import ROOT_DIR
 from lit_humor.launch.queue import Job, Queue, split_machine
 from lit_humor.runs.resources import gpu_numbers
 
-# What Python adds, beside folder and notice, where the constructor of a queue has such a parameter.
+# Arguments that are passed, besides folder and notice, to a queue whose constructor has such a parameter.
 SUPPLIED: Mapping[str, Callable[[DictConfig], Any]] = {
     "root": lambda cfg: ROOT_DIR,  # the checkout
     "logs_dir": lambda cfg: Path(cfg.paths.logs_dir),
@@ -25,32 +25,32 @@ SUPPLIED: Mapping[str, Callable[[DictConfig], Any]] = {
 
 
 def queue_class(cfg: DictConfig) -> type[Queue]:
-    """The class that ``launch`` names.
+    """Return the class of the queue that ``launch`` names.
 
     Raises:
-        UserError: It names none, or one that is no queue.
+        UserError: ``launch`` names no class, or one that is not a queue.
     """
     target = cfg.launch.get("_target_") if isinstance(cfg.launch, DictConfig) else None
     if target is None:
         fix = "set launch=local, or add _target_: lit_humor.launch.<file>.<class> to configs/launch/<name>.yaml"
         raise UserError("launch", found="no _target_", expected="the class of a queue", fix=fix)
-    named = find_target("launch", str(target))
-    if not (inspect.isclass(named) and issubclass(named, Queue)):
+    target_class = find_target("launch", str(target))
+    if not (inspect.isclass(target_class) and issubclass(target_class, Queue)):
         expected = "a subclass of lit_humor.launch.queue.Queue"
-        raise UserError("launch._target_", found=str(target), expected=expected, fix="leave launch._target_ away")
-    return named
+        raise UserError("launch._target_", found=str(target), expected=expected, fix="leave launch._target_ out")
+    return target_class
 
 
 def open_queue(cfg: DictConfig, folder: Path, notice: Callable[[Job], None]) -> Queue:
     """Build the queue that ``launch`` names.
 
     Args:
-        cfg: Of ``sweep.py``.
-        folder: For what the queue writes.
+        cfg: Configuration of ``sweep.py``.
+        folder: Folder for the files of the queue.
         notice: Called with a job whenever its state changes.
 
     Raises:
-        UserError: There is no such place, a setting is wrong, or it cannot be used from here.
+        UserError: There is no such queue, a setting is wrong, or it cannot be used on this machine.
     """
     build = queue_class(cfg)
     supplied = {name: value(cfg) for name, value in SUPPLIED.items() if name in inspect.signature(build).parameters}

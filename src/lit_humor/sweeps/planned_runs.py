@@ -1,4 +1,4 @@
-"""What a plan of many runs expands into. Standard library only."""
+"""Expands a plan into its runs. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ EVALUATION = "command=eval"
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One training of a plan.
+    """One training or evaluation of a plan.
 
     Attributes:
-        variant: What it is a repeat of; a row of the summary.
-        repeat: Which repeat, from 1.
+        variant: Name of the variant that it repeats; each variant is a row of the summary.
+        repeat: Number of the repeat, from 1.
         overrides: Settings of the command.
-        after: Variants whose runs of the same repeat have to be done before.
-        command: ``train``, or ``eval`` for one that scores what others have trained.
+        after: Variants whose run of the same repeat has to be done first.
+        command: ``train``, or ``eval`` to evaluate runs that others have trained.
     """
 
     variant: str
@@ -34,15 +34,15 @@ def expand(
     each: str | None,
     repeats: int,
 ) -> list[PlannedRun]:
-    """Every variant under every choice, once for each repeat; parents before those that wait for them.
+    """Return all runs: each variant with each choice, once for each repeat; parents before their children.
 
     Args:
-        variants: Settings of each variant, on top of the choice's; of one that begins with ``command=eval`` settings of
-            ``eval.py``, and no others.
-        after: The variants that another one waits for, under the same choice.
-        choices: Settings that were typed, by what tells one choice from the others.
-        each: The key of ``train.py`` that a repeat sets to 1, 2, ...; None sets none.
-        repeats: How many.
+        variants: Settings of each variant, added to those of the choice. One that begins with ``command=eval`` has only
+            settings of ``eval.py``.
+        after: For a variant, the variants that it waits for, with the same choice.
+        choices: Settings from the command line, by the name of the choice: the values that distinguish it.
+        each: Key of ``train.py`` that is set to the number of the repeat; None: no key.
+        repeats: Number of repeats.
     """
     runs = []
     for repeat in range(1, repeats + 1):
@@ -59,11 +59,11 @@ def expand(
 
 
 def parents_of(variant: str, after: Mapping[str, str | Sequence[str]]) -> list[str]:
-    """What a variant waits for."""
-    found = after.get(variant, ())
-    return [found] if isinstance(found, str) else list(found)
+    """Return the variants that a variant waits for."""
+    parents = after.get(variant, ())
+    return [parents] if isinstance(parents, str) else list(parents)
 
 
 def label(variant: str, choice: str) -> str:
-    """What a row of the summary is called."""
+    """Return the name of a row of the summary."""
     return ", ".join(part for part in (variant, choice) if part)

@@ -1,4 +1,4 @@
-"""Repairs damage that needs no knowledge of what a text means: each kind has a name and a function that undoes it."""
+"""Repairs damage in texts where that needs no understanding of the text: one function for each kind of damage."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]{2,}|\t")
 
 
 def undo_escapes(text: str) -> str:
-    r"""Write out ``\n``, ``\"``, ``\u00e9``, ``\xc3\xa9`` and ``_x000D_``.
+    r"""Replace escape sequences (``\n``, ``\"``, ``\u00e9``, ``\xc3\xa9``, ``_x000D_``) by their characters.
 
     Escaped line breaks and quotes stay where a backslash means something else: in a path, a formula or a shrug.
     """
@@ -192,9 +192,9 @@ REPAIRS: dict[str, Callable[[str], str]] = {
 
 
 def repair(text: str) -> tuple[str, tuple[str, ...]]:
-    """Repair all kinds of damage in a text, up to a wrong encoding that is not sure to be repaired.
+    """Repair all kinds of damage in a text, but stop at a wrong encoding that cannot be repaired with certainty.
 
-    What the later repairs would take out of such a text (blanks, soft hyphens) may be a part of a damaged character.
+    What the later repairs would remove from such a text (blanks, soft hyphens) may be a part of a damaged character.
 
     Returns:
         The repaired text, and the kinds of damage that it had, in the order of ``REPAIRS``.

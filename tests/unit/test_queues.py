@@ -12,7 +12,7 @@ from lit_humor.config.command import CONFIG_DIR, compose
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import ROOT_DIR
 from lit_humor.launch.queue import Job, Queue
-from lit_humor.sweeps.launching import open_queue, queue_class
+from lit_humor.sweeps.queues import open_queue, queue_class
 from lit_humor.sweeps.sweeping import sweep
 from tests.e2e.typed import typed_here
 
@@ -119,4 +119,4 @@ def test_the_key_of_before_names_the_choice_of_today(typed: str, fix: str) -> No
     for key in ("launch.kind", "+launch.kind"):
         done = typed_here("sweep", f"{key}={typed}", "dry_run=true")
         assert done.returncode == 1
-        assert f"Fix: leave launch.kind away and set launch={fix}." in done.stderr
+        assert f"Fix: leave launch.kind out and set launch={fix}." in done.stderr
