@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lit_humor.core.errors import UserError
-from lit_humor.tasks.answers import PREDICTION
+from lit_humor.tasks.answers import PREDICTION, Explained, ExportForm
 from lit_humor.tasks.classification import slice_tables
 from lit_humor.tasks.task import Baseline, ResultTable, Task
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import numpy as np
+    from torch import Tensor, nn
 
     from lit_humor.data.dividing.splits import Drawn
     from lit_humor.data.examples import Examples
@@ -36,6 +37,7 @@ class Regression(Task):
     curves: ClassVar[Mapping[str, str]] = {"mae": "mae", "rmse": "rmse"}
     compared: ClassVar[Mapping[str, str]] = {"rmse": "min", "mae": "min", "spearman": "max"}
 
+    constant_answer = "one number only"
     outputs = ("values",)
     objective = "mean_squared_error"
 
@@ -53,14 +55,15 @@ class Regression(Task):
         """Training and validation need rows, and every row a number."""
         from lit_humor.data.dividing.fitness import check_fit
 
-        without = [name for name, examples in splits.items() if examples.targets is None]
-        if without:
-            raise UserError(
-                "data.target_column",
-                found=f"no numbers in split '{without[0]}'",
-                expected="a column of numbers, which task=regression predicts",
-                fix="set data.target_column=<column>, or leave task=regression away",
-            )
+        for name, examples in splits.items():
+            problem = _problem(examples.targets)
+            if problem:
+                raise UserError(
+                    "data.target_column",
+                    found=f"{problem} in split '{name}'",
+                    expected="a column of numbers that differ, which task=regression predicts",
+                    fix="set data.target_column=<column>, or leave task=regression away",
+                )
         check_fit(splits, drawn, settings, val_key)
 
     def metrics(self, slice_values: Mapping[str, Sequence[str]], *, synced: bool = True) -> RegressionMetrics:
@@ -71,13 +74,11 @@ class Regression(Task):
 
     def measure_columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
         """Read ``target`` and ``prediction``."""
-        import torch
+        import numpy as np
 
-        targets, values = (torch.tensor(columns[name], dtype=torch.float32) for name in ("target", "prediction"))
-        metrics = self.metrics({}, synced=False)
-        batch = {"targets": targets, "slices": torch.zeros(len(targets), 0, dtype=torch.long)}
-        metrics.update({"values": values}, batch, torch.ones(len(targets), dtype=torch.bool))
-        return metrics.compute()
+        from lit_humor.metrics.errors import measure_errors
+
+        return measure_errors(*(np.asarray(columns[name], dtype=np.float64) for name in ("target", PREDICTION)))
 
     def columns(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Any]:
         """``target`` and ``prediction``, float32."""
@@ -95,11 +96,54 @@ class Regression(Task):
             *slice_tables(split, results, ("mae",)),
         ]
 
+    @property
+    def form(self) -> ExportForm:
+        """One number."""
+        return ExportForm(
+            output="values",
+            names=("value",),
+            activation="none",
+            problem_type="regression",
+            metrics=("rmse", "mae", "spearman"),
+            purpose="Gives a text a number, such as a rating.",
+            meaning="A high number says that a text looks like texts that were rated high, not that you will find it "
+            "funny.",
+        )
+
+    def numbers(self, outputs: Mapping[str, Any], calibration: Mapping[str, float]) -> np.ndarray:
+        """[N, 1] the predicted numbers."""
+        return outputs["values"].reshape(-1, 1)
+
     def answers(
         self, outputs: Mapping[str, Any], calibration: Mapping[str, float], threshold: float | None = None
     ) -> dict[str, list[Any]]:
-        """``prediction``."""
-        return {PREDICTION: outputs["values"].tolist()}
+        """``prediction``, a number."""
+        return {PREDICTION: outputs["values"].reshape(-1).tolist()}
+
+    def cells(self, answers: Mapping[str, Sequence[Any]], row: int | None) -> list[str]:
+        """The number."""
+        return [""] if row is None else [f"{answers[PREDICTION][row]:.4f}"]
+
+    def explained(self, answers: Mapping[str, Sequence[Any]], row: int, calibration: Mapping[str, float]) -> Explained:
+        """The number."""
+        return Explained("the number", lambda outputs: outputs["logits"].squeeze(-1))
+
+    def intervals(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[float, float]]:
+        """Of RMSE and mean absolute error: bootstrap over rows; of the rank correlation: Fisher's transformation."""
+        import numpy as np
+
+        from lit_humor.metrics.intervals import bootstrap_of_means, spearman_interval
+
+        errors = np.subtract(*(np.asarray(columns[name], dtype=np.float64) for name in (PREDICTION, "target")))
+        values = np.stack([errors**2, np.abs(errors)], axis=1)
+        ends = bootstrap_of_means(values, lambda means: {"rmse": np.sqrt(means[:, 0]), "mae": means[:, 1]})
+        correlation = self.measure_columns(columns)["spearman"]
+        of_ranks = None if correlation is None else spearman_interval(correlation, len(errors))
+        return ends | ({"spearman": of_ranks} if of_ranks else {})
+
+    def is_collapsed(self, results: Mapping[str, Any], objective: nn.Module) -> bool:
+        """Whether every row got the same number, though their numbers differ."""
+        return results["spearman"] is None and results["rmse"] > 0 and results["rows"] > 1
 
     def baseline(self, train: Examples, evaluated: Mapping[str, Examples]) -> Baseline:
         """TF-IDF and ridge regression."""
@@ -114,3 +158,12 @@ class Regression(Task):
             columns = {"target": examples.targets, "prediction": model.predict(examples.whole_texts())}
             results[split] = self.measure_columns(columns)
         return Baseline(_BASELINE, results)
+
+
+def _problem(targets: np.ndarray | None) -> str:
+    """Why these cannot be learned; empty where they can."""
+    if targets is None:
+        return "no numbers"
+    if targets.ndim > 1:
+        return "several numbers a row"
+    return "the same number everywhere" if len(targets) > 1 and (targets == targets[0]).all() else ""
