@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from lit_humor.config.command import compose
 from lit_humor.core.batch import Batch
 from lit_humor.core.errors import UserError
+from lit_humor.core.precision import FP32, PRECISIONS
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine import factory
 from lit_humor.engine.hardware import Plan
@@ -22,7 +23,6 @@ from lit_humor.engine.machine import Machine, look_at_machine
 from lit_humor.engine.planning import build_plan
 from lit_humor.learning.learner import Learner
 
-_KINDS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 _CEILING_SIZE = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # large enough that starting a product costs nothing beside it
 
 
@@ -49,13 +49,13 @@ class Setup:
     def build_optimizer(self) -> torch.optim.Optimizer:
         """The optimizer of the recipe."""
         assert self.learner.optimizer is not None
-        return self.learner.optimizer.build(self.learner.parameter_groups(), self.plan.precision)
+        return self.learner.optimizer.build(self.learner.parameter_groups(), is_scaled=self.scaler.is_enabled())
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The precision of the plan, as the Trainer applies it."""
-        if self.plan.precision == "32-true":
+        if self.plan.precision == FP32:
             return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=_KINDS[self.plan.precision])
+        return torch.autocast(self.device.type, dtype=_kind(self.plan.precision))
 
     def take(self, batch: Batch) -> Batch:
         """Move a batch to the device."""
@@ -85,7 +85,7 @@ def build(overrides: Sequence[str], machine: Machine | None = None) -> Setup:
     names = datamodule.class_names
     learner = factory.build_learner(cfg, pretrained, datamodule, class_names=names, plan=plan)
     device = torch.device("cuda" if plan.accelerator == "gpu" else plan.accelerator)
-    scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "16-mixed")
+    scaler = torch.amp.GradScaler(device.type, enabled=PRECISIONS[plan.precision].scales_loss)
     setup = Setup(cfg, plan, datamodule, learner.to(device).train(), device, scaler)
     learner.step.connect(scale=scaler.scale, autocast=setup.autocast)
     return setup
@@ -115,9 +115,13 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
+def _kind(precision: str) -> torch.dtype:
+    return getattr(torch, PRECISIONS[precision].computes_in)
+
+
 def matmul_ceiling(precision: str, device: torch.device) -> float:
     """Floating-point operations a second of a large product on this machine, the best of three."""
-    kind, size = _KINDS[precision], _CEILING_SIZE[device.type]
+    kind, size = _kind(precision), _CEILING_SIZE[device.type]
     one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     seconds = []
     for _ in range(3):
