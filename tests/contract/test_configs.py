@@ -16,6 +16,7 @@ from lit_humor.engine import factory, lr_scale
 from lit_humor.engine.configuration import validate
 from lit_humor.engine.machine import Machine
 from lit_humor.engine.planning import build_plan
+from lit_humor.models.pretrained import Pretrained
 
 
 def _compose(*overrides: str) -> DictConfig:
@@ -184,11 +185,11 @@ def test_lr_scale_follows_the_hidden_size(tmp_path: Path) -> None:
         cfg = _compose(f"model={model}")
         assert cfg.model.lr_scale == "auto"
         XLMRobertaConfig(hidden_size=width).save_pretrained(tmp_path / model)
-        cfg = lr_scale.computed(cfg, str(tmp_path / model))
+        cfg = lr_scale.computed(cfg, Pretrained(str(tmp_path / model)))
         assert cfg.model.lr_scale == cfg.optim.lr_scale == SCALES[width]
     BertConfig(hidden_size=0).save_pretrained(tmp_path / "none")
     with pytest.raises(UserError, match=r"model\.lr_scale: found auto, but bert has no hidden_size"):
-        lr_scale.computed(_compose(), str(tmp_path / "none"))
+        lr_scale.computed(_compose(), Pretrained(str(tmp_path / "none")))
 
 
 @pytest.mark.parametrize(("typed", "scale"), [((), 64.0), (("model.lr_scale=2",), 2), (("optim.lr_scale=0.5",), 0.5)])

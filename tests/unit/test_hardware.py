@@ -1,9 +1,11 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from lit_humor.core.errors import UserError
+from lit_humor.core.precision import PRECISIONS, Precision
 from lit_humor.engine.hardware import Plan, make_plan
 from lit_humor.engine.machine import Machine, look_at_machine
 
@@ -115,6 +117,21 @@ def test_every_choice_has_a_reason_and_can_be_set() -> None:
 def test_impossible_wishes_name_their_key(wanted: dict, key: str) -> None:
     with pytest.raises(UserError, match=key):
         _plan(Machine(num_cores=2), **wanted)
+
+
+def test_a_precision_is_a_row_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"found nf4, expected auto or one of 32-true, bf16-mixed, 16-mixed\. Fix"):
+        _plan(Machine(), precision="nf4")
+    added = {name: Precision(name=name, computes_in="bfloat16", passed_on="bf16-true") for name in ("nf4", "fp8")}
+    added["fp8"] = replace(added["fp8"], scales_loss=True)
+    for name, row in added.items():
+        monkeypatch.setitem(PRECISIONS, name, row)
+    plan = _plan(Machine(), precision="nf4")
+    assert (plan.precision, plan.trainer_arguments()["precision"]) == ("nf4", "bf16-true")
+    machine, fsdp = Machine(gpu_names=("A100",) * 2, **AMPERE), {"strategy": "fsdp", "devices": 2, "max_tokens": None}
+    assert _plan(machine, precision="nf4", **fsdp).strategy == "fsdp"
+    with pytest.raises(UserError, match=r"found fp8 under fsdp, expected nf4 or bf16-mixed or 32-true"):
+        _plan(machine, precision="fp8", **fsdp)
 
 
 def test_this_machine_can_be_planned_for() -> None:

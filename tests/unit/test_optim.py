@@ -117,7 +117,7 @@ def test_a_fused_update_is_the_plain_one(tiny_model: str) -> None:
         torch.manual_seed(0)
         model = TextClassifier(tiny_model, 2)
         adamw = LayerwiseAdamW(1e-2, CONSTANT, fused=fused)
-        optimizer = adamw.build(adamw.groups(model.named_parameters(), model.parameter_depths()), "32-true")
+        optimizer = adamw.build(adamw.groups(model.named_parameters(), model.parameter_depths()))
         assert optimizer.defaults["fused"] is fused
         for parameter in model.parameters():
             parameter.grad = torch.randn_like(parameter)
@@ -129,4 +129,4 @@ def test_a_fused_update_is_the_plain_one(tiny_model: str) -> None:
 
 def test_nothing_is_fused_where_gradients_are_scaled() -> None:
     adamw, parameter = LayerwiseAdamW(1e-2, CONSTANT), torch.nn.Parameter(torch.zeros(2))
-    assert not adamw.build([{"params": [parameter]}], "16-mixed").defaults["fused"]
+    assert not adamw.build([{"params": [parameter]}], is_scaled=True).defaults["fused"]

@@ -11,10 +11,11 @@ import torch
 
 from lit_humor.config.command import compose
 from lit_humor.core.errors import MissingExtraError
+from lit_humor.core.precision import BF16, FP32
 from lit_humor.engine import planning, probing
 from lit_humor.engine.machine import Machine
 from lit_humor.engine.planning import build_plan
-from lit_humor.engine.probing import BF16, FP32, LayerShape, Probe, probe, threads_of
+from lit_humor.engine.probing import LayerShape, Probe, probe, threads_of
 
 MINILM = LayerShape(hidden_size=384, intermediate_size=1536, num_heads=12, rows=32, tokens=32)
 TINY = LayerShape(hidden_size=16, intermediate_size=64, num_heads=2, rows=32, tokens=32)

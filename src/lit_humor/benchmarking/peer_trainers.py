@@ -20,11 +20,11 @@ from torch.utils.data import DataLoader
 from lit_humor.benchmarking.raw_step import build, synchronise
 from lit_humor.config.command import compose
 from lit_humor.core.batch import TRAIN, VAL
+from lit_humor.core.precision import BF16, FP16, FP32
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine import factory, lr_scale
 from lit_humor.engine.machine import Machine, look_at_machine, peak_memory_bytes
 from lit_humor.engine.planning import build_plan
-from lit_humor.engine.probing import BF16, FP32
 
 # Arguments of the Hugging Face Trainer, in addition to those of the recipe.
 _HF = {
@@ -72,7 +72,7 @@ def train_peer(name: str, overrides: Sequence[str]) -> dict[str, Any]:
         "lr_scheduler_type": "cosine",
         "seed": cfg.seed,
         "bf16": precision == BF16,
-        "fp16": precision == "16-mixed",
+        "fp16": precision == FP16,
         "use_cpu": not (machine.gpu_names or machine.has_mps),
     }
     padding = {"padding": "max_length", "max_length": cfg.data.max_length} if name == "hf_fixed_padding" else {}

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from lit_humor.config.command import compose
 from lit_humor.core.batch import Batch
 from lit_humor.core.errors import UserError
+from lit_humor.core.precision import FP32, PRECISIONS
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine import factory
 from lit_humor.engine.hardware import Plan
@@ -22,12 +23,11 @@ from lit_humor.engine.machine import Machine, look_at_machine
 from lit_humor.engine.planning import build_plan
 from lit_humor.learning.learner import Learner
 
-_KINDS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 _CEILING_SIZE = {
     "cpu": 2048,
     "cuda": 8192,
     "mps": 4096,
-}  # large enough that the start of a product takes no noticeable time
+}  # large enough that starting a product takes no noticeable time
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class Setup:
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Build the optimizer of the recipe."""
         assert self.learner.optimizer is not None
-        return self.learner.optimizer.build(self.learner.parameter_groups(), self.plan.precision)
+        return self.learner.optimizer.build(self.learner.parameter_groups(), is_scaled=self.scaler.is_enabled())
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Return the autocast context of the plan's precision, as Lightning applies it."""
-        if self.plan.precision == "32-true":
+        if self.plan.precision == FP32:
             return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=_KINDS[self.plan.precision])
+        return torch.autocast(self.device.type, dtype=_kind(self.plan.precision))
 
     def take(self, batch: Batch) -> Batch:
         """Move a batch to the device."""
@@ -89,7 +89,7 @@ def build(overrides: Sequence[str], machine: Machine | None = None) -> Setup:
     names = datamodule.class_names
     learner = factory.build_learner(cfg, pretrained, datamodule, class_names=names, plan=plan)
     device = torch.device("cuda" if plan.accelerator == "gpu" else plan.accelerator)
-    scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "16-mixed")
+    scaler = torch.amp.GradScaler(device.type, enabled=PRECISIONS[plan.precision].scales_loss)
     setup = Setup(cfg, plan, datamodule, learner.to(device).train(), device, scaler)
     learner.step.connect(scale=scaler.scale, autocast=setup.autocast)
     return setup
@@ -125,9 +125,13 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
+def _kind(precision: str) -> torch.dtype:
+    return getattr(torch, PRECISIONS[precision].computes_in)
+
+
 def matmul_ceiling(precision: str, device: torch.device) -> float:
     """Return the floating-point operations per second of a large matrix product on this machine, the best of three."""
-    kind, size = _KINDS[precision], _CEILING_SIZE[device.type]
+    kind, size = _kind(precision), _CEILING_SIZE[device.type]
     left, right = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     seconds = []
     for _ in range(3):

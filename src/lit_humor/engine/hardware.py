@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lit_humor.core.errors import UserError
+from lit_humor.core.precision import BF16, FP16, FP32, PRECISIONS
 from lit_humor.engine.machine import Machine
-from lit_humor.engine.probing import BF16, FP32, Probe
+from lit_humor.engine.probing import Probe
 from lit_humor.learning.strategy import ShardedStrategy
 
-_PRECISIONS = (FP32, BF16, "16-mixed")
 ANYWHERE = ("sdpa", "eager", "matmul", "packed")  # attention backends that run on every device
 FULL = "full"
 DDP, FSDP = "ddp", "fsdp"
@@ -27,7 +27,7 @@ class Plan:
     Attributes:
         accelerator: ``cpu``, ``gpu`` or ``mps``.
         devices: Number of devices of a machine, a process each.
-        precision: Precision of the Trainer.
+        precision: One of ``PRECISIONS``, by its name.
         micro_batch_size: Rows of a batch on one device.
         max_tokens: Tokens of a training pass at most, padding included; a batch of more is passed in parts.
         accumulation: Micro-batches of an optimizer step on one device.
@@ -66,7 +66,7 @@ class Plan:
             "devices": self.devices,
             "num_nodes": self.num_nodes,
             "strategy": self._strategy(),
-            "precision": self.precision,
+            "precision": PRECISIONS[self.precision].passed_on,
             "accumulate_grad_batches": self.accumulation,
             "use_distributed_sampler": False,
         }
@@ -111,7 +111,7 @@ def make_plan(
     devices = _whole_number("devices", choose("devices", *_best_devices(machine, accelerator, here)))
     _check_devices(accelerator, devices, machine)
     measured = probe(devices) if accelerator == "cpu" and choose.is_open("precision") else None
-    precision = _one_of("precision", choose("precision", *_best_precision(machine, accelerator, measured)), _PRECISIONS)
+    precision = _one_of("precision", choose("precision", *_best_precision(machine, accelerator, measured)), PRECISIONS)
     all_at_once = (window // (devices * num_nodes) or 1, "all rows of the step at once")
     micro_batch_size = _whole_number("micro_batch_size", choose("micro_batch_size", *all_at_once))
     max_tokens = choose("max_tokens", *_best_max_tokens(machine, accelerator, batch_size * max_length))
@@ -157,10 +157,11 @@ class _Choices:
 
 def _check_fsdp(plan: Plan) -> None:
     """Under FSDP every process makes the same passes, or all would wait for ever."""
+    unscaled = [name for name in reversed(PRECISIONS) if not PRECISIONS[name].scales_loss]
     fits = {
         "devices": (plan.devices, plan.devices * plan.num_nodes > 1, "2 or more"),
         "max_tokens": (plan.max_tokens, plan.max_tokens is None, "null"),
-        "precision": (plan.precision, plan.precision != "16-mixed", "bf16-mixed or 32-true"),
+        "precision": (plan.precision, plan.precision in unscaled, " or ".join(unscaled)),
         "compile": (plan.compile, not plan.compile, "false"),
     }
     for name, (found, is_fit, expected) in fits.items():
@@ -187,11 +188,7 @@ def _best_devices(machine: Machine, accelerator: str, window: int) -> tuple[int,
 def _best_precision(machine: Machine, accelerator: str, measured: Probe | None) -> tuple[str, str]:
     if accelerator == "gpu":
         newer = machine.gpu_bf16
-        return (
-            (BF16, "the GPU multiplies bf16 (Ampere or newer)")
-            if newer
-            else ("16-mixed", "the GPU has fp16 but no bf16")
-        )
+        return (BF16, "the GPU multiplies bf16 (Ampere or newer)") if newer else (FP16, "the GPU has fp16 but no bf16")
     return measured.best() if measured else (FP32, "no bf16 instructions")
 
 
@@ -247,7 +244,7 @@ def _whole_number(name: str, value: Any) -> int:
     return value
 
 
-def _one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:
+def _one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
     if value not in choices:
         where, listed = f"trainer.{name}", ", ".join(map(str, choices))
         raise UserError(where, found=str(value), expected=f"auto or one of {listed}", fix=f"set {where}=auto")

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from lit_humor.core.precision import BF16, FP32
 from lit_humor.runs import record
 
-FP32, BF16 = "32-true", "bf16-mixed"
 _MARGIN = 1.05  # from this on bf16 is worth its rounding
 _COMMON_TOKENS = 32  # of a row: humor is short
 _LEAST_FLOPS = 1e9  # of a pass; below, bf16 costs more in casts than it wins in products (0.35 of the pace at width 16)

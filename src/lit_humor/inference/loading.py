@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from lit_humor.config.frozen import changed
 from lit_humor.config.saved import SavedRun, open_run
 from lit_humor.core.errors import UserError
+from lit_humor.core.precision import PRECISIONS
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine import factory
 from lit_humor.engine.configuration import settled
@@ -25,7 +26,7 @@ class TrainedRun:
     Attributes:
         learner: With the weights of the checkpoint.
         datamodule: With the run's data, or other data.
-        precision: Precision that the run was trained and scored with.
+        precision: Of the Trainer, as the run was trained and scored.
         folder: The run folder.
     """
 
@@ -51,7 +52,8 @@ def load_run(run: str | SavedRun, checkpoint: str | None = None, data: DictConfi
     datamodule = factory.build_datamodule(cfg, factory.open_pretrained(cfg, saved.backbone), plan=None)
     datamodule.load()
     _check_classes(datamodule, saved.class_names)
-    return TrainedRun(load_learner(saved, checkpoint, datamodule), datamodule, saved.plan["precision"], saved.folder)
+    precision = PRECISIONS[saved.plan["precision"]].passed_on
+    return TrainedRun(load_learner(saved, checkpoint, datamodule), datamodule, precision, saved.folder)
 
 
 def load_learner(saved: SavedRun, checkpoint: str | None = None, datamodule: HumorDataModule | None = None) -> Learner:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from lit_humor.config.saved import SavedRun, open_run
+from lit_humor.core.precision import PRECISIONS
 from lit_humor.data.batches.batching import Collator, WindowSampler
 from lit_humor.data.examples import Examples
 from lit_humor.data.preparing.preparation import Preparation
@@ -132,6 +133,7 @@ def load_scorer(run: str | SavedRun, checkpoint: str | None = None) -> Scorer:
     machine = look_at_machine()
     device = torch.device("cuda" if machine.gpu_names else "cpu")
     native = machine.gpu_bf16 if machine.gpu_names else machine.cpu_bf16 is not None
+    is_bf16 = PRECISIONS[saved.plan["precision"]].computes_in == "bfloat16"
     return Scorer(
         learner=learner.to(device),
         preparation=factory.build_preparation(saved.config, pretrained, settings),
@@ -140,7 +142,7 @@ def load_scorer(run: str | SavedRun, checkpoint: str | None = None) -> Scorer:
         batch_size=saved.config.data.eval_batch_size,
         with_token_types=getattr(pretrained.config, "type_vocab_size", 0) > 1,
         device=device,
-        dtype=torch.bfloat16 if saved.plan["precision"] == "bf16-mixed" and native else torch.float32,
+        dtype=torch.bfloat16 if is_bf16 and native else torch.float32,
         calibration=saved.calibration,
         folder=saved.folder,
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lit_humor.core.errors import NonFiniteStepError, UserError
+from lit_humor.core.precision import FP32
 from lit_humor.models.sharding import is_sharded
 
 _USUAL_RATE = 3e-5  # of the recipes
@@ -111,10 +112,15 @@ def rows_named(ids: Sequence[object], num_processes: int, fix: str) -> Iterator[
         raise _non_finite_step(error, ids, num_processes, fix) from None
 
 
+def scaler_of(trainer: Any) -> torch.amp.GradScaler | None:
+    """What scales the gradients of a Trainer, where its precision asks for it; it leaves out steps that overflow."""
+    return getattr(trainer.precision_plugin, "scaler", None)
+
+
 def way_to_finite(learning_rate: float, precision: str) -> str:
     """What to set where the numbers of a training do not stay finite."""
     rate = f"set optim.learning_rate={min(learning_rate / 2, _USUAL_RATE):g}"
-    return rate if precision == "32-true" else f"set trainer.precision=32-true, or {rate}"
+    return rate if precision == FP32 else f"set trainer.precision={FP32}, or {rate}"
 
 
 def check_mean_loss(loss: float, place: str, fix: str) -> None:

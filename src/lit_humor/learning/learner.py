@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lit_humor.core.batch import TRAIN, Batch
 from lit_humor.learning.coupled import check_accumulation
-from lit_humor.learning.finite import check_mean_loss, rows_named, way_to_finite
+from lit_humor.learning.finite import check_mean_loss, rows_named, scaler_of, way_to_finite
 from lit_humor.learning.measuring import StageMetrics
 from lit_humor.learning.memory import outcome_in_chunks, smaller
 from lit_humor.learning.step import OptimizerStep
@@ -69,10 +69,9 @@ class Learner(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Tell the step where it is made."""
-        precision = self.trainer.precision_plugin
-        scaler: torch.amp.GradScaler | None = getattr(precision, "scaler", None)
+        scaler = scaler_of(self.trainer)
         named = {} if scaler is None else {"scale": scaler.scale}
-        self.step.connect(self.trainer.world_size, autocast=precision.forward_context, **named)
+        self.step.connect(self.trainer.world_size, autocast=self.trainer.precision_plugin.forward_context, **named)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss whose gradient is this micro-batch's share of the step's: sum of row losses / window_size.
@@ -91,7 +90,7 @@ class Learner(pl.LightningModule):
     ) -> None:
         """Clip the global norm, and refuse one that is not finite; Lightning refuses fused optimizers."""
         norm = self.step.clip(gradient_clip_val)
-        if self.trainer.precision != "16-mixed":  # where the gradient scaler leaves such steps out, as it should
+        if scaler_of(self.trainer) is None:  # else it leaves such steps out, as it should
             with self.naming_rows():
                 place = f"epoch {self.current_epoch}, step {self.trainer.global_step}"
                 self.step.check_finite(norm, optimizer, place)
@@ -198,6 +197,6 @@ class Learner(pl.LightningModule):
         total, max_epochs = self.trainer.estimated_stepping_batches, self.trainer.max_epochs
         num_steps = num_schedule_steps(total, max_epochs, self.schedule_epochs)
         self.num_warmup_steps = self.optimizer.schedule.num_warmup_steps(num_steps)
-        optimizer = self.optimizer.build(self.parameter_groups(), str(self.trainer.precision))
+        optimizer = self.optimizer.build(self.parameter_groups(), is_scaled=scaler_of(self.trainer) is not None)
         scheduler = self.optimizer.schedule.build(optimizer, num_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -24,6 +24,20 @@ class Network(nn.Module, ABC):
     """
 
     loaded_from: ClassVar[type[Pretrained]] = Pretrained
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._prefix = ""  # of its names, where it is a part of what is loaded
+        self.register_state_dict_post_hook(_leave_out)
+        self.register_load_state_dict_pre_hook(_refuse_more)
+        self.register_load_state_dict_post_hook(_miss_no_others)
+
+    def keeps(self, name: str) -> bool:
+        """Whether checkpoints hold this parameter or buffer; the constructor makes the others the same again.
+
+        Adapters of a frozen model keep theirs alone. A checkpoint must hold exactly what is kept to be loaded.
+        """
+        return True
 
     @abstractmethod
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -54,3 +68,28 @@ class Network(nn.Module, ABC):
         """
         for module in (self,) if whole else self.layers() or (self,):
             module.compile(backend=backend, dynamic=True)
+
+
+def _leave_out(network: Network, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    """Hook: what the network does not keep is in no state."""
+    for name in _others(network, state, prefix):
+        del state[name]
+
+
+def _refuse_more(network: Network, state: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+    """Hook: a state that holds what the network does not keep is that of another network."""
+    network._prefix = prefix
+    unexpected_names: list[str] = rest[3]
+    unexpected_names += _others(network, state, prefix)
+
+
+def _miss_no_others(network: Network, incompatible: Any) -> None:
+    """Hook: only what the network keeps can be missing."""
+    missing: list[str] = incompatible.missing_keys
+    for name in _others(network, missing, network._prefix):
+        missing.remove(name)
+
+
+def _others(network: Network, names: Iterable[str], prefix: str) -> list[str]:
+    """Names of the network, those with its prefix, that it does not keep."""
+    return [name for name in names if name.startswith(prefix) and not network.keeps(name.removeprefix(prefix))]

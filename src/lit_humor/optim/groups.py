@@ -103,7 +103,7 @@ class LayerwiseAdamW:
         named = [*model.named_parameters(), *own.items()]
         return self.groups(named, depths | dict.fromkeys(own, max(depths.values())))
 
-    def build(self, groups: list[dict[str, Any]], precision: str) -> torch.optim.AdamW:
-        """Make the optimizer; it is not fused in fp16, where gradients must be unscaled before the update."""
-        fused = self.fused and precision != "16-mixed"
+    def build(self, groups: list[dict[str, Any]], *, is_scaled: bool = False) -> torch.optim.AdamW:
+        """Make the optimizer; it is not fused where gradients are scaled, which must be undone before the update."""
+        fused = self.fused and not is_scaled
         return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, eps=self.eps, fused=fused)

@@ -26,6 +26,7 @@ from lit_humor.benchmarking.raw_step import Setup, build, matmul_ceiling, pick_g
 from lit_humor.config.command import choice, compose
 from lit_humor.config.validate import unknown_value
 from lit_humor.core.batch import TRAIN, Batch
+from lit_humor.core.precision import PRECISIONS
 from lit_humor.data.batches.store import TokenStore
 from lit_humor.engine.machine import Machine, look_at_machine, peak_memory_bytes
 from lit_humor.engine.planning import build_plan
@@ -143,7 +144,7 @@ def _effect(overrides: Sequence[str], machine: Machine) -> dict[str, Any]:
     plan, network = build_plan(cfg, machine), cfg.model.network
     return {
         **{"padding": cfg.data.padding, "grouped": cfg.data.length_grouped, "embeddings": network.embeddings},
-        "fused": cfg.optim.fused and plan.precision != "16-mixed",
+        "fused": cfg.optim.fused and not PRECISIONS[plan.precision].scales_loss,
         **{"fast_dropout": network.fast_dropout and plan.accelerator == "cpu"},
         **{"short_last_layer": network.short_last_layer and network.pooling == "first"},
         **{"attention": plan.attention, "precision": plan.precision},
