@@ -17,8 +17,9 @@ from omegaconf.errors import GrammarParseError
 from omegaconf.grammar_parser import parse as parse_interpolation
 
 from lit_humor.config.declared import TextType, text_type_of
-from lit_humor.core.errors import UserError, shorten
+from lit_humor.core.errors import UserError, list_names, shorten
 from lit_humor.core.settings import QUOTED, command_line, is_null, is_quoted, quoted
+from lit_humor.core.settings import typed as typed_setting
 
 _SEPARATED = re.compile(rf"(?:\s*({QUOTED}|\[(?:{QUOTED}|[^\]])*+\])\s*|((?:\$\{{[^}}]*\}}|[^,])*))(,|\Z)", re.DOTALL)
 _UNREADABLE = (HydraException, ValueError, TypeError, AttributeError)  # what Hydra raises on odd values
@@ -163,16 +164,29 @@ def check_one_file(config_name: str, key: str, path: str, typed: Sequence[str]) 
         typed: All settings as typed.
 
     Raises:
-        UserError: There is no such file, but each part between commas is one; names ``sweep.py``.
+        UserError: There is no such file, but each part between commas is one; names ``sweep.py``. Or some parts are
+            files; names the others.
     """
     if files := _files_in(path):
         raise one_value(config_name, typed, f"{len(files)} files ({key}={path})", shlex.quote(f"{key}={files[0]}"))
+    parts = _parts_of(path)
+    if files := [part for part in parts if os.path.isfile(part)]:
+        missing = [part for part in parts if part not in files]
+        expected = "one data file" + (" (sweep.py takes several, in turn)" if config_name == "train" else "")
+        found = f"several paths, but no file {list_names(map(repr, missing))}"
+        raise UserError(f"{key}={path}", found=found, expected=expected, fix=f"set {typed_setting(key, files[0])}")
 
 
 def _files_in(path: str) -> list[str]:
     """The files that commas separate, in brackets or not; none if one of them is no file, or the whole is one."""
+    parts = _parts_of(path)
+    return parts if parts and all(map(os.path.isfile, parts)) else []
+
+
+def _parts_of(path: str) -> list[str]:
+    """What commas separate in a path, in brackets or not; nothing if there is one part, or the whole is a file."""
     parts = [part.strip(" '\"") for part in path.strip(" []'\"").split(",")]
-    return parts if len(parts) > 1 and not os.path.exists(path) and all(map(os.path.isfile, parts)) else []
+    return parts if len(parts) > 1 and not os.path.exists(path) else []
 
 
 def with_plain_dollar(text: str) -> str:
