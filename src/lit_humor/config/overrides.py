@@ -47,7 +47,7 @@ def _rewritten(config_name: str, override: str, typed: Sequence[str]) -> str:
         return override
     if any("\ud800" <= character <= "\udfff" for character in override):
         found, expected = shorten(override), "text that UTF-8 can write"
-        raise UserError(key, found=found, expected=expected, fix="rename the file or folder, or set LC_ALL=C.UTF-8")
+        raise UserError(key, found=found, expected=expected, fix="rename the file or folder, or export LC_ALL=C.UTF-8")
     text_type = text_type_of(config_name, key.lstrip("+"))
     if text_type is None or text_type.is_node(value):
         return _checked(config_name, override, typed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -173,7 +174,7 @@ def _loading_error(pretrained: str, error: Exception) -> UserError:
             f"model.pretrained={pretrained}",
             found=f"a folder that does not load ({one_line(error)})",
             expected="config.json, model.safetensors and tokenizer.json of one encoder",
-            fix=f"hf download <owner>/<name> --local-dir {pretrained} puts it right, or {EMBEDDED}",
+            fix=f"hf download <owner>/<name> --local-dir {shlex.quote(pretrained)} puts it right, or {EMBEDDED}",
         )
     return UserError(
         f"model.pretrained={pretrained}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
             f"model.pretrained={folder}",
             found=f"no tokenizer that loads ({shorten(str(error), 120)})",
             expected="tokenizer.json beside config.json",
-            fix=f"hf download <owner>/<name> --local-dir {folder} puts it right, or {_EMBEDDED}",
+            fix=f"hf download <owner>/<name> --local-dir {shlex.quote(str(folder))} puts it right, or {_EMBEDDED}",
         ) from error
     if not tokenizer.is_fast:
         raise UserError(
