@@ -11,7 +11,7 @@ import pytest
 from lit_humor.data.reading.tables import read_table
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import ROOT, typed_here
-from tests.unit.obeying import typed_in
+from tests.obeying import typed_in
 
 GOOD = [f"{n}\t{n % 2}\t{'a joke' if n % 2 else 'a fact'} about {n} things" for n in range(1, 61)]
 STRAY = ['61\t1\t"Well, that went fine', "62\t0\tthe bus was late", '63\t1\tthe hat was blue"', "64\t0\tthe tram"]

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.remedies import data, inside, plans, settings
+from tests.e2e.remedies import data, inside, plans, settings, tables
 from tests.e2e.remedies import runs as about_runs
 from tests.e2e.remedies.sites import all_sites
 from tests.e2e.remedies.telling import Case, Obeyed, work_through
 from tests.e2e.typed import typed_here
 
-CASES: dict[str, Case] = settings.CASES | data.CASES | about_runs.CASES | plans.CASES | inside.CASES
+CASES: dict[str, Case] = settings.CASES | data.CASES | tables.CASES | about_runs.CASES | plans.CASES | inside.CASES
 OBEYED: dict[str, Obeyed] = {}
 
 
@@ -19,6 +19,7 @@ OBEYED: dict[str, Obeyed] = {}
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trained runs by name."""
     folder = tmp_path_factory.mktemp("runs")
+    (folder / "rated.csv").write_text(data.GOOD)
     (folder / "spam.csv").write_text(data.GOOD.replace(",0\n", ",ham\n").replace(",1\n", ",spam\n"))
     quick = (
         f"paths.logs_dir={folder}",
@@ -30,7 +31,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spam = ("data=csv", f"data.train_path={folder}/spam.csv", "data.label_names=[ham,spam]")
     wide = ("data=tiny", "model.pretrained.hidden_size=32")
     few = ("data=tiny", "data.rows_per_split=40")
-    for name, more in {"one": ("data=tiny",), "two": wide, "spam": spam, "few": few}.items():
+    rated = ("task=regression", "data=csv", f"data.train_path={folder}/rated.csv", "data.target_column=label")
+    for name, more in {"one": ("data=tiny",), "two": wide, "spam": spam, "few": few, "rated": rated}.items():
         done = typed_here("train", "model=tiny", "trainer=cpu", f"run_id={name}", *quick, *more)
         assert done.returncode == 0, done.stderr
     return folder
@@ -42,13 +44,22 @@ def test_obeyed(name: str, tmp_path: Path, runs: Path) -> None:
 
 
 # Errors that no case makes: file and function, how many calls, and why.
-_MOST_UNLISTED = (
-    47  # calls that have neither a case nor a reason yet, 11 of them new on 2026-11-28; may only become fewer
-)
 UNTOLD = {
-    ("auditing/texts.py", "text_findings"): (1, "its extra is brought by the remedy of another package of that extra"),
     ("models/pretrained.py", "load_tokenizer"): (2, "transformers 5 makes a fast tokenizer of anything"),
     ("engine/configuration.py", "_no_network"): (1, "a class to be written; tests/unit/test_network.py has one"),
+    ("config/command.py", "_explain"): (1, "a last resort, for what Hydra may find that no command is known to make"),
+    ("config/overrides.py", "_quoted_text"): (
+        1,
+        "FAULT: typed so, instantiate reads it as a reference later",
+    ),
+    ("data/dividing/fitness.py", "notes_on_test"): (1, "a warning, with which a command goes on"),
+    ("data/dividing/ordering.py", "take_stage"): (1, "a replay that is no share is refused one step before"),
+    ("data/reading/labels.py", "read_threshold"): (1, "what is no number is refused one step before"),
+    ("learning/coupled.py", "check_accumulation"): (1, "no objective that is shipped couples rows"),
+    ("auditing/encodings.py", "is_mojibake"): (
+        1,
+        "its extra is brought by the remedy of another package of that extra",
+    ),
     ("sweeps/budget.py", "_paces"): (1, "runs of a plan are processes of their own"),
     ("inference/exports.py", "_parity"): (1, "a check of our own exporters; there is nothing to set"),
     ("inference/loading.py", "_check_classes"): (1, "labels are refused one step before"),
@@ -75,6 +86,4 @@ def test_every_error() -> None:
     print(f"{len(all_sites())} calls make errors, {len(told)} were told, {count} remedies were obeyed, and all went on")
     if OBEYED.keys() != CASES.keys():
         pytest.skip("counts what all cases did together")
-    unlisted = {key: number for key, number in untold.items() if number > UNTOLD.get(key, (0, ""))[0]}
-    assert sum(unlisted.values()) <= _MOST_UNLISTED, unlisted
-    assert len(told) >= 120
+    assert untold == {key: number for key, (number, _) in UNTOLD.items()}

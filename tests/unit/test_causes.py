@@ -8,7 +8,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.data.reading.streams import read_chunks
 from lit_humor.data.reading.tables import read_table
 from lit_humor.data.sources.files import TextFiles
-from tests.unit.obeying import run_command_in, settings_in
+from tests.obeying import run_command_in, settings_in
 
 _TEXTS = [f"a line about {n} things" for n in range(20)]
 

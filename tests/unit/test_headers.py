@@ -9,7 +9,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column
 from lit_humor.data.reading.streams import read_chunks
 from lit_humor.data.sources.files import TextFiles
-from tests.unit.obeying import run_command_in, settings_in
+from tests.obeying import run_command_in, settings_in
 
 ROWS = [(f"a line about {n} things", n % 2) for n in range(20)]
 

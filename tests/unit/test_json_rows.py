@@ -12,7 +12,7 @@ from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column
 from lit_humor.data.reading.streams import read_chunks
 from lit_humor.data.reading.tables import read_table
 from lit_humor.data.sources.files import TextFiles
-from tests.unit.obeying import run_command_in
+from tests.obeying import run_command_in
 
 _ROWS = [{"text": f"a line about {n} things", "label": n % 2} for n in range(60)]
 

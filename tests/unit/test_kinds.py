@@ -10,7 +10,7 @@ import pytest
 from lit_humor.core.errors import UserError
 from lit_humor.data.reading.streams import read_chunks
 from lit_humor.data.reading.tables import LINE, read_table
-from tests.unit.obeying import run_command_in
+from tests.obeying import run_command_in
 
 ROWS = [{"text": "eins, zwei", "label": 1}, {"text": "drei\nvier", "label": 0}]
 _COLUMNS = {name: [row[name] for row in ROWS] for name in ("text", "label")}

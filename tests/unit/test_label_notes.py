@@ -13,8 +13,8 @@ from lit_humor.data.dividing.fitness import check_positions, notes_on_labels, no
 from lit_humor.data.dividing.splits import draw_missing
 from lit_humor.data.examples import Examples
 from lit_humor.data.sources.files import TextFiles
+from tests.obeying import settings_in
 from tests.unit.building import make_datamodule
-from tests.unit.obeying import settings_in
 from tests.unit.test_splits import distinct_texts, labelled
 
 

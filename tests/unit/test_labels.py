@@ -10,7 +10,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.data.examples import tolerant_reading
 from lit_humor.data.reading.spellings import nearest_label
 from lit_humor.data.sources.files import TextFiles
-from tests.unit.obeying import settings_in
+from tests.obeying import settings_in
 
 
 def _write(folder: Path, labels: list) -> str:

@@ -17,7 +17,7 @@ from lit_humor.data.reading.separated import lines_of, open_separated, split_lin
 from lit_humor.data.reading.streams import check_input, read_chunks
 from lit_humor.data.reading.tables import read_file, read_table
 from lit_humor.data.sources.files import TextFiles
-from tests.unit.obeying import settings_in
+from tests.obeying import settings_in
 
 TEXTS = [f"a line about {n} things" for n in range(60)]
 NUMBERED = "id,label,text", [(str(n), str(n % 2), text) for n, text in enumerate(TEXTS, start=1)]

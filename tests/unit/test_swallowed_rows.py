@@ -52,6 +52,35 @@ def test_a_missing_value_hides_no_swallowed_row(tmp_path: Path, case: str) -> No
         read_table(path)
 
 
+@pytest.mark.parametrize("case", sorted(MISSING.keys() - {"label of the first"}))
+def test_with_commas_too(tmp_path: Path, case: str) -> None:
+    (header, rows), tail = MISSING[case]
+    path = write_lines(tmp_path / "in.csv", header, rows, tail)
+    with pytest.raises(UserError, match=r"line 62 to 63: found .*set data.quoting=none"):
+        read_table(path)
+    assert len(read_table(path, "none")["text"]) == 62
+
+
+def test_a_line_with_a_comma_at_its_end_may_be_of_a_text_and_is_named(tmp_path: Path) -> None:
+    """``"Roses are red,`` with the text going on is the same as a row without a label: refusing would refuse poems."""
+    (header, rows), tail = MISSING["label of the first"]
+    counts = read_file(write_lines(tmp_path / "in.csv", header, rows, tail))[1]
+    assert counts.summary() == "62 lines after the header, 61 rows, 1 row of several lines (line 62)"
+
+
+@pytest.mark.parametrize(
+    "text", ["Roses are red,\nviolets are blue", "Roses,\n\nviolets,\nsugar,\n", "There were,\n3, 000", "\n\nso"]
+)
+def test_texts_with_commas_at_line_ends_are_read(tmp_path: Path, text: str) -> None:
+    for header, rows in (TEXT_FIRST, NUMBERED, IN_THE_MIDDLE):
+        names = header.split(",")
+        row = [text if name == "text" else rows[0][index] for index, name in enumerate(names)]
+        with (tmp_path / "in.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([names, *rows, row])
+        for quoting in ("auto", "standard"):
+            assert read_table(tmp_path / "in.csv", quoting)["text"][-1] == text  # type: ignore[arg-type]
+
+
 REAL_NOTES = {
     "poem": (TEXT_FIRST, (POEM, "1"), "64 lines after the header, 61 rows, 1 row of several lines"),
     "two lines": (IN_THE_MIDDLE, ("61", "one\ntwo", "humor"), "62 lines after the header, 61 rows"),

@@ -40,7 +40,17 @@ def test_several_files_for_one_training_are_a_sweep(three_files: Path, typed: st
     assert values_of(words[5]) == [f"{key}={value}" for value in values]
 
 
-@pytest.mark.parametrize("name", ["a.csv,no.csv", "e,f.csv"])
+@pytest.mark.parametrize("typed", ["a.csv,b.csv,no.csv", "[no.csv, a.csv]", "c d.csv,no.csv"])
+def test_of_several_paths_those_that_are_no_files_are_named(three_files: Path, typed: str) -> None:
+    with pytest.raises(
+        UserError, match=r"found several paths, but no file 'no\.csv', expected one data file"
+    ) as caught:
+        check_files(compose("train", [*CSV, f"data.train_path={typed}"]), "train", [*CSV, f"data.train_path={typed}"])
+    (shown,) = shlex.split(str(caught.value).partition("Fix: set ")[2].removesuffix("."))
+    check_files(compose("train", [*CSV, shown]), "train", [*CSV, shown])
+
+
+@pytest.mark.parametrize("name", ["e.csv,no.csv", "e,f.csv"])
 def test_a_path_with_a_comma_that_is_no_list_of_files_is_one_path(three_files: Path, name: str) -> None:
     (three_files / "e,f.csv").write_text("text,label\nso,0\n", encoding="utf-8")
     check_one_file("train", "data.train_path", name, [])

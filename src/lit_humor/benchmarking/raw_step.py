@@ -27,7 +27,7 @@ _CEILING_SIZE = {
     "cpu": 2048,
     "cuda": 8192,
     "mps": 4096,
-}  # large enough that starting a product takes no noticeable time
+}  # starting a product takes no noticeable time
 
 
 @dataclass(frozen=True)

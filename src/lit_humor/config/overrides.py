@@ -17,8 +17,9 @@ from omegaconf.errors import GrammarParseError
 from omegaconf.grammar_parser import parse as parse_interpolation
 
 from lit_humor.config.declared import TextType, text_type_of
-from lit_humor.core.errors import UserError, shorten
+from lit_humor.core.errors import UserError, list_names, shorten
 from lit_humor.core.settings import QUOTED, command_line, is_null, is_quoted, quoted
+from lit_humor.core.settings import typed as typed_setting
 
 _SEPARATED = re.compile(rf"(?:\s*({QUOTED}|\[(?:{QUOTED}|[^\]])*+\])\s*|((?:\$\{{[^}}]*\}}|[^,])*))(,|\Z)", re.DOTALL)
 _UNREADABLE = (HydraException, ValueError, TypeError, AttributeError)  # errors of Hydra on unusual values
@@ -45,10 +46,8 @@ def _rewritten(config_name: str, override: str, typed: Sequence[str]) -> str:
     if not equals or key.startswith("~"):
         return override
     if any("\ud800" <= character <= "\udfff" for character in override):
-        expected = "text that UTF-8 can encode"
-        raise UserError(
-            key, found=shorten(override), expected=expected, fix="rename the file or folder, or set LC_ALL=C.UTF-8"
-        )
+        found, expected = shorten(override), "text that UTF-8 can encode"
+        raise UserError(key, found=found, expected=expected, fix="rename the file or folder, or export LC_ALL=C.UTF-8")
     text_type = text_type_of(config_name, key.lstrip("+"))
     if text_type is None or text_type.is_node(value):
         return _checked(config_name, override, typed)
@@ -169,16 +168,29 @@ def check_one_file(config_name: str, key: str, path: str, typed: Sequence[str]) 
         typed: All settings as typed.
 
     Raises:
-        UserError: Each part between commas is a file; names ``sweep.py``.
+        UserError: There is no such file, but each part between commas is one; names ``sweep.py``. Or some parts are
+            files; names the others.
     """
     if files := _files_in(path):
         raise one_value(config_name, typed, f"{len(files)} files ({key}={path})", shlex.quote(f"{key}={files[0]}"))
+    parts = _parts_of(path)
+    if files := [part for part in parts if os.path.isfile(part)]:
+        missing = [part for part in parts if part not in files]
+        expected = "one data file" + (" (sweep.py takes several, in turn)" if config_name == "train" else "")
+        found = f"several paths, but no file {list_names(map(repr, missing))}"
+        raise UserError(f"{key}={path}", found=found, expected=expected, fix=f"set {typed_setting(key, files[0])}")
 
 
 def _files_in(path: str) -> list[str]:
     """Return the files between commas, with or without brackets; empty if one is missing, or if it is all one path."""
+    parts = _parts_of(path)
+    return parts if parts and all(map(os.path.isfile, parts)) else []
+
+
+def _parts_of(path: str) -> list[str]:
+    """Return the parts between commas, with or without brackets; empty if there is one, or if it is all one path."""
     parts = [part.strip(" '\"") for part in path.strip(" []'\"").split(",")]
-    return parts if len(parts) > 1 and not os.path.exists(path) and all(map(os.path.isfile, parts)) else []
+    return parts if len(parts) > 1 and not os.path.exists(path) else []
 
 
 def with_plain_dollar(text: str) -> str:

@@ -15,6 +15,7 @@ from lit_humor.config.validate import looks_secret
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import ROOT_DIR
 from lit_humor.core.remedies import nearest
+from lit_humor.core.settings import typed
 from lit_humor.runs import record
 from lit_humor.runs.watch import find_run, find_runs
 
@@ -111,7 +112,7 @@ def no_run(*places: str | Path, where: str = "run", found: str = "no run") -> Us
     near = nearest(Path(name).name, [Path(run).name for run in runs]) if name else None
     fix = "python src/lit_humor/train.py makes one"
     if runs:
-        fix = f"set {key}={next((run for run in runs if Path(run).name == near), runs[0])}"
+        fix = f"set {typed(key, next((run for run in runs if Path(run).name == near), runs[0]))}"
     return UserError(where, found=found, expected="a folder that train.py made, such as logs/<run id>", fix=fix)
 
 

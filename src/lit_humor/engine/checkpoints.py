@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -191,7 +192,7 @@ def sums_path(path: Path) -> Path:
 
 
 def _damaged(path: Path, found: str) -> DamagedCheckpointError:
-    fix = f"name another: ls {path.parent}"
+    fix = f"name another: {shlex.join(['ls', str(path.parent)])}"
     return DamagedCheckpointError(f"checkpoint {path}", found=found, expected="what the training wrote", fix=fix)
 
 

@@ -99,7 +99,9 @@ def _unknown_monitors(cfg: DictConfig) -> Iterator[UserError]:
     if nodes is None:  # a run that is too old to say
         tasks = [Classification]
     if not tasks:
-        yield UserError("tasks", found="none", expected="at least one", fix="set task=classification")
+        yield UserError(
+            "tasks", found="none", expected="at least one", fix="leave tasks away, and set task=classification"
+        )
     else:
         yield from unknown_monitors(tasks, *(OmegaConf.select(cfg, key) for key in ("monitor", "mode", "callbacks")))
         yield from _unfit_objective(cfg, tasks)

@@ -22,7 +22,7 @@ from lit_humor.core import locks
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import ROOT_DIR, is_main_process
 from lit_humor.core.remedies import free_path, place_to_write
-from lit_humor.core.settings import check_name
+from lit_humor.core.settings import check_name, command_line, setting, typed
 from lit_humor.runs import record
 
 _LAUNCHED_VARIABLE = "LIT_HUMOR_LAUNCHED"  # tells them that the first one started them
@@ -85,8 +85,8 @@ def create_run_dir(logs_dir: str | Path, run_id: str | None, prefix: str) -> Pat
             f"run_id={run_id}",
             found=f"a run folder {folder} that is there already",
             expected="a new name",
-            fix=f"set run_id={free_path(folder).name}, or go on with that run: python src/lit_humor/train.py "
-            f"resume={folder}",
+            fix=f"set run_id={free_path(folder).name}, or go on with that run: "
+            + command_line("train", setting("resume", str(folder))),
         ) from None
     except OSError as error:
         raise _not_writable(logs_dir, error) from None
@@ -108,7 +108,7 @@ def hold(folder: Path) -> None:
             f"run folder {folder}",
             found="another process that trains in it",
             expected="a run that stopped",
-            fix=f"python src/lit_humor/stop.py run={folder}, or wait for it",
+            fix=f"{command_line('stop', setting('run', str(folder)))}, or wait for it",
         )
     _HELD.append(file)
 
@@ -150,7 +150,7 @@ def _not_writable(logs_dir: str | Path, error: OSError) -> UserError:
 
 def _another_place(num_bytes: int) -> str:
     place = place_to_write(num_bytes)
-    return f"set paths.logs_dir={place}" if place else "df -h shows the disks: make room on one"
+    return f"set {typed('paths.logs_dir', str(place))}" if place else "df -h shows the disks: make room on one"
 
 
 def write_start(folder: Path, cfg: DictConfig, plan: Mapping[str, Any], initial: Mapping[str, str]) -> None:

@@ -40,7 +40,8 @@ def load_weights(learner: Learner, checkpoint: Path) -> None:
     state = read_checkpoint(checkpoint, mmap=True)["state_dict"]  # the optimizer's state stays on the disk
     if why_not := _put(learner, state):
         run = checkpoint.absolute().parent.parent
-        fix = f"set run={run}" if (run / record.CONFIG).is_file() else "set run=<the run folder that it came from>"
+        is_run = (run / record.CONFIG).is_file()
+        fix = f"set {typed('run', str(run))}" if is_run else "set run=<the run folder that it came from>"
         raise UserError(f"ckpt={checkpoint}", found=why_not, expected="a checkpoint of this run's model", fix=fix)
 
 

@@ -19,6 +19,7 @@ from lit_humor.config.command import typed_overrides
 from lit_humor.config.saved import SavedRun, no_run, open_run
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
+from lit_humor.core.settings import command_line, setting, typed
 from lit_humor.data.dividing.fitness import check_positions, notes_on_labels
 from lit_humor.data.examples import Examples
 from lit_humor.data.reading.columns import Columns, no_pairs
@@ -102,7 +103,9 @@ def _take_together(cfg: DictConfig) -> None:
     missing = [one for one in folders if not record.predictions_path(one, split).is_file()]
     if missing or not cfg.output:
         others = [one for one in (TRAIN, VAL, TEST) if all(record.predictions_path(f, one).is_file() for f in folders)]
-        fix = f"python src/lit_humor/train.py resume={missing[0]}" if missing else f"set output={folders[0]}-together"
+        fix = f"set {typed('output', f'{folders[0]}-together')}"
+        if missing:
+            fix = command_line("train", setting("resume", str(missing[0])))
         raise UserError(
             "runs" if missing else "output",
             found=f"no predictions of split '{split}' in {missing[0]}" if missing else "nothing",

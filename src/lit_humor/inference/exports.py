@@ -21,6 +21,7 @@ from lit_humor.config.validate import unknown_value
 from lit_humor.core.batch import SPLITS, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.core.remedies import free_path
+from lit_humor.core.settings import command_line, setting, typed
 from lit_humor.engine.factory import build_tasks
 from lit_humor.engine.quiet import quiet_libraries
 from lit_humor.exporters import onnx
@@ -91,12 +92,12 @@ def export(cfg: DictConfig) -> None:
             f"output={target}",
             found="a folder there already",
             expected="a new one",
-            fix=f"set output={free_path(target)}, or move that folder away",
+            fix=f"set {typed('output', str(free_path(target)))}, or move that folder away",
         )
     val = record.predictions_path(run_dir, VAL)
     for needed in (val, run_dir / record.RESULT):
         if not needed.is_file():
-            fix = f"python src/lit_humor/train.py resume={run_dir}"
+            fix = command_line("train", setting("resume", str(run_dir)))
             raise UserError(f"run={cfg.run}", found=f"no {needed.name} in it", expected="a run that is done", fix=fix)
     scorer = replace(load_scorer(saved), dtype=torch.float32)
     task = only_exported(scorer.tasks.values(), f"run={cfg.run}")

@@ -11,6 +11,7 @@ from lit_humor.config.frozen import changed
 from lit_humor.config.saved import SavedRun, open_run
 from lit_humor.core.errors import UserError
 from lit_humor.core.precision import PRECISIONS
+from lit_humor.core.settings import typed
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine import factory
 from lit_humor.engine.configuration import settled
@@ -86,5 +87,5 @@ def _check_classes(datamodule: HumorDataModule, class_names: tuple[str, ...]) ->
             "data.label_names",
             found=f"classes {list(datamodule.class_names)}",
             expected=f"{list(class_names)}, those of the model",
-            fix=f"set 'data.label_names=[{','.join(class_names)}]'",
+            fix=f"set {typed('data.label_names', list(class_names))}",
         )

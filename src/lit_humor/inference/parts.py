@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,8 @@ import pyarrow.parquet as pq
 
 from lit_humor.core import locks
 from lit_humor.core.errors import UserError
-from lit_humor.core.remedies import free_path
+from lit_humor.core.remedies import free_path, new_path
+from lit_humor.core.settings import typed
 from lit_humor.data.reading.streams import Rejected
 from lit_humor.data.reading.tables import safe_cell
 from lit_humor.runs import record
@@ -44,12 +46,13 @@ class Parts:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = locks.hold(self.folder / ".lock")
         if self._lock is None:
-            found = "another process that makes this file"
-            raise UserError(where, found=found, expected="none", fix=f"wait for it, or set output={free_path(target)}")
+            found, another = "another process that makes this file", typed("output", str(free_path(target)))
+            raise UserError(where, found=found, expected="none", fix=f"wait for it, or set {another}")
         manifest = self.folder / "origin.json"
         if manifest.is_file() and record.read_json(manifest) != dict(origin):
             found = f"parts in {self.folder} that were made from other input, columns or weights"
-            raise UserError(where, found=found, expected="the same command as before", fix=f"rm -r {self.folder}")
+            fix = shlex.join(["rm", "-r", str(self.folder)])
+            raise UserError(where, found=found, expected="the same command as before", fix=fix)
         record.write_json(manifest, dict(origin))
 
     def __len__(self) -> int:
@@ -110,10 +113,10 @@ def check_target(target: Path) -> None:
     """
     if target.suffix.lower() not in OUTPUTS:
         found, known = f"the ending '{target.suffix}'", ", ".join(OUTPUTS)
-        fix = f"set output={target.with_suffix(OUTPUTS[0])}"
+        fix = f"set {typed('output', str(new_path(target.with_suffix(OUTPUTS[0]))))}"
         raise UserError(f"output={target}", found=found, expected=f"one of {known}", fix=fix)
     if target.exists():
-        fix = f"set output={free_path(target)}, or move that file away"
+        fix = f"set {typed('output', str(free_path(target)))}, or move that file away"
         raise UserError(f"output={target}", found="a file there already", expected="a new file", fix=fix)
 
 

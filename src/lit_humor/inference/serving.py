@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from lit_humor.config.saved import no_run
 from lit_humor.core.errors import MissingExtraError, UserError
+from lit_humor.core.settings import typed
 from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column
 from lit_humor.data.reading.places import name_place
 from lit_humor.data.reading.separated import EXPECTED
@@ -165,7 +166,8 @@ def texts_of(name: str, content: bytes) -> dict[str, Any]:
     if len(chunks) != 1:
         found, fix = "no rows", "put a header and rows into it"
         if chunks:
-            found, fix = f"more than {MAX_TEXTS} rows", f"python src/lit_humor/predict.py run=<run> input={name}"
+            found = f"more than {MAX_TEXTS} rows"
+            fix = f"python src/lit_humor/predict.py run=<run> {typed('input', name)}"
         raise UserError(name, found=found, expected=f"1 to {MAX_TEXTS}", fix=fix)
     rows, rejected = chunks[0].rows, chunks[0].rejected
     column = find_column(list(rows[0]) if rows else [], None, TEXT_COLUMNS, None, name, is_path=False)

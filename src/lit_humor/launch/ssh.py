@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lit_humor.core.errors import UserError
+from lit_humor.core.settings import typed
 from lit_humor.launch.elsewhere import Elsewhere
 from lit_humor.launch.queue import Job, Queue
 from lit_humor.launch.remote import describe_jobs, read_jobs
@@ -110,7 +111,7 @@ class SshQueue(Queue):
                 f"launch.place={self.place}",
                 found="a remote folder with other files",
                 expected="a new folder, or one that launch=ssh made",
-                fix=f"set launch.place={self.place.rstrip('/')}/lit_humor",
+                fix=f"set {typed('launch.place', self.place.rstrip('/') + '/lit_humor')}",
             )
         if done.returncode:
             self._fail(f"exit code {done.returncode} of {command}")

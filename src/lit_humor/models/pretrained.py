@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -131,7 +132,7 @@ def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
             f"model.pretrained={folder}",
             found=f"no tokenizer that loads ({shorten(str(error), 120)})",
             expected="tokenizer.json beside config.json",
-            fix=f"hf download <owner>/<name> --local-dir {folder} puts it right, or {EMBEDDED}",
+            fix=f"hf download <owner>/<name> --local-dir {shlex.quote(folder)} puts it right, or {EMBEDDED}",
         ) from error
     if not tokenizer.is_fast:
         raise UserError(
@@ -238,7 +239,7 @@ def _loading_error(pretrained: str, error: Exception) -> UserError:
             f"model.pretrained={pretrained}",
             found=f"a folder that does not load ({one_line(error)})",
             expected="config.json, model.safetensors and tokenizer.json of one encoder",
-            fix=f"hf download <owner>/<name> --local-dir {pretrained} puts it right, or {EMBEDDED}",
+            fix=f"hf download <owner>/<name> --local-dir {shlex.quote(pretrained)} puts it right, or {EMBEDDED}",
         )
     return UserError(
         f"model.pretrained={pretrained}",

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from lit_humor.core.errors import UserError
+from lit_humor.core.settings import typed
 from lit_humor.pages.page import Grid, Section, render
 from lit_humor.reporting import figures
 from lit_humor.reporting.evidence import Evidence, read_run
@@ -60,7 +61,8 @@ def _kind(one: Evidence, other: Evidence) -> Any:
     module = find_module(kinds[0][0], "comparison") if kinds[0] == kinds[1] else None
     if module is None:
         found = " and ".join(", ".join(names) for names in kinds)
-        raise UserError("runs", found=found, expected="two runs that classify", fix=f"set run={one.folder}")
+        fix = f"leave runs away and set {typed('run', str(one.folder))}"
+        raise UserError("runs", found=found, expected="two runs that classify", fix=fix)
     return module
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from lit_humor.config.saved import open_run
 from lit_humor.core.errors import UserError
+from lit_humor.core.settings import typed
 from lit_humor.reporting.comparison import in_words, write_comparison
 from lit_humor.reporting.run_page import PICTURES, write_report
 from lit_humor.runs import screen
@@ -17,7 +19,7 @@ from lit_humor.runs.watch import find_runs
 def report(cfg: DictConfig) -> None:
     """Write the page of ``cfg.run``, or the one that compares ``cfg.runs``, and say where it is."""
     if cfg.run and cfg.output:
-        fix = f"leave output away, then cp {cfg.run}/report.html {cfg.output}"
+        fix = f"leave output away, then {shlex.join(['cp', f'{cfg.run}/report.html', cfg.output])}"
         raise UserError("output", found=str(cfg.output), expected="none for one run", fix=fix)
     if cfg.run and not cfg.runs:
         folder = open_run(cfg.run).folder
@@ -46,7 +48,7 @@ def _runs_to_name(cfg: DictConfig) -> str:
     if not both:
         return "python src/lit_humor/train.py makes a first one"
     away = "runs" if cfg.runs else "run"
-    ways = [f"leave {away} away and set run={both[0]}"]
+    ways = [f"leave {away} away and set {typed('run', both[0])}"]
     if len(both) == 2:
-        ways.append(f"leave run away and set 'runs=[{','.join(both)}]'")
+        ways.append(f"leave run away and set {typed('runs', both)}")
     return ", or ".join(ways)

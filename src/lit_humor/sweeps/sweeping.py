@@ -20,6 +20,7 @@ from lit_humor.config.command import check_files, check_typed, choice, compose
 from lit_humor.config.overrides import values_of
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import ROOT_DIR
+from lit_humor.core.remedies import free_path
 from lit_humor.core.settings import check_name, quoted, setting, typed_command
 from lit_humor.launch.queue import Job, Queue
 from lit_humor.runs import record, screen
@@ -148,8 +149,8 @@ def _add_to_record(folder: Path, values: Mapping[str, Any]) -> None:
 
 def _check_is_no_run(folder: Path) -> None:
     if (folder / record.CONFIG).exists():
-        expected = "a new name, or that of a set of runs"
-        raise UserError("name", found=f"the run folder {folder}", expected=expected, fix="choose another name")
+        expected, fix = "a new name, or that of a set of runs", f"set name={free_path(folder).name}"
+        raise UserError("name", found=f"the run folder {folder}", expected=expected, fix=fix)
 
 
 def choices(typed: Sequence[str]) -> dict[str, list[str]]:

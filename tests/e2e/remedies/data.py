@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.e2e.remedies.obeying import Line
 from tests.e2e.remedies.settings import take
 from tests.e2e.remedies.telling import Case
+from tests.obeying import Line
 
 HEADER = "text,label\n"
 ROWS = "".join(f"{'a joke' if row % 2 else 'a report'} about {row} things,{row % 2}\n" for row in range(40))
@@ -24,7 +24,7 @@ def from_file(content: str | bytes, *wrong: str, name: str = "train.csv", **more
     return Case("train", arguments, files={name: content}, **more)  # type: ignore[arg-type]
 
 
-def _write(content: str, name: str = "train.csv") -> Callable[[Path, Line], Line]:
+def write(content: str, name: str = "train.csv") -> Callable[[Path, Line], Line]:
     """A hand that mends a file as somebody would who reads the sentence."""
 
     def hand(folder: Path, line: Line) -> Line:
@@ -41,7 +41,7 @@ def _jsonl(*rows: Mapping[str, object]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def _good_jsonl() -> str:
+def good_jsonl() -> str:
     return _jsonl(*({"text": f"text {row} of some", "label": row % 2} for row in range(40)))
 
 
@@ -56,42 +56,42 @@ SCORED = {"<run>": "RUNS/one", "logs/scored": "FOLDER/scored"}
 
 CASES = {
     "no file named": Case("train", ("data=csv", *MODEL), files={"train.csv": GOOD}, fill={"<file>": "FOLDER/train.csv"}),
-    "no such file": from_file(GOOD, "data.val_path=FOLDER/vall.csv", hand=_write(GOOD, "vall.csv")),
-    "an ending of none": from_file(GOOD, name="train.xls", hand=_write(GOOD)),
-    "no rows": from_file(HEADER, hand=_write(GOOD)),
-    "nothing in it": from_file("", hand=_write(GOOD)),
+    "no such file": from_file(GOOD, "data.val_path=FOLDER/vall.csv", hand=write(GOOD, "vall.csv")),
+    "an ending of none": from_file(GOOD, name="train.xls", hand=write(GOOD)),
+    "no rows": from_file(HEADER, hand=write(GOOD)),
+    "nothing in it": from_file("", hand=write(GOOD)),
     "UTF-16": from_file(GOOD.encode("utf-16")),
     "Latin-1": from_file(GOOD.replace("joke", "blöd").encode("latin1")),
-    "a NUL byte": from_file(GOOD.replace("joke", "jo\0ke").encode(), hand=_write(GOOD)),
-    "a column twice": from_file(GOOD.replace("text,label", "text,text"), hand=_write(GOOD)),
-    "another separator": from_file(GOOD + "a joke;1\n", hand=_write(GOOD)),
+    "a NUL byte": from_file(GOOD.replace("joke", "jo\0ke").encode(), hand=write(GOOD)),
+    "a column twice": from_file(GOOD.replace("text,label", "text,text"), hand=write(GOOD)),
+    "another separator": from_file(GOOD + "a joke;1\n", hand=write(GOOD)),
     "swallowed rows": from_file(GOOD + '"a joke,1\na report,0\na story",1\n'),
-    "fields too many": from_file(GOOD + "a joke, and more,1,0\n", hand=_write(GOOD)),
-    "no JSON": from_file(_good_jsonl() + "{\n", name="train.jsonl", hand=_write(_good_jsonl(), "train.jsonl")),
-    "no Parquet": from_file(b"PAR1", name="train.parquet", hand=_write(GOOD)),
+    "fields too many": from_file(GOOD + "a joke, and more,1,0\n", hand=write(GOOD)),
+    "no JSON": from_file(good_jsonl() + "{\n", name="train.jsonl", hand=write(good_jsonl(), "train.jsonl")),
+    "no Parquet": from_file(b"PAR1", name="train.parquet", hand=write(GOOD)),
     "an unknown column": from_file(
         GOOD.replace("text,", "joke,"), "data.text_column=jok", fill={"<one of the columns>": "joke"}, hand=take("data.text_column=joke")
     ),
-    "no column of texts": from_file(GOOD.replace("text,", "words,"), hand=_write(GOOD)),
-    "an empty text": from_file(GOOD + ",1\n", way="fill in", hand=_write(GOOD)),
+    "no column of texts": from_file(GOOD.replace("text,", "words,"), hand=write(GOOD)),
+    "an empty text": from_file(GOOD + ",1\n", way="fill in", hand=write(GOOD)),
     "half a character": from_file(
-        _good_jsonl() + '{"text": "half \\ud800", "label": 1}\n', name="train.jsonl", hand=_write(_good_jsonl(), "train.jsonl")
+        good_jsonl() + '{"text": "half \\ud800", "label": 1}\n', name="train.jsonl", hand=write(good_jsonl(), "train.jsonl")
     ),
     "no number": from_file(
         GOOD.replace("text,", "level,text,").replace("\na ", "\n1,a ").replace("1,a report about 0", "x,a report about 0"),
         "data.difficulty=column", "data.order=easy_first", "data.difficulty_column=level",
-        hand=_write(GOOD.replace("text,", "level,text,").replace("\na ", "\n1,a ")),
+        hand=write(GOOD.replace("text,", "level,text,").replace("\na ", "\n1,a ")),
     ),
     "an unknown label": from_file(
         GOOD.replace(",0\n", ",ham\n").replace(",1\n", ",spam\n"), fill={"first,second,...": "ham,spam"},
         hand=take("data.label_names=[ham,spam]"),
     ),
-    "no label": from_file(GOOD + "a last joke,\n", hand=_write(GOOD)),
+    "no label": from_file(GOOD + "a last joke,\n", hand=write(GOOD)),
     "label names": from_file(GOOD, "data.label_names=[a,a]", hand=take("data.label_names")),
-    "one row": from_file(HEADER + "a joke,1\n", hand=_write(GOOD), errors=1),
-    "one row to validate": from_file(GOOD, "data.val_path=FOLDER/val.csv", way="larger file", hand=_write(GOOD, "val.csv"),
+    "one row": from_file(HEADER + "a joke,1\n", hand=write(GOOD), errors=1),
+    "one row to validate": from_file(GOOD, "data.val_path=FOLDER/val.csv", way="larger file", hand=write(GOOD, "val.csv"),
                                      make=lambda folder, runs: (folder / "val.csv").write_text(HEADER + "a joke,1\n") and None),
-    "a class that is missing": from_file(GOOD, "data.val_path=FOLDER/val.csv", hand=_write(GOOD, "val.csv"),
+    "a class that is missing": from_file(GOOD, "data.val_path=FOLDER/val.csv", hand=write(GOOD, "val.csv"),
                                          make=lambda folder, runs: (folder / "val.csv").write_text(HEADER + "a joke,1\n" * 4) and None),
     "leaks": from_file(GOOD, "data.val_path=FOLDER/train.csv", "data.leaks=error", way="data.leaks=report"),
     "folds": from_file(GOOD, "data.folds=3", "data.fold=9", hand=take("data.fold=1")),

@@ -16,11 +16,11 @@ from transformers import AlbertConfig, AutoModel, FNetConfig, PreTrainedTokenize
 from lit_humor.core.errors import CollapsedError, UserError
 from lit_humor.runs import record
 from tests.e2e.remedies.data import GOOD
-from tests.e2e.remedies.obeying import Line
 from tests.e2e.remedies.plans import RUNS, programs
 from tests.e2e.remedies.runs import copy_run
 from tests.e2e.remedies.settings import TINY, take
 from tests.e2e.remedies.telling import Case, GoesOn
+from tests.obeying import Line
 
 
 def _settings(line: Line) -> dict[str, str]:
@@ -178,6 +178,7 @@ CASES = {
     "a training of a benchmark fails": Case(_apart, hand=_become("mended"), to_the_end=True),
     "a training does not start": Case(_no_start, hand=_become("mended"), to_the_end=True),
     "the hub refuses": Case(_upload, hand=_become("logged in")),
+    "a broken upload": Case(_uploaded_file("text,text\na joke,so\n"), hand=_become("mended")),
     "an empty upload": Case(_uploaded_file("text\n"), hand=_become("mended")),
     "a large upload": Case(_uploaded_file("text\n" + "joke\n" * 1001), fill={"<run>": "RUNS/one"}),
     "no server": Case("serve", ("run=RUNS/one",), missing=("fastapi",), make=_fresh("lit_humor.inference.serving")),

@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 
 from lit_humor.runs import record
 from tests.e2e.remedies.data import GOOD
-from tests.e2e.remedies.obeying import Hand, Line
 from tests.e2e.remedies.settings import take
 from tests.e2e.remedies.telling import Case, GoesOn
+from tests.obeying import Hand, Line
 
 RUNS = ("model=tiny", "data=tiny", "trainer.max_epochs=1", "paths.logs_dir=FOLDER/logs", "paths.cache_dir=FOLDER/cache")
 SEARCH = ("plan=search", "n=1", *RUNS)

@@ -13,9 +13,9 @@ from unittest import mock
 
 from lit_humor.runs import record
 from tests.e2e.remedies.data import GOOD
-from tests.e2e.remedies.obeying import Line
 from tests.e2e.remedies.settings import TINY, take
 from tests.e2e.remedies.telling import Case, GoesOn
+from tests.obeying import Line
 
 HERE = "paths.logs_dir=RUNS"
 HELD: list[subprocess.Popen[bytes]] = []
@@ -143,6 +143,10 @@ CASES = {
     "predict: no lines": Case("predict", ("run=RUNS/one",), to_the_end=True, hand=take("text=ha"), patched={"sys.stdin": io.StringIO()}),
     "predict: explain a file": Case("predict", (*PREDICT, "explain=true"), files=_file(), to_the_end=True, hand=take("explain")),
     "predict: threshold": Case("predict", (*PREDICT, "threshold=2"), files=_file(), to_the_end=True, hand=take("threshold")),
+    "predict: quotes": Case("predict", (*PREDICT, "quoting=nonee"), files=_file(), to_the_end=True),
+    "predict: second texts": Case("predict", (*PREDICT, "text_pair_column=context"), files=_file("text,context\na joke,so\n"), to_the_end=True),
+    "predict: a run that gives numbers": Case("predict", ("run=RUNS/rated", "text=ha"), hand=lambda folder, line: Line("eval", line.arguments[:1])),
+    "report: a run that gives numbers": Case("report", ("runs=[RUNS/one,RUNS/rated]",)),
     "predict: no rows": Case("predict", PREDICT, files=_file("text,label\n"), to_the_end=True,
                              hand=lambda folder, line: (folder / "in.csv").write_text(GOOD) and line),  # type: ignore[return-value,func-returns-value]
     "predict: a column of that name": Case("predict", PREDICT, files=_file(GOOD.replace("label", "prediction")), to_the_end=True, hand=_column),
@@ -169,6 +173,8 @@ CASES = {
     "export: what and where": Case("export", (HERE, "to=huggingfac", "output=FOLDER/there", "push=nobody"), files={"there/a": ""}, to_the_end=True, errors=3, hand=take("push")),
     "export: no run": Case("export", (HERE, "to=huggingface", "output=FOLDER/new"), to_the_end=True, hand=take("run=one")),
     "export: not done": Case("export", ("run=FOLDER/logs/run",), make=copy_run("one", state=record.INTERRUPTED, without=("result.json",))),
+    "export: not done, with a quote in its name": Case("export", ("run=FOLDER/logs/it's a run",), make=copy_run("one", "it's a run", state=record.INTERRUPTED, without=("result.json",))),
+    "resume: settings beside a quote": Case("train", ("resume=FOLDER/logs/it's a run", "seed=3"), make=copy_run("one", "it's a run", state=record.INTERRUPTED, without=("result.json",))),
     "export: not for transformers": Case("export", ("run=FOLDER/logs/run",), make=_mean_pooling, to_the_end=True,
                                          patched={"lit_humor.exporters.onnx.save_onnx": mock.Mock(side_effect=GoesOn)}),
     "serve: no run": Case("serve", (HERE,), hand=take("run=one")),

@@ -4,8 +4,8 @@
 import json
 from pathlib import Path
 
-from tests.e2e.remedies.obeying import Hand, Line
 from tests.e2e.remedies.telling import Case
+from tests.obeying import Hand, Line
 
 TINY = ("model=tiny", "data=tiny", "trainer=cpu", "paths.logs_dir=FOLDER/logs")
 
@@ -79,6 +79,17 @@ CASES = {
                      ),
     "an argument that is missing": typed_tiny("~optim.learning_rate", hand=take("optim.learning_rate")),
     "no setting": typed_tiny("foo bar", hand=lambda folder, line: Line("train", tuple(a for a in line.arguments if a != "foo bar"))),
+    "an option": typed_tiny("--seed=3"),
+    "blanks behind a key": typed_tiny("seed =3"),
+    "a key to leave out with a value": typed_tiny(
+        "~callbacks.early_stopping=[", hand=lambda folder, line: Line("train", tuple(one.removesuffix("=[") for one in line.arguments))
+    ),
+    "a type inside of a group": typed_tiny("trainer={max_epochs: abc}", hand=take("trainer")),
+    "no UTF-8": typed_tiny("run_id=\udcff", way="rename", hand=take("run_id")),
+    "no task": typed_tiny("~tasks.classification"),
+    "no mode": typed_tiny("mode=best"),
+    "a task without numbers": typed_tiny("task=regression", errors=1, hand=take("task")),
+    "a loss of another task": typed_tiny("task=regression", "objective=cross_entropy", errors=2, way="leave task", hand=take("task")),
     "a group that was not chosen": Case(
         "eval", ("run=RUNS/one", "data.test_path=FOLDER/a.csv"), files={"a.csv": "text,label\nx,0\ny,1\n"}
     ),

@@ -11,9 +11,9 @@ from typing import Any
 from unittest import mock
 
 from lit_humor.core.errors import UserError, UserErrors
-from tests.e2e.remedies.obeying import CannotObey, Line, Remedy, obey, read
 from tests.e2e.remedies.sites import Site, noting_errors
 from tests.e2e.typed import typed_here
+from tests.obeying import CannotObey, Line, Remedy, obey, read
 
 _MOST_TRIES = 14
 # Where a command has gone far enough: all that could be wrong with its input is behind it.

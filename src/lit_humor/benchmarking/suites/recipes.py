@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import statistics
 import time
 from collections.abc import Sequence
@@ -108,7 +109,7 @@ def _check_same_run(cfg: DictConfig, folder: Path, wanted: DictConfig, commit: s
                 str(folder),
                 found=f"a run with other {what} ({found})",
                 expected=str(expected),
-                fix=f"set name={output.data_name(cfg)}-2, or mv {folder} {free_path(folder)}",
+                fix=f"set name={output.data_name(cfg)}-2, or {shlex.join(['mv', str(folder), str(free_path(folder))])}",
             )
 
 

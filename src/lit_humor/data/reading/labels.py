@@ -186,6 +186,6 @@ def _read_aliases(aliases: Mapping[str, Any] | Sequence[str] | None, known: Mapp
             "data.label_aliases",
             found=f"an alias of {shorten(unknown, 40)}",
             expected=f"aliases of {list_names(known)}",
-            fix="set 'data.label_aliases={found: known}', and the known names in data.label_names",
+            fix="set 'data.label_aliases={<found>: <known>}', and the known names in data.label_names",
         )
     return known_by_alias

@@ -105,13 +105,13 @@ class _RowClassifier:
             column.fits(_without_quotes(value)) for column, value in zip(self.columns, fields, strict=True)
         )
 
-    def has_row_form(self, line: str) -> bool:
+    def has_row_form(self, line: str, may_be_empty: bool = False) -> bool:
         """Whether a line has the form of a row: values of a known form, and no blanks after separators as in prose.
 
-        A value may be missing where the separator does not occur in prose.
+        A value may be missing where ``may_be_empty``, and where the separator does not occur in prose.
         """
         fields = self.file.split(line)
-        may_be_empty = self.num_fields > 1 and self.file.separator in _NOT_IN_PROSE
+        may_be_empty = may_be_empty or (self.num_fields > 1 and self.file.separator in _NOT_IN_PROSE)
         return (
             len(fields) == self.num_fields
             and not any(value.startswith(" ") for value in fields[1:])
@@ -129,9 +129,24 @@ class _RowClassifier:
         is_row = [self.is_row(line) for line in lines]
         if self.is_distinctive:  # the first and last line contain the other columns, too
             has_row_inside = any(is_row[1:-1] if is_complete else is_row[1:]) or (is_complete and all(is_row))
-            return has_row_inside or all(map(self.has_row_form, lines))  # values may be new
+            may_be_empty = is_complete and len(lines) > 1 and self._has_value_between_quotes(lines)
+            return has_row_inside or all(self.has_row_form(line, may_be_empty) for line in lines)  # values may be new
         is_most_of_file = len(lines) >= _MANY_LINES and 2 * sum(map(len, lines)) > self.file.path.stat().st_size
         return (is_most_of_file and any(is_row[1:])) or (is_row[0] and 3 * sum(is_row) >= 2 * len(is_row))
+
+    def _has_value_between_quotes(self, lines: Sequence[str]) -> bool:
+        """Whether a number or a name of another column is inside the quotes, as if a row ended or began there.
+
+        Without one, a line that ends with a comma is not taken for a row with a missing label: poems have such lines.
+        """
+        first, *inner, last = map(self.file.split, lines)
+        start = max((index for index, value in enumerate(first) if value.startswith('"')), default=len(first))
+        end = next((index for index, value in enumerate(last) if value.rstrip().endswith('"')), 0)
+        return any(
+            column.is_distinctive and value.strip() and column.fits(_without_quotes(value))
+            for fields in ([""] * (start + 1) + first[start + 1 :], *inner, last[:end])
+            for column, value in zip(self.columns, fields, strict=False)
+        )
 
     def _is_text_alone(self, lines: Sequence[str]) -> bool:
         """Whether the only field of a row is a text that needs quotes: it has separators or quotes inside."""
@@ -140,7 +155,7 @@ class _RowClassifier:
 
     def describe(self, lines: Sequence[str]) -> str:
         """Return a phrase that says how many of the lines look like rows."""
-        num_rows = sum(self.is_row(line) or self.has_row_form(line) for line in lines)
+        num_rows = sum(self.is_row(line) or self.has_row_form(line, may_be_empty=True) for line in lines)
         phrase = "looks like a row of its own" if num_rows == 1 else "look like rows of their own"
         return f"{num_rows:,} of them {phrase}"
 

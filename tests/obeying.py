@@ -1,19 +1,28 @@
 """Does what the remedy of an error says, word for word, as somebody would who knows nothing but that sentence."""
 
 import re
+import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from lit_humor.config.overrides import for_hydra
 from lit_humor.core.errors import UserError
-from tests.e2e.typed import ROOT
 
-_WORDS = re.compile(r"'[^']*'|\"[^\"]*\"|\S+")
+ROOT = Path(__file__).resolve().parents[1]
+_WORDS = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\S)+")
 _SETTING = re.compile(r"'?[~+]*[\w.]+(\.\w+)*=")
-_SHELL = "iconv|sed|mv|cp|rm|mkdir|cat|ls|df"
+_SHELL = r"iconv|sed|mv|cp|rm|mkdir|cat|ls|df|tail|tr|gunzip|bunzip2|\(printf|python -c"
 _VERBS = rf"(?:set|add|leave|did you mean|export|unset|python|pip|torchrun|{_SHELL}) |'?[\w.]+=\S"
-_ALTERNATIVES = re.compile(rf"[,;] or,? | or (?={_VERBS})")
+_ALTERNATIVES = re.compile(rf"[,;] or,? |; (?=if )| or (?={_VERBS})")
+# What a shell takes as one: text in quotes, and commands in brackets.
+_WHOLE = re.compile(r"""(?<=[\s=(])'[^']*'(?:"'"'[^']*')*(?=[\s,.;)]|$)|\(printf (?:'[^']*'|"[^"]*"|[^'")])*\)""")
+_HIDDEN = str.maketrans(" ,;", "\1\2\3")
+_SHOWN = str.maketrans("\1\2\3", " ,;")
 _STEPS = re.compile(rf"(?:[,;]? (?:and|then)|[,;]) (?:then )?(?={_VERBS})")
 
 
@@ -57,7 +66,7 @@ class Line:
 
 
 def _key(setting: str) -> str:
-    return setting.partition("=")[0].lstrip("+~")
+    return setting.partition("=")[0].strip("+~- ")
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ class Remedy:
     ways: tuple[tuple[str, ...], ...]
 
 
-def read(error: UserError, fill: Mapping[str, str]) -> Remedy:
+def read(error: str | UserError, fill: Mapping[str, str]) -> Remedy:
     """Read an error as it is printed.
 
     Args:
@@ -84,12 +93,49 @@ def read(error: UserError, fill: Mapping[str, str]) -> Remedy:
     """
     text = str(error)
     where, _, rest = text.partition(": found ")
-    fix = text.rpartition(" Fix: ")[2].removesuffix(".")
+    fix = text.rpartition("Fix: ")[2].removesuffix(".")
     for place, value in fill.items():
         fix = fix.replace(place, value)
-    fix = re.sub(r", and name that file\b.*", "", fix)  # as is done with every file that a command makes
-    ways = tuple(tuple(_STEPS.split(way)) for way in _ALTERNATIVES.split(fix))
-    return Remedy(where, rest.rpartition(", expected ")[0], ways)
+    fix = _WHOLE.sub(lambda match: match[0].translate(_HIDDEN), fix)
+    fix = re.sub(r", and name that file\b(?:(?!; if ).)*", "", fix)  # as is done with every file that a command makes
+    ways = [[step.translate(_SHOWN) for step in _STEPS.split(way)] for way in _ALTERNATIVES.split(fix)]
+    return Remedy(where, rest.rpartition(", expected ")[0], tuple(map(tuple, ways)))
+
+
+def settings_in(message: str | UserError) -> dict[str, Any]:
+    """The settings that a remedy tells to type, as train.py reads them; of several for one key the first."""
+    found: dict[str, Any] = {}
+    for word in typed_in(message):
+        override = OverridesParser.create().parse_override(*for_hydra("train", [word]))
+        found.setdefault(str(override.key_or_group).removeprefix("data."), override.value())
+    return found
+
+
+def typed_in(message: str | UserError) -> list[str]:
+    """The same, of the first way that is told, as a shell hands them to the command: without the quotes round them."""
+    for way in read(message, {}).ways:
+        words = [word for step in way for word in _WORDS.findall(_without_words(step)) if _SETTING.match(word)]
+        if words:
+            return [_unquoted(word) for word in words]
+    return []
+
+
+def run_command_in(message: str | UserError) -> Path:
+    """Type the first command of the system in a remedy into a shell; returns the file it made, the one to name then."""
+    steps = (_without_words(step) for way in read(message, {}).ways for step in way)
+    command = next(step for step in steps if re.match(rf"(?:{_SHELL}) ", step))
+    subprocess.run(["bash", "-c", command], check=True)
+    return Path(shlex.split(command)[-1])
+
+
+def _without_words(step: str) -> str:
+    """A step without the words before it, which only explain."""
+    return step if re.match(_VERBS, step) else re.sub(rf"^.*?: (?={_VERBS})", "", step, count=1)
+
+
+def _unquoted(word: str) -> str:
+    """A word as a shell hands it on."""
+    return shlex.split(re.sub(r"[,;:]$", "", word))[0]
 
 
 def obey(line: Line, remedy: Remedy, way: tuple[str, ...]) -> Line:
@@ -100,8 +146,7 @@ def obey(line: Line, remedy: Remedy, way: tuple[str, ...]) -> Line:
     """
     for index, step in enumerate(way):
         done = line
-        if not re.match(_VERBS, step):  # words before it only explain
-            step = re.sub(rf"^.*?: (?={_VERBS})", "", step, count=1)
+        step = _without_words(step)
         if index and re.match(rf"(?:{_SHELL}) ", step):
             line = replace(line, after=(*line.after, step))
             continue
@@ -118,7 +163,7 @@ def _take_step(line: Line, remedy: Remedy, step: str) -> Line:
     if match := re.match(r"leave (\S+) (away|out)", step):
         if match[1] == "one":
             raise CannotObey(step)
-        return line.without(remedy.where.partition("=")[0] if match[1] in ("it", "that") else match[1])
+        return line.without(_key(remedy.where if match[1] in ("it", "that") else match[1]))
     if match := re.match(r"did you mean '(.*)'\?", step):
         return _mean(line, remedy, match[1])
     if verb in ("export", "unset"):
@@ -131,7 +176,7 @@ def _take_step(line: Line, remedy: Remedy, step: str) -> Line:
         return _install(line, rest)
     if match := re.match(r"python src/lit_humor/(\w+)\.py ?(.*)", step):
         return Line(match[1], tuple(_settings(match[2])), line.environment, line.missing, line.before)
-    if verb in _SHELL.split("|") and verb not in ("ls", "df", "cat"):
+    if re.match(rf"(?:{_SHELL}) ", step) and verb not in ("ls", "df", "cat"):
         return _run_in_shell(line, remedy, step)
     raise CannotObey(step)
 
@@ -148,7 +193,7 @@ def _settings(text: str) -> list[str]:
     for word in _WORDS.findall(text):
         if not _SETTING.match(word):
             break
-        found.append(re.sub(r"[,;:]$", "", word).strip("'"))
+        found.append(_unquoted(word))
     if not found or any("<" in one or "..." in one or one.endswith("=") for one in found):
         raise CannotObey(text)
     return found
@@ -204,8 +249,8 @@ def _run_in_shell(line: Line, remedy: Remedy, step: str) -> Line:
     done = subprocess.run(["bash", "-ec", step], cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise CannotObey(f"{step}: {done.stderr}")
-    if match := re.search(r"> (\S+)$", step):
-        made = str(folder / match[1])
+    if re.match("cp |.* > ", step):
+        made = str(folder / shlex.split(step)[-1])
         changed = tuple(one.replace(str(path), made) for one in line.arguments)
         return replace(line, arguments=changed)
     return line
