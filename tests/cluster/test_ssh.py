@@ -96,7 +96,7 @@ def test_a_queue_that_dies_there_is_told(machine: Path, tmp_path: Path) -> None:
     there = ("launch=ssh", "launch.host=gpu", "launch.setup=mkdir -p .venv/bin")
     done = typed("sweep", "n=1", *ARGUMENTS, f"paths.logs_dir={tmp_path / 'logs'}", *there)
     assert done.returncode == 1
-    assert "launch.host=gpu: found exit code 127 of the queue there" in done.stderr
+    assert "launch.host=gpu: found exit code 127 of the remote queue" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -97,7 +97,7 @@ def test_what_was_not_measured_is_told_as_that(tmp_path: Path) -> None:
         *("audit", "data=csv", f"data.train_path={path}", "model=tiny", f"paths.logs_dir={tmp_path}", "run_id=audit")
     )
     assert done.returncode == 0, done.stderr
-    why = "TF-IDF was not fitted, since the rows of class"
+    why = "TF-IDF was not fitted, because the rows of class"
     assert why in done.stdout
     assert "is below 0.7" not in done.stdout
     assert why in (tmp_path / "audit" / "audit.html").read_text()

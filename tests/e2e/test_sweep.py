@@ -111,7 +111,7 @@ def test_a_dry_run_shows_every_command_and_makes_nothing(tmp_path: Path) -> None
         (["optim.learning_rat=1"], "optim.learning_rat"),
         (["plan=search", "+space={optim.lr: [1, 2]}"], "space.optim.lr: found no such setting"),
         (["plan=search", "+space={optim.layer_decay: {low: 2, high: 1}}"], "space.optim.layer_decay: found"),
-        (["plan=search", "optim.layer_decay=1,0.9"], "plan=search: found values behind commas"),
+        (["plan=search", "optim.layer_decay=1,0.9"], "plan=search: found several values, separated by commas"),
         (["name=../x"], "name=../x: found a name with other characters"),
     ],
 )

@@ -234,9 +234,7 @@ def wrong_value(where: str, value: Any, hint: Any) -> UserError:
 def _remedy(where: str, value: Any, hint: Any) -> str:
     """Return the fix for a value of the wrong type: what to type instead."""
     name = where.rpartition(".")[2]
-    if (
-        fits(text := _as_text(value), hint) and value is not None
-    ):  # a number, truth value or date of YAML instead of a text
+    if fits(text := _as_text(value), hint) and value is not None:  # YAML read a number, bool or date, not a text
         written = f"[{', '.join(map(quoted, text))}]" if isinstance(text, list) else quoted(text)
         typed = shlex.quote(f"{where}={written.replace(', ', ',')}")
         return f"set {typed}, or in a file, with quotes and your spelling, {name}: {written}"

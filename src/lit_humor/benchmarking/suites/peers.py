@@ -47,9 +47,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         # All epochs with the whole schedule, and the weights of the last step, as the other trainers do.
         whole = (f"trainer.max_epochs={epochs}", f"trainer.schedule_epochs={epochs}", *_TO_THE_END)
         overrides = [*model_overrides(), *data_overrides(cfg), f"seed={seed}", *whole]
-        for name in (
-            names if repeat % 2 == 0 else reversed(names)
-        ):  # a machine that slows down affects all trainers alike
+        # Every second repeat in reverse order: a machine that slows down affects all trainers in the same way.
+        for name in names if repeat % 2 == 0 else reversed(names):
             runs.append(_ours(cfg, overrides) if name == OURS else _peer(name, overrides))
     content = {
         **{**output.describe_here(), "epochs": epochs, "runs": runs, "ratios": _ratios(runs)},
