@@ -1,10 +1,12 @@
 """Hydra does once what is the same for all configurations that a process of the tests composes.
 
-It reads each file once, and puts each choice of groups together once; what is typed beyond that is applied to a copy.
+It reads each file once, puts each choice of groups together once, and parses each interpolation once; what is typed
+beyond that is applied to a copy.
 Processes that tests start as a user does (``typed_alone``) know nothing of this.
 """
 
 import copy
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
-from omegaconf import DictConfig
+from omegaconf import DictConfig, _utils, base
 
 
 def remember_files() -> None:
@@ -33,6 +35,8 @@ def remember_files() -> None:
     ConfigLoaderImpl._compose_config_from_defaults_list = _composing_once(  # type: ignore[method-assign]
         ConfigLoaderImpl._compose_config_from_defaults_list
     )
+    ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]  # it hands out copies itself
+    base.parse = _utils.parse = functools.lru_cache(1 << 14)(base.parse)  # type: ignore[attr-defined]  # trees are only read
 
 
 def _remembering(read: Callable[[Any, str], ConfigResult]) -> Callable[[Any, str], ConfigResult]:
@@ -62,7 +66,11 @@ def _listing_once(make: Callable[..., DefaultsList]) -> Callable[..., DefaultsLi
     known: dict[Any, DefaultsList] = {}
 
     def create_defaults_list(
-        repo: IConfigRepository, config_name: str, overrides_list: list[Override], prepend_hydra: bool, skip_missing: bool
+        repo: IConfigRepository,
+        config_name: str,
+        overrides_list: list[Override],
+        prepend_hydra: bool,
+        skip_missing: bool,
     ) -> DefaultsList:
         plain = [one for one in overrides_list if not one.is_sweep_override()]
         of_groups = [one for one in plain if repo.group_exists(one.key_or_group) and not isinstance(one.value(), dict)]
