@@ -27,10 +27,10 @@ train: install ## train the v3 recipe on the embedded model and corpus; more set
 	$(BIN)/python src/lit_humor/train.py $(ARGS)
 
 test: install ## run the tests, offline
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 test-fast: install ## run the unit and contract tests alone, which train nothing whole: for while you write
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contract tests/unit --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contract tests/unit --numprocesses logical --dist loadscope --no-loadscope-reorder
 
 torture: install ## kill it, starve it, feed it poison, forty times over; about an hour
 	HF_HUB_OFFLINE=1 TORTURE=40 $(BIN)/python -m pytest tests/torture -rP --tb=short $(ARGS)

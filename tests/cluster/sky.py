@@ -43,7 +43,8 @@ def sky(*arguments: str) -> int:
 def machine(number: str) -> int:
     """Run a task, on machine after machine."""
     task = json.loads((CLOUD / f"{number}.yaml").read_text())
-    script = task["run"].replace("/lit_humor/logs", str(CLOUD / "bucket")).replace("./.venv/bin/python", sys.executable)
+    script = task["run"].replace("/lit_humor/logs", str(CLOUD / "bucket"))
+    script = script.replace("./.venv/bin/python", os.environ.get("FAKE_PYTHON", sys.executable))
     for there, here in task["file_mounts"].items():
         if isinstance(here, str):
             script = script.replace(there, here)

@@ -14,6 +14,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.launch.queue import Job, Queue
 from lit_humor.sweeps.queues import open_queue
 from tests.cluster.test_slurm import steps_of
+from tests.e2e.lending import lent_python  # noqa: F401  # a fixture
 from tests.e2e.typed import ROOT, start
 from tests.unit.test_sweeping import A_RUN
 
@@ -99,14 +100,19 @@ def test_a_second_call_finds_what_is_there(cloud: Path, tmp_path: Path) -> None:
     assert len(_tasks(cloud)) == 1
 
 
-def test_a_run_whose_machine_is_taken_away_goes_on_and_ends_the_same(cloud: Path, tmp_path: Path) -> None:
+def test_a_run_whose_machine_is_taken_away_goes_on_and_ends_the_same(
+    cloud: Path,
+    tmp_path: Path,
+    lent_python: Path,  # noqa: F811
+) -> None:
     settings = ("debug=tiny", "trainer.max_epochs=3", "trainer.checkpoint_every=2", "baseline=false", "report=false")
-    there = ("launch=cloud", "launch.bucket=s3://jokes", "launch.poll_seconds=0.3")
+    there = ("launch=cloud", "launch.bucket=s3://jokes", "launch.poll_seconds=1")
     command = ("sweep", "plan=seeds", "n=1", "name=set")
     rows = []
     for number, is_taken in enumerate((False, True), start=1):
         logs = tmp_path / f"logs {number}"
-        sweep = start(*command, *settings, *there, f"paths.logs_dir={logs}")
+        python = sys.executable if is_taken else lent_python  # the first is not killed, so it may be lent
+        sweep = start(*command, *settings, *there, f"paths.logs_dir={logs}", FAKE_PYTHON=str(python))
         while is_taken and not any(steps_of(path) > 3 for path in (cloud / "bucket").glob("*/status.json")):
             assert sweep.poll() is None
             time.sleep(0.02)

@@ -110,7 +110,7 @@ def test_a_run_that_meets_its_limit_goes_on_and_ends_the_same(cluster: Path, tmp
     places = {name: (f"paths.logs_dir={path}", f"paths.cache_dir={tmp_path / 'cache'}") for name, path in logs.items()}
     done = typed("sweep", *arguments, *places["undisturbed"], "name=set")
     assert done.returncode == 0, done.stderr
-    command = [sys.executable, str(ROOT / "src" / "lit_humor" / "sweep.py"), "launch=slurm", "launch.poll_seconds=0.5"]
+    command = [sys.executable, str(ROOT / "src" / "lit_humor" / "sweep.py"), "launch=slurm", "launch.poll_seconds=1"]
     limited = subprocess.Popen([*command, *arguments, *places["limited"], "name=set"], cwd=ROOT)
     while not any(steps_of(path) for path in logs["limited"].glob("*/status.json")):
         assert limited.poll() is None
@@ -133,6 +133,7 @@ def test_a_chain_is_what_submitit_takes_without_a_cluster_too(tmp_path: Path) ->
         "debug=tiny",
         "baseline=false",
         "callbacks.early_stopping=null",
+        "callbacks.confusion=null",
     ]
     settings = ["report=false", "trainer.max_epochs=30", "run_id=run", "resume=auto", f"paths.logs_dir={tmp_path}"]
     executor = LocalExecutor(tmp_path / "jobs")

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,20 +13,21 @@ from lit_humor.core.errors import UserError
 from lit_humor.launch.queue import Job
 from lit_humor.launch.remote import describe_jobs, read_jobs
 from lit_humor.sweeps.queues import open_queue
+from tests.e2e.lending import lent_python  # noqa: F401  # a fixture
 from tests.e2e.typed import typed
 
 ARGUMENTS = ("model=tiny", "debug=tiny", "trainer.max_epochs=1", "baseline=false", "report=false", "name=set")
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Its home folder; a command ``ssh`` on the path runs everything there."""
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lent_python: Path) -> Path:  # noqa: F811
+    """Its home folder; a command ``ssh`` on the path runs everything there, train.py in copies of a warm process."""
     if shutil.which("rsync") is None:
         pytest.skip("no rsync on this machine")
     home, commands = tmp_path / "home", tmp_path / "bin"
     home.mkdir()
     commands.mkdir()
-    python = f'#!/bin/sh\\nexec {sys.executable} "$@"\\n'
+    python = f'#!/bin/sh\\nexec {lent_python} "$@"\\n'
     scripts = {
         "ssh": f'[ $1 == -l ] && shift 2\necho "$1" >> {home}.hosts\nshift\ncd {home}\nexec bash -c "$*"\n',
         "setup": f"mkdir -p .venv/bin; printf '{python}' > .venv/bin/python; chmod +x .venv/bin/python\n",

@@ -97,6 +97,9 @@ CHOICES = [
 ]
 
 
+TASK_OF = {"objective=mean_squared_error": "regression", "objective=binary_cross_entropy": "multilabel"}
+
+
 def test_choices_were_found() -> None:
     assert len(CHOICES) >= 24
 
@@ -104,7 +107,7 @@ def test_choices_were_found() -> None:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes_and_validates(choice: str) -> None:
     name = ["data.name=somewhere"] if choice.startswith("data=h") or choice == "data=ur_funny" else []
-    name += ["task=regression"] if choice == "objective=mean_squared_error" else []
+    name += [f"task={TASK_OF[choice]}"] if choice in TASK_OF else []
     validate(_compose(choice, *name))
 
 

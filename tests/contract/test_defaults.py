@@ -13,7 +13,7 @@ ROOMS = ("e2e/", "torture/", "cluster/")  # of tests that type whole commands
 SWITCH = re.compile(r"(?:baseline|report)=[Ff]alse|(?:callbacks|logger)(?:\.\w+)?=null")
 SEVERAL = re.compile(r"trainer\.(?:devices|num_nodes)=[2-9]")  # processes
 BASELINE, REPORT, TENSORBOARD = "baseline=false", "report=false", "logger.tensorboard=null"
-STOPPING = "callbacks.early_stopping=null"
+STOPPING, PICTURES = "callbacks.early_stopping=null", "callbacks.confusion=null"
 
 _TRAINED = "the run is only there to be used: a second for TF-IDF, three for the page and its pictures"
 _MANY = "several trainings in one test, which looks at other things: seconds for each"
@@ -25,14 +25,14 @@ SWITCHED_OFF = {
         _MANY,
     ),
     "cluster/test_slurm.py::test_a_chain_is_what_submitit_takes_without_a_cluster_too": (
-        {BASELINE, REPORT, STOPPING},
+        {BASELINE, REPORT, STOPPING, PICTURES},
         _LONG,
     ),
     "cluster/test_slurm.py::test_a_run_that_meets_its_limit_goes_on_and_ends_the_same": ({BASELINE, REPORT}, _MANY),
     "cluster/test_ssh.py::ARGUMENTS": ({BASELINE, REPORT}, _MANY),
-    "e2e/test_bad_input.py::runs": ({BASELINE}, _TRAINED),
-    "e2e/test_drawn_splits.py::_train": ({BASELINE}, _MANY),
-    "e2e/test_export.py::run": ({BASELINE}, _TRAINED),
+    "e2e/test_bad_input.py::runs": ({BASELINE, REPORT}, _TRAINED),
+    "e2e/test_drawn_splits.py::_train": ({BASELINE, REPORT}, _MANY),
+    "e2e/test_export.py::run": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_files.py::FAST": ({BASELINE, REPORT}, _MANY),
     "e2e/test_init_from.py::QUICK": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
     "e2e/test_monitor.py::test_a_run_is_watched_and_stopped": ({BASELINE, STOPPING}, _LONG),
@@ -42,6 +42,10 @@ SWITCHED_OFF = {
         "as the old run was typed",
     ),
     "e2e/test_opened_once.py::run": ({BASELINE, REPORT}, "the page and the baseline open no checkpoint"),
+    "e2e/test_precision.py::test_a_resumed_run_keeps_its_precision_whatever_is_fastest_now": (
+        {BASELINE, REPORT},
+        _MANY,
+    ),
     "e2e/test_predict.py::run": ({BASELINE}, _TRAINED),
     "e2e/test_predict.py::test_a_packed_run_is_used_like_any_other": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_remedies.py::runs": ({BASELINE, REPORT}, _TRAINED),
@@ -51,18 +55,20 @@ SWITCHED_OFF = {
     ),
     "e2e/test_serve.py::run": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_sweep.py::test_a_plan_that_fits_runs_and_tells_what_it_took": ({BASELINE, REPORT}, _MANY),
-    "e2e/test_sweep.py::test_a_second_call_runs_nothing_and_tells_the_same": ({BASELINE}, _MANY),
+    "e2e/test_sweep.py::test_a_second_call_runs_nothing_and_tells_the_same": ({BASELINE, REPORT}, _MANY),
     "e2e/test_sweep.py::test_a_sweep_that_is_killed_goes_on_and_ends_the_same": ({BASELINE, REPORT}, _MANY),
     "e2e/test_sweep.py::test_five_experiments_and_a_failure_among_them": ({BASELINE, REPORT}, _MANY),
     "e2e/test_sweep.py::test_folds_score_every_row_once_and_their_mean_is_told": ({BASELINE, REPORT}, _MANY),
-    "e2e/test_trackers.py::test_mlflow_on_this_disk": ({BASELINE}, _TRAINED),
+    "e2e/test_trackers.py::test_mlflow_on_this_disk": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_trackers.py::test_wandb_offline": ({BASELINE, REPORT}, _TRAINED),
+    "e2e/test_train_and_eval.py::QUICK": ({BASELINE, PICTURES}, _MANY),
     "e2e/test_train_and_eval.py::_train": ({REPORT, TENSORBOARD}, _MANY),
     "e2e/test_train_and_eval.py::run": ({STOPPING}, "its best checkpoint is that of the highest loss: the first"),
-    "e2e/test_train_and_eval.py::test_ctrl_c_saves_and_the_run_goes_on": ({BASELINE, REPORT, STOPPING}, _LONG),
+    "e2e/test_train_and_eval.py::test_ctrl_c_saves_and_the_run_goes_on": (
+        {BASELINE, REPORT, STOPPING, PICTURES},
+        _LONG,
+    ),
     "e2e/test_train_and_eval.py::test_every_experiment_runs_tiny": ({BASELINE}, _MANY),
-    "e2e/test_train_and_eval.py::test_one_seed_one_result_other_seed_another": ({BASELINE}, _MANY),
-    "e2e/test_train_and_eval.py::test_seed_reaches_the_initial_weights": ({BASELINE}, _MANY),
     "e2e/test_two_processes.py::SETTINGS": (
         {"callbacks.best_checkpoint=null"},
         "one of its cases is a run without that file",
@@ -73,26 +79,28 @@ SWITCHED_OFF = {
         "a checkpoint, and no other file, has to be what does not fit",
     ),
     "torture/test_data.py::test_it_trains_or_says_why_not": ({BASELINE}, _MANY),
-    "torture/test_data.py::test_leaks_are_refused_where_asked": ({REPORT}, _MANY),
-    "torture/test_going_on.py::BARE": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
+    "torture/test_data.py::test_leaks_are_refused_where_asked": ({BASELINE, REPORT}, _MANY),
+    "torture/test_going_on.py::BARE": ({BASELINE, REPORT, TENSORBOARD, PICTURES}, _MANY),
     "torture/test_going_on.py::COLLAPSING": ({STOPPING}, "it would stop before the model counts as collapsed"),
     "torture/test_going_on.py::test_what_is_switched_off_is_not_missed": (
         {"callbacks.heartbeat=null", "callbacks.predictions=null"},
         "that the switches work is the test",
     ),
-    "torture/test_guards.py::COLLAPSING": ({REPORT, STOPPING}, "it would stop before the model counts as collapsed"),
+    "torture/test_guards.py::BARE": ({BASELINE, REPORT}, _MANY),
+    "torture/test_guards.py::COLLAPSING": ({STOPPING}, "it would stop before the model counts as collapsed"),
     "torture/test_hostile.py::test_overrides_of_any_kind": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
-    "torture/test_hostile.py::test_predictions_hold_no_formula": ({REPORT}, _TRAINED),
-    "torture/test_hostile.py::test_runs_of_others_build_only_what_is_on_the_list": ({REPORT}, _TRAINED),
+    "torture/test_hostile.py::test_predictions_hold_no_formula": ({BASELINE, REPORT}, _TRAINED),
+    "torture/test_hostile.py::test_runs_of_others_build_only_what_is_on_the_list": ({BASELINE, REPORT}, _TRAINED),
     "torture/test_hostile.py::test_secrets_stay_out_of_the_run_folder": ({BASELINE, REPORT}, _MANY),
     "torture/test_kill.py::_arguments": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
-    "torture/test_signals.py::BARE": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
+    "torture/test_signals.py::BARE": ({BASELINE, REPORT, TENSORBOARD, PICTURES}, _MANY),
 }
 _TWO = "e2e/test_two_processes.py::test_two_processes_train_as_one_with_all_defaults"
 LEFT_ON_BY = {  # and what it does is looked at there
     BASELINE: _TWO,
     REPORT: _TWO,
     TENSORBOARD: _TWO,
+    PICTURES: "e2e/test_report.py::test_tensorboard_has_curves_confusion_and_hyperparameters",
     STOPPING: "torture/test_going_on.py::test_a_training_that_stopped_early_stays_stopped",
     "callbacks.best_checkpoint=null": "e2e/test_train_and_eval.py::test_best_checkpoint_is_what_is_scored",
     "callbacks.heartbeat=null": _TWO,

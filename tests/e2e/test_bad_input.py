@@ -85,6 +85,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"model.pretrained.hidden_size={width}",
             "trainer.max_epochs=1",
             "baseline=false",
+            "report=false",
         )
         assert typed("train", "debug=tiny", f"paths.logs_dir={folder}", *arguments).returncode == 0
     return folder

@@ -17,7 +17,7 @@ def _train(path: Path, texts: list[str], labels: list[int], folder: Path, *more:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "is_humor"), *zip(texts, labels, strict=True)])
     options = ["debug=tiny", "data=csv", f"data.train_path={path}", f"paths.logs_dir={folder}", "run_id=run"]
-    return typed("train", *options, "baseline=false", *more)
+    return typed("train", *options, "baseline=false", "report=false", *more)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ EXACT = "trainer.precision=32-true"  # on a machine that has bf16, too
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     logs = tmp_path_factory.mktemp("logs")
-    done = typed_here("train", "debug=tiny", f"paths.logs_dir={logs}", "run_id=run", "baseline=false", EXACT)
+    bare = ("baseline=false", "report=false", EXACT)
+    done = typed_here("train", "debug=tiny", f"paths.logs_dir={logs}", "run_id=run", *bare)
     assert done.returncode == 0, done.stderr
     (logs / "run" / "calibration.json").write_text('{"temperature": 0.25, "threshold": 0.5}')  # one that shows
     return logs / "run"

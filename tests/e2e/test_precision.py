@@ -22,6 +22,8 @@ def test_a_resumed_run_keeps_its_precision_whatever_is_fastest_now(tmp_path: Pat
         "run_id=run",
         "trainer.devices=1",
         "trainer.precision=auto",
+        "baseline=false",
+        "report=false",
     )
     assert train(tmp_path, *arguments, accident={"event": "batch", "at": 3, "action": "SIGTERM"}).code == 143
     path = tmp_path / "run" / "environment.json"

@@ -21,14 +21,15 @@ def _arguments(folder: Path) -> tuple[str, ...]:
 
 
 def test_a_second_call_runs_nothing_and_tells_the_same(tmp_path: Path) -> None:
-    arguments = ("plan=seeds", "n=2", "slots=2", "trainer.max_epochs=1", "baseline=false", *_arguments(tmp_path))
+    quick = ("trainer.max_epochs=1", "baseline=false", "report=false")
+    arguments = ("plan=seeds", "n=2", "slots=2", *quick, *_arguments(tmp_path))
     first = typed("sweep", *arguments)
     assert first.returncode == 0, first.stdout + first.stderr
     tables = [(tmp_path / "logs" / "set" / f"summary.{ending}").read_text() for ending in ("md", "csv", "html")]
     told = json.loads((tmp_path / "logs" / "set" / "sweep.json").read_text())
     assert len(told["runs"]) == 2
     assert told["command"].startswith("sweep.py plan=seeds n=2 ")
-    assert told["command"].endswith(" trainer.max_epochs=1 baseline=false debug=tiny")
+    assert told["command"].endswith(" trainer.max_epochs=1 baseline=false report=false debug=tiny")
     for run in told["runs"]:
         f1 = json.loads((tmp_path / "logs" / run / "result.json").read_text())["results"]["test"]["f1"]
         assert f",{f1}," in tables[1]

@@ -22,7 +22,8 @@ def _last(run: Path, column: str) -> float:
 
 @pytest.mark.slow
 def test_mlflow_on_this_disk(tmp_path: Path) -> None:
-    done = typed("train", "debug=tiny", "logger=mlflow", f"paths.logs_dir={tmp_path}", "run_id=run", "baseline=false")
+    bare = ("baseline=false", "report=false")
+    done = typed("train", "debug=tiny", "logger=mlflow", f"paths.logs_dir={tmp_path}", "run_id=run", *bare)
     assert done.returncode == 0, done.stderr
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         metrics = dict(database.execute("SELECT key, value FROM latest_metrics"))

@@ -19,6 +19,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from tests.e2e.typed import ROOT, result_of, start, typed, typed_here
 
+QUICK = ("trainer.max_epochs=1", "baseline=false", "callbacks.confusion=null")
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "configs" / "experiment").glob("*.yaml"))
 
 
@@ -142,7 +143,7 @@ def test_checkpoints_are_plain(run: Path) -> None:
 
 def test_one_seed_one_result_other_seed_another(logs: Path) -> None:
     first, again, other = (
-        torch.load(_train(logs, f"seed-{name}", f"seed={seed}", "baseline=false") / "checkpoints" / "last.ckpt",
+        torch.load(_train(logs, f"seed-{name}", f"seed={seed}", *QUICK) / "checkpoints" / "last.ckpt",
                    weights_only=True)["state_dict"]
         for name, seed in (("a", 7), ("b", 7), ("c", 8))
     )  # fmt: skip
@@ -154,7 +155,7 @@ def test_seed_reaches_the_initial_weights(logs: Path) -> None:
     """At a rate of almost zero the order of rows leaves no trace: what differs was drawn at the start."""
     first, other = (
         torch.load(
-            _train(logs, f"init-{seed}", f"seed={seed}", "baseline=false", "optim.learning_rate=1e-30")
+            _train(logs, f"init-{seed}", f"seed={seed}", *QUICK, "optim.learning_rate=1e-30")
             / "checkpoints" / "last.ckpt",
             weights_only=True,
         )["state_dict"]["model.head.dense.weight"]
@@ -186,8 +187,8 @@ def test_own_csv_with_contexts_and_groups(logs: Path, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(logs: Path) -> None:
-    bare = ("trainer.max_epochs=40", "callbacks.early_stopping=null", "baseline=false", "report=false")
-    process = start("train", "debug=tiny", f"paths.logs_dir={logs}", "run_id=stopped", *bare)
+    bare = ("callbacks.early_stopping=null", "callbacks.confusion=null", "baseline=false", "report=false")
+    process = start("train", "debug=tiny", f"paths.logs_dir={logs}", "run_id=stopped", "trainer.max_epochs=40", *bare)
     status = logs / "stopped" / "status.json"
     for _ in range(2400):
         if status.is_file() and json.loads(status.read_text())["step"] >= 4:

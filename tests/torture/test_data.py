@@ -160,7 +160,13 @@ def test_leaks_are_refused_where_asked(tmp_path: Path) -> None:
         (tmp_path / f"{name}.csv").write_bytes(_GOOD)
     arguments = [
         *("model=tiny", "data=csv", f"data.train_path={tmp_path}/train.csv", f"data.val_path={tmp_path}/val.csv"),
-        *(f"paths.logs_dir={tmp_path}/logs", "data.test_fraction=0", "trainer.max_epochs=1", "report=false"),
+        *(
+            f"paths.logs_dir={tmp_path}/logs",
+            "data.test_fraction=0",
+            "trainer.max_epochs=1",
+            "baseline=false",
+            "report=false",
+        ),
     ]
     refused = train(tmp_path, *arguments, "data.leaks=error")
     assert refused.code == 1

@@ -14,7 +14,7 @@ from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import typed_here
 from tests.torture.running import assert_equal_runs, train
 
-BARE = ("report=false", "baseline=false", "logger.tensorboard=null")
+BARE = ("report=false", "baseline=false", "logger.tensorboard=null", "callbacks.confusion=null")
 
 
 def _arguments(logs: Path, run_id: str, *more: str) -> list[str]:

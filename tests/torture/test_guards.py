@@ -175,7 +175,8 @@ def test_what_a_collapse_is(
     assert is_collapsed({"confusion": confusion, "loss": loss}, weights) is collapsed
 
 
-COLLAPSING = ("optim.learning_rate=1e-30", "trainer.max_epochs=3", "callbacks.early_stopping=null", "report=false")
+BARE = ("baseline=false", "report=false")
+COLLAPSING = ("optim.learning_rate=1e-30", "trainer.max_epochs=3", "callbacks.early_stopping=null", *BARE)
 
 
 def test_a_collapse_is_told(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def test_targets_that_are_not_ours(tmp_path: Path, target: str) -> None:
 
 
 def test_runs_of_others_build_only_what_is_on_the_list(tmp_path: Path) -> None:
-    assert train(tmp_path, "debug=tiny", f"paths.logs_dir={tmp_path}", "run_id=run", "report=false").code == 0
+    bare = ("baseline=false", "report=false")
+    assert train(tmp_path, "debug=tiny", f"paths.logs_dir={tmp_path}", "run_id=run", *bare).code == 0
     config = tmp_path / "run" / "config.yaml"
     marker = tmp_path / "it ran"
     evil = OmegaConf.load(config)
@@ -94,7 +95,8 @@ def test_other_cells_stay(value: object) -> None:
 
 
 def test_predictions_hold_no_formula(tmp_path: Path) -> None:
-    assert train(tmp_path, "debug=tiny", f"paths.logs_dir={tmp_path}", "run_id=run", "report=false").code == 0
+    bare = ("baseline=false", "report=false")
+    assert train(tmp_path, "debug=tiny", f"paths.logs_dir={tmp_path}", "run_id=run", *bare).code == 0
     with (tmp_path / "in.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["text", "=note()"], ["=cmd()", "@x()"], ["fine", "-5"], [" ", "=bad()"]])
     done = typed_here("predict", f"run={tmp_path / 'run'}", f"input={tmp_path / 'in.csv'}")

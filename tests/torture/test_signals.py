@@ -37,7 +37,7 @@ def _check(ended: Ended, name: str, folder: Path) -> None:
         assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
 
 
-BARE = ("report=false", "baseline=false", "logger.tensorboard=null")
+BARE = ("report=false", "baseline=false", "logger.tensorboard=null", "callbacks.confusion=null")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from lit_humor.auditing import duplicates, form, labels, shapes, texts
 from lit_humor.auditing.audit import related_rows
 from lit_humor.auditing.cleaning import class_counts, decide, write_clean_copy
-from lit_humor.auditing.repairs import repair_splits
+from lit_humor.auditing.repairs import Repaired, repair_splits
 from lit_humor.auditing.rows import NOTE, Finding, Rows, join_splits
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.data.dividing.similarity import exact_groups, near_pairs
@@ -20,6 +20,7 @@ from lit_humor.data.sources.files import TextFiles
 from tests.unit.planting import HASHTAG, Planted, clean, planted
 
 Loaded = tuple[dict[str, Examples], dict[str, Reading], Rows]
+Alike = tuple[Repaired, list[list[int]], list[tuple[int, int, float]]]
 
 
 def _load(train: Path, test: Path) -> Loaded:
@@ -28,10 +29,13 @@ def _load(train: Path, test: Path) -> Loaded:
     return splits, readings, join_splits(splits)
 
 
-def _findings(loaded: Loaded) -> dict[str, Finding]:
-    splits, readings, rows = loaded
-    repaired = repair_splits(splits)
-    equal, near = exact_groups(repaired.rows.texts), near_pairs(repaired.rows.texts, 0.6)
+def _alike(loaded: Loaded) -> Alike:
+    repaired = repair_splits(loaded[0])
+    return repaired, exact_groups(repaired.rows.texts), near_pairs(repaired.rows.texts, 0.6)
+
+
+def _findings(loaded: Loaded, alike: Alike) -> dict[str, Finding]:
+    (splits, readings, rows), (repaired, equal, near) = loaded, alike
     probabilities = labels.out_of_fold_probabilities(rows, related_rows(rows, equal, near))
     found = [
         *texts.rejected_findings(readings),
@@ -63,12 +67,18 @@ def loaded(data: Planted, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
 
 
 @pytest.fixture(scope="module")
-def findings(loaded: Loaded) -> dict[str, Finding]:
-    return _findings(loaded)
+def alike(loaded: Loaded) -> Alike:
+    return _alike(loaded)
+
+
+@pytest.fixture(scope="module")
+def findings(loaded: Loaded, alike: Alike) -> dict[str, Finding]:
+    return _findings(loaded, alike)
 
 
 def test_clean_data_is_left_in_peace(tmp_path: Path) -> None:
-    found = _findings(_load(*clean().write(tmp_path)))
+    loaded = _load(*clean().write(tmp_path))
+    found = _findings(loaded, _alike(loaded))
     assert [finding.kind for finding in found.values() if finding.level != NOTE] == []
     assert "label_errors" not in found or len(found["label_errors"].cases) < 25
 
@@ -104,14 +114,14 @@ def test_everything_else_by_name(data: Planted, findings: dict[str, Finding]) ->
     assert "an empty or blank text" in {row["text"].removeprefix("found ") for row in unusable}
 
 
-def test_clean_copy_has_no_faults_left_that_can_be_repaired(data: Planted, loaded: Loaded, tmp_path: Path) -> None:
-    splits, readings, rows = loaded
-    repaired = repair_splits(splits)
-    equal, near = exact_groups(repaired.rows.texts), near_pairs(repaired.rows.texts, 0.6)
+def test_clean_copy_has_no_faults_left_that_can_be_repaired(
+    data: Planted, loaded: Loaded, alike: Alike, tmp_path: Path
+) -> None:
+    (splits, readings, rows), (repaired, equal, near) = loaded, alike
     decisions = decide(rows, equal, related_rows(rows, equal, near))
     done = write_clean_copy(tmp_path / "clean", rows, decisions, splits, readings, repaired)
     again = _load(tmp_path / "clean" / "train.csv", tmp_path / "clean" / "test.csv")
-    assert [finding.kind for finding in _findings(again).values() if finding.level == "error"] == []
+    assert [finding.kind for finding in _findings(again, _alike(again)).values() if finding.level == "error"] == []
     assert done["kept"] + done["moved"] == len(again[2])
     assert done["kept"] + done["moved"] + done["dropped"] == len(data.train) + len(data.test)
     assert done["repaired"] == 10

@@ -110,7 +110,7 @@ def test_rows_of_documents_are_rows_and_lines_are_lines(tmp_path: Path, case: st
 
 def test_a_list_in_place_of_a_text(tmp_path: Path) -> None:
     (tmp_path / "in.json").write_text(json.dumps([*_ROWS, {"text": ["a", "b"], "label": 1}]))
-    with pytest.raises(UserError, match=r"row 61, column 'text': found .*write one text in its place"):
+    with pytest.raises(UserError, match=r"row 61, column 'text': found .*replace it by one text"):
         TextFiles(train_path=str(tmp_path / "in.json")).load()
 
 

@@ -103,13 +103,18 @@ def _own_signals() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> torch.Tensor:
+    with signals.heard():
+        return _weights(_train(tiny_model, tmp_path_factory.mktemp("undisturbed"), StepSeeds(1), dropout=0.3))
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize(("batch", "step"), [(1, 1), (4, 2), (6, 4), (9, 5)])
 def test_interrupted_and_resumed_equals_undisturbed(
-    tiny_model: str, tmp_path: Path, batch: int, step: int, num_workers: int
+    tiny_model: str, undisturbed: torch.Tensor, tmp_path: Path, batch: int, step: int, num_workers: int
 ) -> None:
     """44 rows are 6 batches of 3 steps; a stop asked for at the end of an epoch comes a step later."""
-    undisturbed = _weights(_train(tiny_model, tmp_path, StepSeeds(1), dropout=0.3))
     with pytest.raises(InterruptedRun):
         _train(tiny_model, tmp_path, StepSeeds(1), _StopAt(tmp_path, batch), num_workers=num_workers, dropout=0.3)
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"

@@ -73,7 +73,7 @@ def draw_missing(
             every_class = name == VAL or similarity is not None  # None: the test split of older runs
             part = split_off(train.labels[remaining], related, shares[name], seed, name, 1 + num_later, every_class)
             origin = f"{name} split off {train.origin}"
-        new_splits[name] = replace(train.take(remaining[part.off]), origin=origin)
+        new_splits[name] = replace(train.take(remaining[part.off]), origin=origin, num_without_target=0)
         divided[remaining[part.divided]] = True
         remaining, related = remaining[part.rest], related.take(part.rest)
     new_splits[TRAIN] = train.take(remaining)
