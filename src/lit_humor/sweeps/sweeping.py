@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from lit_humor.config.command import check_files, check_typed, choice, compose
+from lit_humor.config.frozen import changed
 from lit_humor.config.overrides import values_of
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import ROOT_DIR
@@ -54,7 +55,7 @@ def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
     variants = {str(name): list(settings or ()) for name, settings in cfg.variants.items()}
     each = None if any(setting.partition("=")[0] == cfg.each for setting in typed) else cfg.each
     planned = expand(variants, cfg.after, choices(typed), each, cfg.n)
-    placed = make_jobs(planned, Path(cfg.paths.logs_dir), cfg.paths.cache_dir)
+    placed = make_jobs(planned, Path(cfg.paths.logs_dir), cfg.paths.cache_dir, each)
     jobs = list(dict.fromkeys(placed))
     name = cfg.name or f"sweep-{choice('plan')}-{_hash([job.folder.name for job in placed])}"
     folder = Path(cfg.paths.logs_dir) / name
@@ -166,8 +167,16 @@ def choices(typed: Sequence[str]) -> dict[str, list[str]]:
     return combinations
 
 
-def make_jobs(planned: Sequence[PlannedRun], logs_dir: Path, cache_dir: str) -> list[Job]:
-    """Return the job of each planned run; equal runs share a job, whose name depends only on its settings."""
+def make_jobs(planned: Sequence[PlannedRun], logs_dir: Path, cache_dir: str, each: str | None = None) -> list[Job]:
+    """Return the job of each planned run; equal runs share a job, whose name depends only on its settings.
+
+    Args:
+        planned: The runs.
+        logs_dir: Where run folders are.
+        cache_dir: Where runs keep what others may use.
+        each: Key of ``train.py`` that is the number of the repeat; runs that differ in it alone are composed once.
+    """
+    composed: dict[tuple[str, ...], DictConfig] = {}
     jobs: dict[tuple[str, int], Job] = {}
     by_id: dict[str, Job] = {}
     for run in planned:
@@ -178,8 +187,11 @@ def make_jobs(planned: Sequence[PlannedRun], logs_dir: Path, cache_dir: str) -> 
         )
         command = [sys.executable, str(ROOT_DIR / "src" / "lit_humor" / f"{run.command}.py"), *overrides]
         if run.command == "train":
-            cfg = compose("train", [*named, *_NOWHERE])  # the same for any place of the run folders
-            check_files(cfg)
+            alike = tuple(setting for setting in named if setting != f"{each}={run.repeat}")
+            if alike not in composed:
+                composed[alike] = compose("train", [*named, *_NOWHERE])  # the same for any place of the run folders
+                check_files(composed[alike])
+            cfg = changed(composed[alike], {each: run.repeat} if each else {})
             experiment = next((word.split("=")[1] for word in overrides if word.startswith("experiment=")), "default")
             run_id, cost = f"{experiment}-{run.repeat}-{signature(cfg)}", float(cfg.trainer.max_epochs)
             command += [f"run_id={run_id}", "resume=auto", setting("paths.logs_dir", str(logs_dir))]
