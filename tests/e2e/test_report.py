@@ -72,7 +72,7 @@ def test_a_training_without_report_and_mistakes(tmp_path: Path) -> None:
         typed_here("report", f"run={tmp_path / 'bare'}", "output=there.html"), "output: found there.html"
     )
     there = typed_here("report", f"runs=[{tmp_path / 'bare'},{tmp_path / 'bare'}]", f"output={tmp_path}")
-    assert_one_message(there, str(tmp_path), "a place for a new file")
+    assert_one_message(there, str(tmp_path), "a path where a file or folder can be written")
     assert_one_message(typed_here("report", "run=nope"), "run=nope", "no such folder")
     (tmp_path / "bare" / "result.json").unlink()
     assert_one_message(typed_here("report", f"run={tmp_path / 'bare'}"), "no results")

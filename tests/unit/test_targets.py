@@ -45,7 +45,7 @@ def test_several_columns_are_several_numbers_a_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"target_column": "rating", "target_columns": ["offense"]}, "leave data.target_column away"),
+        ({"target_column": "rating", "target_columns": ["offense"]}, "leave data.target_column out"),
         ({"target_column": "rating", "missing_targets": "drop"}, "set data.missing_targets=leave_out"),
         ({"target_columns": ["offence"]}, "offense"),
     ],

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lit_humor.config.frozen import frozen
+from lit_humor.config.overrides import with_plain_dollar
 from lit_humor.config.validate import looks_secret
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import ROOT_DIR
@@ -132,7 +133,9 @@ def written_config(cfg: DictConfig) -> dict[str, Any]:
         is_text = isinstance(raw, str) and isinstance(resolved, str) and "${oc.env:" in raw
         if is_text and len(resolved) >= _LEAST_SECRET:
             names[resolved] = raw
-        return raw if is_text and (resolved in names or looks_secret(key)) else resolved
+        if is_text and (resolved in names or looks_secret(key)):
+            return raw
+        return with_plain_dollar(resolved) if isinstance(resolved, str) else resolved  # read again, it is no reference
 
     def hide_repeated(value: Any) -> Any:
         if isinstance(value, dict):

@@ -47,7 +47,7 @@ def read_targets(table: Table, columns: Columns, places: Sequence[object], origi
         UserError: Both are set, there is no such column, or ``data.missing_targets`` is none of its values.
     """
     if columns.target_column is not None and columns.target_columns:
-        found, fix = "both", "leave data.target_column away"
+        found, fix = "both", "leave data.target_column out"
         raise UserError("data.target_column, data.target_columns", found=found, expected="one of them", fix=fix)
     if columns.missing_targets not in _ON_MISSING:
         expected = f"one of {', '.join(_ON_MISSING)}"
@@ -66,7 +66,7 @@ def read_targets(table: Table, columns: Columns, places: Sequence[object], origi
     if columns.missing_targets == LEAVE_OUT:
         missing = {row: problems.pop(row) for row in list(problems) if _is_blank(table, names, row)}
     if missing and len(missing) == len(places):
-        found, fix = f"no number in column '{names[0]}' of {origin}", f"set {key} to another column"
+        found, fix = f"no number in column '{names[0]}' of {origin}", f"set {key}=<column of numbers>"
         raise UserError(key, found=found, expected="numbers", fix=fix)
     return Targets(np.stack(parts, axis=1) if columns.target_columns else parts[0], names, problems, missing)
 
@@ -82,7 +82,7 @@ def to_numbers(values: Sequence[Any], places: Sequence[object], column: str) -> 
             fix = "correct it or delete the row"
             if _is_empty(value):
                 found = "nothing"
-                fix += f"; data.missing_targets={LEAVE_OUT} leaves out all rows without a number to predict"
+                fix += f", or set data.missing_targets={LEAVE_OUT}"
             problems[row] = UserError(where, found=found, expected="a number", fix=fix)
     return numbers, problems
 

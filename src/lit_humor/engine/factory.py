@@ -10,7 +10,6 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 
-from lit_humor.config.overrides import with_plain_dollar
 from lit_humor.config.validate import find_target
 from lit_humor.core.place import process_rank
 from lit_humor.core.seeds import derive_seed
@@ -64,12 +63,8 @@ def build_datamodule(cfg: DictConfig, pretrained: Pretrained, plan: Plan | None)
     """Build source, preparation and datamodule; without a plan for evaluation only."""
     nodes = {str(key): value for key, value in OmegaConf.to_container(cfg.data, resolve=True).items()}  # type: ignore[union-attr]
     settings = DataSettings.of(nodes)
-    of_source = {
-        key: with_plain_dollar(value) if isinstance(value, str) else value  # a file may be called ${x}.csv
-        for key, value in nodes.items()
-        if key not in vars(settings)
-    }
-    source = instantiate(of_source, _convert_="all")
+    make = instantiate({"_target_": nodes.pop("_target_")}, _partial_=True)  # the rest unread: a file may be ${x}.csv
+    source = make(**{key: value for key, value in nodes.items() if key not in vars(settings)})
     return HumorDataModule(
         source,
         build_preparation(cfg, pretrained, settings),

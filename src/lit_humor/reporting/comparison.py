@@ -62,7 +62,7 @@ def _kind(one: Evidence, other: Evidence) -> Any:
     if module is None:
         found = " and ".join(", ".join(names) for names in kinds)
         fix = f"leave runs away and set {typed('run', str(one.folder))}"
-        raise UserError("runs", found=found, expected="two runs that classify", fix=fix)
+        raise UserError("runs", found=found, expected="two runs of one kind of task", fix=fix)
     return module
 
 

@@ -62,6 +62,12 @@ class Classification(Task):
         """Training and validation need rows of every class; see ``data.dividing.fitness``."""
         from lit_humor.data.dividing.fitness import check_fit
 
+        for examples in splits.values():
+            if not examples.class_names:
+                several = bool(examples.target_names)
+                fix = f"set task={'multilabel' if several else 'regression'}, or leave data.target_column{'s' * several} out"
+                found, expected = "numbers to predict", "labels, which task=classification predicts"
+                raise UserError(f"data.target_column{'s' * several}", found=found, expected=expected, fix=fix)
         check_fit(splits, drawn, settings, val_key)
 
     def metrics(self, slice_values: Mapping[str, Sequence[str]], *, synced: bool = True) -> ClassificationMetrics:

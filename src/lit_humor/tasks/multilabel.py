@@ -68,7 +68,7 @@ class MultiLabel(Task):
                     "data.target_columns",
                     found=f"{problem} in split '{name}'",
                     expected="columns of 0 and 1, which task=multilabel predicts",
-                    fix="set 'data.target_columns=[<column>,<column>]', or leave task=multilabel away",
+                    fix="set 'data.target_columns=[<columns of 0 and 1>]', or leave task=multilabel away",
                 )
         check_fit(splits, drawn, settings, val_key)
 
@@ -226,6 +226,8 @@ def _problem(examples: Examples) -> str:
 
     if examples.targets is None or examples.targets.ndim < 2:
         return "no columns of labels"
+    if examples.targets.shape[1] < 2:
+        return "one column only, which is a label of task=classification,"
     odd = np.argwhere((examples.targets != 0) & (examples.targets != 1))
     if len(odd):
         row, column = odd[0].tolist()

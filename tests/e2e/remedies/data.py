@@ -57,6 +57,8 @@ SCORED = {"<run>": "RUNS/one", "logs/scored": "FOLDER/scored"}
 CASES = {
     "no file named": Case("train", ("data=csv", *MODEL), files={"train.csv": GOOD}, fill={"<file>": "FOLDER/train.csv"}),
     "no such file": from_file(GOOD, "data.val_path=FOLDER/vall.csv", hand=write(GOOD, "vall.csv")),
+    "half a reference in the name of a file": from_file(GOOD, name="${x.csv"),
+    "a reference in the name of a file": from_file(GOOD, name="${x}.csv"),
     "an ending of none": from_file(GOOD, name="train.xls", hand=write(GOOD)),
     "no rows": from_file(HEADER, hand=write(GOOD)),
     "nothing in it": from_file("", hand=write(GOOD)),

@@ -145,8 +145,6 @@ CASES = {
     "predict: threshold": Case("predict", (*PREDICT, "threshold=2"), files=_file(), to_the_end=True, hand=take("threshold")),
     "predict: quotes": Case("predict", (*PREDICT, "quoting=nonee"), files=_file(), to_the_end=True),
     "predict: second texts": Case("predict", (*PREDICT, "text_pair_column=context"), files=_file("text,context\na joke,so\n"), to_the_end=True),
-    "predict: a run that gives numbers": Case("predict", ("run=RUNS/rated", "text=ha"), hand=lambda folder, line: Line("eval", line.arguments[:1])),
-    "report: a run that gives numbers": Case("report", ("runs=[RUNS/one,RUNS/rated]",)),
     "predict: no rows": Case("predict", PREDICT, files=_file("text,label\n"), to_the_end=True,
                              hand=lambda folder, line: (folder / "in.csv").write_text(GOOD) and line),  # type: ignore[return-value,func-returns-value]
     "predict: a column of that name": Case("predict", PREDICT, files=_file(GOOD.replace("label", "prediction")), to_the_end=True, hand=_column),
