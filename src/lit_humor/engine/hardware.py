@@ -55,8 +55,8 @@ class Plan:
     probe: Probe | None = None
 
     @property
-    def window_size(self) -> int:
-        """Rows of an optimizer step over all devices, the effective batch size."""
+    def global_batch_size(self) -> int:
+        """Rows of an optimizer step over all devices and micro-batches."""
         return self.micro_batch_size * self.accumulation * self.devices * self.num_nodes
 
     def trainer_arguments(self) -> dict[str, Any]:
@@ -77,8 +77,8 @@ class Plan:
         return DDP if self.devices * self.num_nodes > 1 else "auto"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, with the effective batch size."""
-        return asdict(self) | {"window_size": self.window_size}
+        """Return plain values for ``environment.json``, where ``window_size`` is the key of the global batch size."""
+        return asdict(self) | {"window_size": self.global_batch_size}
 
 
 def make_plan(
@@ -104,19 +104,19 @@ def make_plan(
     """
     choose = _Choices(wanted)
     reasons = choose.reasons
-    window = batch_size * wanted["accumulation"]
+    global_batch = batch_size * wanted["accumulation"]
     accelerator = choose("accelerator", *_best_accelerator(machine))
     num_nodes = _checked_nodes(wanted.get("num_nodes", 1))  # a run of older code has none
-    here = max(1, window // num_nodes)
+    here = max(1, global_batch // num_nodes)
     devices = _whole_number("devices", choose("devices", *_best_devices(machine, accelerator, here)))
     _check_devices(accelerator, devices, machine)
     measured = probe(devices) if accelerator == "cpu" and choose.is_open("precision") else None
     precision = _one_of("precision", choose("precision", *_best_precision(machine, accelerator, measured)), PRECISIONS)
-    all_at_once = (window // (devices * num_nodes) or 1, "all rows of the step at once")
+    all_at_once = (global_batch // (devices * num_nodes) or 1, "all rows of the step at once")
     micro_batch_size = _whole_number("micro_batch_size", choose("micro_batch_size", *all_at_once))
     max_tokens = choose("max_tokens", *_best_max_tokens(machine, accelerator, batch_size * max_length))
-    accumulation = _accumulation(window, micro_batch_size, devices * num_nodes)
-    reasons["accumulation"] = f"{window} rows a step = {batch_size} x {wanted['accumulation']} of the recipe"
+    accumulation = _accumulation(global_batch, micro_batch_size, devices * num_nodes)
+    reasons["accumulation"] = f"{global_batch} rows a step = {batch_size} x {wanted['accumulation']} of the recipe"
     workers = _best_workers(machine, accelerator, devices, num_workers)
     strategy = _one_of("strategy", choose("strategy", DDP, "every process has all weights"), (DDP, FSDP))
     if devices * num_nodes == 1 and strategy == DDP:
@@ -178,11 +178,11 @@ def _best_accelerator(machine: Machine) -> tuple[str, str]:
     return "cpu", f"no GPU; {machine.num_cores} cores"
 
 
-def _best_devices(machine: Machine, accelerator: str, window: int) -> tuple[int, str]:
+def _best_devices(machine: Machine, accelerator: str, global_batch: int) -> tuple[int, str]:
     if accelerator != "gpu":
         return 1, "one process uses all cores" if accelerator == "cpu" else "one device"
-    count = max(n for n in range(1, max(len(machine.gpu_names), 1) + 1) if window % n == 0)
-    return count, f"{len(machine.gpu_names)} found; {window} rows a step divide evenly"
+    count = max(n for n in range(1, max(len(machine.gpu_names), 1) + 1) if global_batch % n == 0)
+    return count, f"{len(machine.gpu_names)} found; {global_batch} rows a step divide evenly"
 
 
 def _best_precision(machine: Machine, accelerator: str, measured: Probe | None) -> tuple[str, str]:
@@ -226,15 +226,15 @@ def _checked_max_tokens(value: Any) -> int | None:
     return value
 
 
-def _accumulation(window: int, micro: int, devices: int) -> int:
-    if micro < 1 or window % (micro * devices):
+def _accumulation(global_batch: int, micro: int, devices: int) -> int:
+    if micro < 1 or global_batch % (micro * devices):
         raise UserError(
             "trainer.micro_batch_size",
-            found=f"{micro} rows x {devices} devices, which do not divide {window} rows a step",
+            found=f"{micro} rows x {devices} devices, which do not divide {global_batch} rows a step",
             expected="a divisor of data.batch_size x trainer.accumulation",
             fix="set trainer.micro_batch_size=auto, or change data.batch_size, trainer.accumulation or trainer.devices",
         )
-    return window // (micro * devices)
+    return global_batch // (micro * devices)
 
 
 def _whole_number(name: str, value: Any) -> int:

@@ -197,8 +197,8 @@ def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _as_planned(saved: SavedRun) -> DictConfig:
     """Choices of the plan are made once: a checkpoint counts micro-batches, and another plan would skip other rows.
 
-    On another number of devices a window is dealt out in as many turns as before, so that these
-    counts stay right.
+    On another number of devices the rows of a step are dealt in as many micro-batches as before, so that these counts
+    stay right.
     """
     plan = saved.plan
     places = dict(override.split("=", 1) for override in typed_overrides() if override.startswith(_PLACES))

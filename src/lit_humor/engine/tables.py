@@ -16,7 +16,7 @@ def plan_table(plan: Plan) -> Titled:
     """The hardware plan with its reasons."""
     values = plan.to_dict()
     rows = [(name.replace("_", " "), values[name], reason) for name, reason in plan.reasons.items()]
-    return table(f"Hardware plan: {plan.window_size} rows an optimizer step", ("what", "choice", "why"), rows)
+    return table(f"Hardware plan: {plan.global_batch_size} rows an optimizer step", ("what", "choice", "why"), rows)
 
 
 def data_tables(report: Mapping[str, Any]) -> list[RenderableType]:

@@ -13,7 +13,7 @@ import torch
 
 from lit_humor.config.saved import SavedRun, open_run
 from lit_humor.core.precision import PRECISIONS
-from lit_humor.data.batches.batching import Collator, WindowSampler
+from lit_humor.data.batches.batching import Collator, GlobalBatchSampler
 from lit_humor.data.examples import Examples
 from lit_humor.data.preparing.preparation import Preparation
 from lit_humor.data.settings import DataSettings
@@ -98,7 +98,7 @@ class Scorer:
         prepared, count = self.preparation.prepare(examples, None), len(examples)
         collator = Collator(prepared, examples.labels, np.zeros((count, 0), dtype=np.int64))
         size = self.batch_size
-        sampler = WindowSampler(prepared.lengths, window_size=size, micro_batch_size=size, seed=None)
+        sampler = GlobalBatchSampler(prepared.lengths, global_batch_size=size, micro_batch_size=size, seed=None)
         parts, order = [], []
         with torch.inference_mode(), self._autocast():
             for rows in sampler:

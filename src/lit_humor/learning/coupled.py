@@ -72,7 +72,7 @@ class CoupledLosses:
         self._shared = [Shared(values.detach(), part) for part in places.split(sizes)]
 
     def row_losses(self, index: int) -> Tensor:
-        """[B] losses of the rows of a chunk, zero for fillers; their gradient is the chunk's part of the step's."""
+        """Return the losses [B] of a chunk, 0 for padding rows; their gradient is the chunk's part of the step's."""
         chunk, gradient = self.chunks[index], self._gradients[index]
         _set_random_state(self._states[index], gradient.device)
         own = _shared(self.objective, self.model, chunk)

@@ -32,7 +32,7 @@ class Learner(pl.LightningModule):
         objective: (model, batch) -> losses and outputs.
         tasks: What is learned, by name: each measures validation and test in its own numbers.
         optimizer: Makes the parameter groups, the optimizer and its schedule; None for evaluation only.
-        window_size: Rows of an optimizer step over all processes and micro-batches.
+        global_batch_size: Rows of an optimizer step over all processes and micro-batches.
         schedule_epochs: Epochs until the rate is back at zero; the trainer's epochs where these are fewer.
         max_tokens: Tokens of a training chunk at most, padding included; None takes every micro-batch whole.
         slice_values: Names of slice columns with their values, which metrics are counted by.
@@ -47,7 +47,7 @@ class Learner(pl.LightningModule):
         objective: Objective,
         tasks: Mapping[str, Task],
         optimizer: LayerwiseAdamW | None = None,
-        window_size: int = 1,
+        global_batch_size: int = 1,
         schedule_epochs: int | None = None,
         max_tokens: int | None = None,
         slice_values: Mapping[str, Sequence[str]] | None = None,
@@ -57,7 +57,7 @@ class Learner(pl.LightningModule):
         self.model, self.objective, self.tasks = model, objective, dict(tasks)
         metrics = {stage: StageMetrics(tasks, slice_values or {}) for stage in ("val", "test")}
         self.metrics = nn.ModuleDict(metrics)  # type: ignore[assignment]
-        self.step = OptimizerStep(model, objective, window_size, max_tokens, announce)
+        self.step = OptimizerStep(model, objective, global_batch_size, max_tokens, announce)
         self.optimizer, self.schedule_epochs = optimizer, schedule_epochs
         self.num_warmup_steps = 0
         self.eval_max_tokens: int | None = None  # of a chunk without gradients, once memory ran out
@@ -74,10 +74,10 @@ class Learner(pl.LightningModule):
         self.step.connect(self.trainer.world_size, autocast=self.trainer.precision_plugin.forward_context, **named)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Return the loss whose gradient is this micro-batch's share of the step's: sum of row losses / window_size.
+        """Return the sum of row losses / ``global_batch_size``: its gradient is this micro-batch's part of the step's.
 
-        Lightning divides it by the number of micro-batches of a step, which is no part of that formula. Where memory
-        asks for several chunks, the others have added their gradients and this is the loss of the last.
+        Lightning divides the loss by the number of micro-batches of a step; the factor undoes this. A micro-batch of
+        several chunks has added the gradients of all but the last, and returns the loss of that one.
         """
         return self.step.loss(batch) * self.trainer.accumulate_grad_batches
 

@@ -19,7 +19,7 @@ from lit_humor.objectives.objective import Objective
 
 
 class OptimizerStep:
-    """Makes the gradient of an optimizer step: the sum of its rows' losses divided by ``window_size``.
+    """Makes the gradient of an optimizer step: the sum of its rows' losses divided by ``global_batch_size``.
 
     The divisor is a constant: it does not matter over how many micro-batches, chunks and processes the rows are spread,
     nor how unequal these are. With or without Lightning a step reads::
@@ -34,7 +34,7 @@ class OptimizerStep:
     Args:
         model: Tensors in, named tensors out.
         objective: (model, batch) -> losses and outputs.
-        window_size: Rows of an optimizer step over all processes and micro-batches.
+        global_batch_size: Rows of an optimizer step over all processes and micro-batches.
         max_tokens: Tokens of a chunk at most, padding included; None passes every micro-batch whole.
         announce: Called with a line where memory runs out.
 
@@ -49,12 +49,12 @@ class OptimizerStep:
         self,
         model: nn.Module,
         objective: Objective,
-        window_size: int = 1,
+        global_batch_size: int = 1,
         max_tokens: int | None = None,
         announce: Callable[[str], object] = lambda line: None,
     ) -> None:
         self.model, self.objective = model, objective
-        self.window_size, self.max_tokens, self.announce = window_size, max_tokens, announce
+        self.global_batch_size, self.max_tokens, self.announce = global_batch_size, max_tokens, announce
         self.totals, self.last_loss = torch.zeros(2), torch.tensor(float("nan"))
         self.guard = FiniteGuard()
         self._batches: list[Batch] = []  # micro-batches of the step that is being made
@@ -133,7 +133,7 @@ class OptimizerStep:
         self._batches = []
 
     def row_losses(self, batch: Batch) -> Tensor:
-        """[B] loss of each row under the objective, zero for fillers."""
+        """[B] loss of each row under the objective, zero for padding rows."""
         return self.objective(self.model, batch).total * batch["row_weights"]
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -156,12 +156,15 @@ class OptimizerStep:
         return [(part, functools.partial(coupled.row_losses, index)) for index, part in enumerate(parts)]
 
     def _chunk_loss(self, chunk: Batch, row_losses: Callable[[], Tensor], totals: Tensor) -> Tensor:
-        """Sum of the losses of a chunk / ``window_size``; adds the sum and the number of rows to ``totals`` [2]."""
+        """Return the sum of a chunk's row losses / ``global_batch_size``.
+
+        ``totals`` [2] is increased in place by the sum of the losses and the number of rows.
+        """
         with self.autocast():
             loss = row_losses().sum()
         totals += torch.stack((loss.detach(), chunk["row_weights"].sum()))
         loss = loss * torch.where(loss.detach().isfinite(), 1.0, float("nan"))  # for the guard, on every process
-        return loss * (self.world_size / self.window_size)
+        return loss * (self.world_size / self.global_batch_size)
 
     def _add_gradient(self, loss: Tensor) -> None:
         with torch.autocast(loss.device.type, enabled=False):  # Lightning's is around all of training_step

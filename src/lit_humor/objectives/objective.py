@@ -55,7 +55,7 @@ class Shared:
 
     Attributes:
         values: [N, ...] of every row that counts, the same on all processes.
-        own: [B] int64, the place of each row of the batch among them; 0 for a filler.
+        own: [B] int64, the place of each row of the batch among them; 0 for a padding row.
     """
 
     values: Tensor
@@ -63,7 +63,7 @@ class Shared:
 
     @classmethod
     def of_batch(cls, values: Tensor, row_weights: Tensor) -> Shared:
-        """A batch whose rows [B, ...] are all there are; fillers are left out."""
+        """A batch whose rows [B, ...] are all there are; padding rows are left out."""
         counts = row_weights > 0
         return cls(values[counts], (counts.cumsum(0) - 1).clamp(min=0))
 

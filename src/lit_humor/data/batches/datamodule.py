@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL
 from lit_humor.core.rows import TrainingRows
-from lit_humor.data.batches.batching import Collator, WindowSampler
+from lit_humor.data.batches.batching import Collator, GlobalBatchSampler
 from lit_humor.data.batches.slices import slice_codes, slice_values
 from lit_humor.data.batches.workers import build_loader
 from lit_humor.data.dividing.fitness import check_fit, notes_on_labels, notes_on_test
@@ -32,7 +32,7 @@ class HumorDataModule(pl.LightningDataModule):
         source: Where the texts come from.
         preparation: Makes of the rows what the model reads.
         settings: How rows become batches.
-        window_size: Rows of an optimizer step over all devices; None takes ``settings.batch_size``.
+        global_batch_size: Rows of an optimizer step over all devices; None takes ``settings.batch_size``.
         micro_batch_size: Rows of a batch on one device; None takes ``settings.batch_size``.
         num_workers: Loader processes; None takes ``settings.num_workers``.
         seed: Seed of the order of training rows.
@@ -45,7 +45,7 @@ class HumorDataModule(pl.LightningDataModule):
         preparation: Preparation,
         settings: DataSettings,
         *,
-        window_size: int | None = None,
+        global_batch_size: int | None = None,
         micro_batch_size: int | None = None,
         num_workers: int | None = None,
         seed: int = 42,
@@ -53,7 +53,7 @@ class HumorDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.source, self.preparation, self.settings, self.seed = source, preparation, settings, seed
-        self.window_size = window_size or settings.batch_size
+        self.global_batch_size = global_batch_size or settings.batch_size
         self.micro_batch_size = micro_batch_size or settings.batch_size
         self.num_workers = settings.num_workers if num_workers is None else num_workers
         self.announce = announce
@@ -157,12 +157,12 @@ class HumorDataModule(pl.LightningDataModule):
         """Go on where a checkpoint left off: the batches already trained on in that epoch are skipped."""
         self._resumed_at = (state_dict["epoch"], state_dict["num_batches_done"])
 
-    def _sampler(self, split: str, training: bool) -> WindowSampler:
+    def _sampler(self, split: str, training: bool) -> GlobalBatchSampler:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         rows = self.settings.eval_batch_size
-        sampler = WindowSampler(
+        sampler = GlobalBatchSampler(
             self.prepared[split].lengths,
-            window_size=self.window_size if training else rows * world_size,
+            global_batch_size=self.global_batch_size if training else rows * world_size,
             micro_batch_size=self.micro_batch_size if training else rows,
             seed=self.seed if training else None,
             length_grouped=self.settings.length_grouped and training,
@@ -174,7 +174,7 @@ class HumorDataModule(pl.LightningDataModule):
             sampler.epoch, sampler.num_batches_to_skip = self._resumed_at
         return sampler
 
-    def _loader(self, split: str, sampler: WindowSampler) -> DataLoader:
+    def _loader(self, split: str, sampler: GlobalBatchSampler) -> DataLoader:
         examples = self.splits[split]
         codes = slice_codes(examples, self.slice_values)
         collator = Collator(self.prepared[split], examples.labels, codes, examples.targets)

@@ -11,13 +11,13 @@ from multiprocessing.context import BaseContext
 
 from torch.utils.data import DataLoader
 
-from lit_humor.data.batches.batching import Collator, RowIndices, WindowSampler
+from lit_humor.data.batches.batching import Collator, GlobalBatchSampler, RowIndices
 
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 
 
 def build_loader(
-    collator: Collator, sampler: WindowSampler, num_rows: int, num_workers: int, *, pin_memory: bool
+    collator: Collator, sampler: GlobalBatchSampler, num_rows: int, num_workers: int, *, pin_memory: bool
 ) -> DataLoader:
     """Batches of a sampler, made by so many loader processes, or by this one.
 
