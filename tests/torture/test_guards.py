@@ -155,7 +155,7 @@ def test_evaluation_goes_on_in_smaller_passes(tiny_model: str, tmp_path: Path) -
 
 
 def test_a_row_that_does_not_fit_is_told(tiny_model: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a pass that fits.*gradient_checkpointing"):
+    with pytest.raises(UserError, match=r"a chunk that fits.*gradient_checkpointing"):
         _train(tiny_model, tmp_path, 4, "forward", None)
 
 
