@@ -91,7 +91,7 @@ def read(error: str | UserError, fill: Mapping[str, str]) -> Remedy:
         error: One error.
         fill: What a user puts in the place of ``<...>``.
     """
-    text = str(error)
+    text = str(error).strip()
     where, _, rest = text.partition(": found ")
     fix = text.rpartition("Fix: ")[2].removesuffix(".")
     for place, value in fill.items():

@@ -73,7 +73,7 @@ def test_default_is_v3_on_what_is_embedded() -> None:
 def test_v3_keeps_32_rows_a_step(devices: int) -> None:
     machine = Machine(num_cores=16, gpu_names=("A100",) * 4, gpu_bf16=True, gpu_memory_bytes=16 * 2**30)
     plan = build_plan(_compose("experiment=v3", f"trainer.devices={devices}"), machine)
-    assert (plan.window_size, plan.micro_batch_size, plan.accumulation) == (32, 32 // devices, 1)
+    assert (plan.global_batch_size, plan.micro_batch_size, plan.accumulation) == (32, 32 // devices, 1)
     assert plan.max_tokens == 8 * 128, "as many tokens at once as a batch of the recipe has"
 
 

@@ -95,6 +95,6 @@ def test_torchrun_with_other_processes_than_the_plan(monkeypatch: pytest.MonkeyP
 def test_a_step_keeps_its_rows_on_several_nodes() -> None:
     wanted = {"accelerator": "cpu", "accumulation": 4, "devices": 2}
     alone, together = (make_plan(wanted | {"num_nodes": nodes}, 8, 0, Machine()) for nodes in (1, 4))
-    assert (alone.window_size, alone.micro_batch_size) == (32, 16)
-    assert (together.window_size, together.micro_batch_size) == (32, 4)
+    assert (alone.global_batch_size, alone.micro_batch_size) == (32, 16)
+    assert (together.global_batch_size, together.micro_batch_size) == (32, 4)
     assert together.trainer_arguments()["num_nodes"] == 4

@@ -230,7 +230,11 @@ def test_a_file_in_utf16_is_told_so(run: Path, tmp_path: Path) -> None:
 def test_help_tells_every_setting() -> None:
     done = typed_here("predict", "--help")
     assert done.returncode == 0
-    for told in ("text: null #", "threshold: null # probability of the second of two classes: a number, or tuned", "--cfg job"):
+    for told in (
+        "text: null #",
+        "threshold: null # probability of the second of two classes: a number, or tuned",
+        "--cfg job",
+    ):
         assert told in done.stdout
     assert "plan= ablation, five" in typed_here("sweep", "--help").stdout
 

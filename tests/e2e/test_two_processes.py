@@ -37,7 +37,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 def test_two_processes_train_as_one_with_all_defaults(one: Path, tmp_path: Path, start: str) -> None:
-    """The same windows, the same losses; every row counted once, though 48 rows do not divide by 2 x 7."""
+    """The same global batches, the same losses; every row counted once, though 48 rows do not divide by 2 x 7."""
     done = STARTS[start](*_arguments(tmp_path, "two"))
     assert done.returncode == 0, done.stderr
     two = tmp_path / "two"

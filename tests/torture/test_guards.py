@@ -33,7 +33,7 @@ class _BadRow(BagOfTokens):
 def test_a_step_that_is_not_finite_ends_the_run_and_keeps_the_weights(
     tiny_model: str, tmp_path: Path, value: float
 ) -> None:
-    datamodule = make_datamodule(tiny_model, tmp_path, window_size=16, micro_batch_size=8)
+    datamodule = make_datamodule(tiny_model, tmp_path, global_batch_size=16, micro_batch_size=8)
     model = _BadRow()
     model.value = value
     learner = make_learner(datamodule, model)
@@ -81,7 +81,7 @@ class _FailsBackward(torch.autograd.Function):
 def _train(
     tiny_model: str, folder: Path, most: int, where: str, max_tokens: int | None, **trainer_options: str
 ) -> tuple[torch.Tensor, Learner]:
-    datamodule = make_datamodule(tiny_model, folder, window_size=16, micro_batch_size=8)
+    datamodule = make_datamodule(tiny_model, folder, global_batch_size=16, micro_batch_size=8)
     pl.seed_everything(0, verbose=False)
     model = _Hungry()
     model.most, model.where = most, where
@@ -105,7 +105,7 @@ def test_out_of_memory_goes_on_in_smaller_passes(
 
 def test_a_resumed_training_knows_what_memory_allows(tiny_model: str, tmp_path: Path) -> None:
     """Out of memory in the first epoch, and never again after a resume."""
-    datamodule = make_datamodule(tiny_model, tmp_path, window_size=16, micro_batch_size=8)
+    datamodule = make_datamodule(tiny_model, tmp_path, global_batch_size=16, micro_batch_size=8)
     hungry, sizes = _Hungry(), list[int]()
     hungry.most = 100
     options = TRAINER | {"enable_checkpointing": True, "default_root_dir": tmp_path}
@@ -122,7 +122,7 @@ def test_a_resumed_training_knows_what_memory_allows(tiny_model: str, tmp_path: 
 
     again = Noting()
     again.most = 100
-    learner = make_learner(make_datamodule(tiny_model, tmp_path, window_size=16, micro_batch_size=8), again)
+    learner = make_learner(make_datamodule(tiny_model, tmp_path, global_batch_size=16, micro_batch_size=8), again)
     assert learner.step.max_tokens is None
     trainer = pl.Trainer(**options, max_epochs=2, accumulate_grad_batches=2, plugins=[SafeCheckpointIO()])
     trainer.fit(learner, datamodule, ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
@@ -155,7 +155,7 @@ def test_evaluation_goes_on_in_smaller_passes(tiny_model: str, tmp_path: Path) -
 
 
 def test_a_row_that_does_not_fit_is_told(tiny_model: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a pass that fits.*gradient_checkpointing"):
+    with pytest.raises(UserError, match=r"a chunk that fits.*gradient_checkpointing"):
         _train(tiny_model, tmp_path, 4, "forward", None)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lit_humor.data.batches.batching import Collator, WindowSampler
+from lit_humor.data.batches.batching import Collator, GlobalBatchSampler
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.data.batches.store import TokenStore
 from lit_humor.data.examples import Examples, Place
@@ -118,7 +118,7 @@ def make_learner(datamodule: HumorDataModule, model: Network | None = None, **op
         objective,
         {"classification": Classification(NAMES)},
         optimizer=optimizer,
-        window_size=datamodule.window_size,
+        global_batch_size=datamodule.global_batch_size,
         slice_values=datamodule.slice_values,
         **options,  # type: ignore[arg-type]
     )
@@ -143,7 +143,7 @@ def make_collator(lengths: list[int], **options: object) -> Collator:
     return Collator(prepared, np.zeros(len(lengths), np.int64), np.zeros((len(lengths), 0), np.int64))
 
 
-def rows_of(sampler: WindowSampler) -> list[list[int]]:
+def rows_of(sampler: GlobalBatchSampler) -> list[list[int]]:
     return [list(batch) for batch in sampler]
 
 

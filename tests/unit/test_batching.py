@@ -5,22 +5,24 @@ import pytest
 import torch
 
 from lit_humor.benchmarking.suites.ladder import PROFILES, recut
-from lit_humor.data.batches.batching import WindowSampler
+from lit_humor.data.batches.batching import GlobalBatchSampler
 from tests.unit.building import make_collator, make_store, rows_of
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, 101)
 
 
-def _sampler(**options: object) -> WindowSampler:
-    given = {"window_size": 32, "micro_batch_size": 8, "seed": 7, "length_grouped": True}
-    return WindowSampler(LENGTHS, **(given | options))  # type: ignore[arg-type]
+def _sampler(**options: object) -> GlobalBatchSampler:
+    given = {"global_batch_size": 32, "micro_batch_size": 8, "seed": 7, "length_grouped": True}
+    return GlobalBatchSampler(LENGTHS, **(given | options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("grouped", [True, False])
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 def test_each_row_once_and_equal_work(grouped: bool, world_size: int) -> None:
     dealt = [
-        rows_of(_sampler(length_grouped=grouped, rank=rank, world_size=world_size, window_size=24, micro_batch_size=4))
+        rows_of(
+            _sampler(length_grouped=grouped, rank=rank, world_size=world_size, global_batch_size=24, micro_batch_size=4)
+        )
         for rank in range(world_size)
     ]
     rows = [row for batches in dealt for batch in batches for row in batch]
@@ -29,21 +31,25 @@ def test_each_row_once_and_equal_work(grouped: bool, world_size: int) -> None:
     assert all(max(map(len, batches)) <= 4 for batches in dealt)
 
 
-def test_fillers_stand_in_where_rows_run_out() -> None:
+def test_padding_rows_stand_in_where_rows_run_out() -> None:
     dealt = [
-        rows_of(WindowSampler(np.full(3, 5), window_size=8, micro_batch_size=1, seed=None, rank=rank, world_size=2))
+        rows_of(
+            GlobalBatchSampler(
+                np.full(3, 5), global_batch_size=8, micro_batch_size=1, seed=None, rank=rank, world_size=2
+            )
+        )
         for rank in range(2)
     ]
-    fillers = [row for batches in dealt for batch in batches for row in batch if row < 0]
+    padding_rows = [row for batches in dealt for batch in batches for row in batch if row < 0]
     assert len(dealt[0]) == len(dealt[1]) == 2
-    assert len(fillers) == 1
+    assert len(padding_rows) == 1
 
 
 @pytest.mark.parametrize("grouped", [True, False])
-def test_windows_are_the_same_however_they_are_dealt(grouped: bool) -> None:
+def test_global_batches_are_the_same_however_they_are_dealt(grouped: bool) -> None:
     one = _sampler(length_grouped=grouped)
     other = _sampler(length_grouped=grouped, micro_batch_size=4, rank=1, world_size=2)
-    for first, second in zip(one.windows(), other.windows(), strict=True):
+    for first, second in zip(one.global_batches(), other.global_batches(), strict=True):
         assert set(first) == set(second)
 
 
@@ -61,12 +67,12 @@ def test_grouping_shortens_padding_and_stays_random() -> None:
     lengths = np.random.default_rng(1).integers(3, 120, 4000)
 
     def waste(grouped: bool) -> float:
-        sampler = WindowSampler(lengths, window_size=32, micro_batch_size=32, seed=0, length_grouped=grouped)
+        sampler = GlobalBatchSampler(lengths, global_batch_size=32, micro_batch_size=32, seed=0, length_grouped=grouped)
         padded = sum(len(batch) * lengths[batch].max() for batch in map(np.array, sampler))
         return 1 - lengths.sum() / padded
 
     assert waste(True) < 0.1 < 0.4 < waste(False)
-    sampler = WindowSampler(lengths, window_size=32, micro_batch_size=32, seed=0, length_grouped=True)
+    sampler = GlobalBatchSampler(lengths, global_batch_size=32, micro_batch_size=32, seed=0, length_grouped=True)
     means = [lengths[batch].mean() for batch in map(np.array, sampler)]
     neighbours = np.corrcoef(means[:-2], means[1:-1])[0, 1]
     assert abs(neighbours) < 0.3, "short and long batches must alternate at random"
@@ -75,16 +81,20 @@ def test_grouping_shortens_padding_and_stays_random() -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_padding_is_at_most_three_percent_of_what_is_computed(profile: str) -> None:
     lengths = recut(make_store([10] * 8000), *PROFILES[profile]).lengths
-    sampler = WindowSampler(lengths, window_size=32, micro_batch_size=32, seed=0, length_grouped=True)
+    sampler = GlobalBatchSampler(lengths, global_batch_size=32, micro_batch_size=32, seed=0, length_grouped=True)
     padded = sum(len(batch) * lengths[batch].max() for batch in map(np.array, sampler))
     assert 1 - lengths.sum() / padded <= 0.03
     assert len(PROFILES) == 4
 
 
-def test_rows_that_fill_no_window_are_not_the_shortest() -> None:
+def test_rows_that_fill_no_global_batch_are_not_the_shortest() -> None:
     lengths = np.arange(1, 43)
     tails = [
-        lengths[WindowSampler(lengths, window_size=32, micro_batch_size=32, seed=s, length_grouped=True).windows()[-1]]
+        lengths[
+            GlobalBatchSampler(
+                lengths, global_batch_size=32, micro_batch_size=32, seed=s, length_grouped=True
+            ).global_batches()[-1]
+        ]
         for s in range(50)
     ]
     assert abs(np.mean(tails) - lengths.mean()) < 3
@@ -125,7 +135,7 @@ def test_v1_pads_to_max_length() -> None:
     assert make_collator([3, 7], padding="max_length")([0, 1])["input_ids"].shape[1] == 64
 
 
-def test_filler_has_the_tokens_of_its_row_and_weight_zero() -> None:
+def test_padding_row_has_the_tokens_of_its_row_and_weight_zero() -> None:
     batch = make_collator([3, 7])([0, ~1])
     assert batch["row_weights"].tolist() == [1, 0]
     assert batch["input_ids"][1].tolist() == [11] * 7

@@ -81,7 +81,7 @@ def _batch() -> TextBatch:
         "input_ids": torch.randint(700, (_ROWS, width), generator=generator),
         "attention_mask": (torch.arange(width) < torch.randint(1, width + 1, (_ROWS, 1), generator=generator)).long(),
         "labels": torch.randint(2, (_ROWS,), generator=generator),
-        "row_weights": (torch.arange(_ROWS) != 6).float(),  # one of the rows is a filler
+        "row_weights": (torch.arange(_ROWS) != 6).float(),  # one of the rows is a padding row
         "rows": torch.arange(_ROWS),
         "slices": torch.zeros(_ROWS, 0, dtype=torch.int64),
     }
@@ -167,15 +167,15 @@ def test_negatives_come_from_all_processes(
 ) -> None:
     """16 rows a step, and 12 in the last, on one process and on two."""
     monkeypatch.setenv("GRADIENTS", str(tmp_path / "steps.pt"))
-    one = make_datamodule(tiny_model, tmp_path, window_size=_ROWS, micro_batch_size=_ROWS)
-    two = make_datamodule(tiny_model, tmp_path, window_size=_ROWS, micro_batch_size=_ROWS // 2)
+    one = make_datamodule(tiny_model, tmp_path, global_batch_size=_ROWS, micro_batch_size=_ROWS)
+    two = make_datamodule(tiny_model, tmp_path, global_batch_size=_ROWS, micro_batch_size=_ROWS // 2)
     expected, found = _train(one, 1, 1, None), _train(two, 1, 2, max_tokens)
     assert len(expected) == len(found) == 3
     assert max(itertools.starmap(largest_difference, zip(expected, found, strict=True))) < 1e-6
 
 
 def test_accumulation_is_refused_before_training(tiny_model: str, tmp_path: Path) -> None:
-    datamodule = make_datamodule(tiny_model, tmp_path, window_size=_ROWS, micro_batch_size=_ROWS // 2)
+    datamodule = make_datamodule(tiny_model, tmp_path, global_batch_size=_ROWS, micro_batch_size=_ROWS // 2)
     with pytest.raises(UserError, match=r"trainer.accumulation: found 2, expected 1: .*Contrast.* Fix: set") as error:
         _train(datamodule, 2, 1, None)
     assert "trainer.max_tokens" in error.value.fix

@@ -13,7 +13,7 @@ from torch import Tensor
 from lit_humor.data.batches.datamodule import HumorDataModule
 from tests.unit.building import TRAINER, gradients, largest_difference, make_datamodule, make_learner
 
-_WINDOW = 32  # 44 rows: a whole step of 32 and a last one of 12
+_GLOBAL_BATCH = 32  # 44 rows: a whole step of 32 and a last one of 12
 
 
 class KeepGradients(pl.Callback):
@@ -79,9 +79,11 @@ def test_same_gradient_for_every_split(
     grouped: bool, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("GRADIENTS", str(Path(tempfile.mkdtemp(dir=tmp_path)) / "steps.pt"))
-    whole = make_datamodule(tiny_model, tmp_path, window_size=_WINDOW, micro_batch_size=_WINDOW, length_grouped=grouped)
+    whole = make_datamodule(
+        tiny_model, tmp_path, global_batch_size=_GLOBAL_BATCH, micro_batch_size=_GLOBAL_BATCH, length_grouped=grouped
+    )
     parts = make_datamodule(
-        tiny_model, tmp_path, window_size=_WINDOW, micro_batch_size=micro_batch_size, length_grouped=grouped
+        tiny_model, tmp_path, global_batch_size=_GLOBAL_BATCH, micro_batch_size=micro_batch_size, length_grouped=grouped
     )
     expected, found = _train(whole, 1), _train(parts, accumulation, devices, max_tokens)
     assert len(expected) == len(found) == 2
@@ -91,19 +93,19 @@ def test_same_gradient_for_every_split(
 
 def test_gradient_is_that_of_the_formula(tiny_model: str, tmp_path: Path) -> None:
     """Against the loss written out by hand, with weights and smoothing on."""
-    datamodule = make_datamodule(tiny_model, tmp_path, window_size=_WINDOW, micro_batch_size=8)
+    datamodule = make_datamodule(tiny_model, tmp_path, global_batch_size=_GLOBAL_BATCH, micro_batch_size=8)
     found = _train(datamodule, 4)[0]
     learner = make_learner(datamodule)
     datamodule.setup()
-    window = datamodule._sampler("train", training=True).windows()[0]
-    datamodule.micro_batch_size = _WINDOW
+    global_batch = datamodule._sampler("train", training=True).global_batches()[0]
+    datamodule.micro_batch_size = _GLOBAL_BATCH
     batch = datamodule._loader("train", datamodule._sampler("train", training=True)).collate_fn(
-        [int(r) for r in window]
+        [int(r) for r in global_batch]
     )
     log_p = torch.log_softmax(learner.model(batch)["logits"], -1)
     counts = torch.from_numpy(datamodule.training_rows.class_counts).float()
     weights = counts.sum() / (2 * counts)
     targets = torch.nn.functional.one_hot(batch["labels"], 2) * 0.9 + 0.05
-    loss = -(weights[batch["labels"]] * (targets * log_p).sum(-1)).sum() / _WINDOW
+    loss = -(weights[batch["labels"]] * (targets * log_p).sum(-1)).sum() / _GLOBAL_BATCH
     loss.backward()
     assert largest_difference(gradients(learner), found) < 1e-5

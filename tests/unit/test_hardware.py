@@ -40,7 +40,7 @@ def test_precision_is_what_the_silicon_has(machine: Machine, accelerator: str, p
 @pytest.mark.parametrize("memory", [16 * GIB, 80 * GIB])
 def test_effective_batch_is_kept_on_any_number_of_devices(count: int, memory: int) -> None:
     plan = _plan(Machine(num_cores=16, gpu_names=("A100",) * count, gpu_bf16=True, gpu_memory_bytes=memory))
-    assert plan.window_size == 32
+    assert plan.global_batch_size == 32
     assert plan.devices == (2 if count == 3 else count), "three devices cannot share 32 rows"
     assert plan.micro_batch_size == 32 // plan.devices
     assert plan.max_tokens == 8 * 128 * (4 if memory > 40 * GIB else 1)
@@ -50,7 +50,7 @@ def test_fixed_batches_follow_the_recipe() -> None:
     for devices, accumulation in ((1, 4), (2, 2), (4, 1)):
         machine = Machine(num_cores=16, gpu_names=("A100",) * 4, **AMPERE)
         plan = _plan(machine, devices=devices, micro_batch_size=8)
-        assert (plan.micro_batch_size, plan.accumulation, plan.window_size) == (8, accumulation, 32)
+        assert (plan.micro_batch_size, plan.accumulation, plan.global_batch_size) == (8, accumulation, 32)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_auto_bounds_the_tokens_of_a_pass_however_large_a_step_is() -> None:
     small = Machine(gpu_names=("T4",), gpu_memory_bytes=16 * GIB)
     for machine, most in ((Machine(), 2048), (small, 1024), (h200, 4096)):
         plan = _plan(machine, accumulation=64)
-        assert (plan.micro_batch_size, plan.accumulation, plan.window_size) == (512, 1, 512)
+        assert (plan.micro_batch_size, plan.accumulation, plan.global_batch_size) == (512, 1, 512)
         assert plan.max_tokens == most
     assert _plan(Machine(), max_tokens=None).max_tokens is None
 
@@ -78,9 +78,9 @@ def test_auto_bounds_the_tokens_of_a_pass_however_large_a_step_is() -> None:
 def test_auto_finds_a_micro_batch_that_divides() -> None:
     small = Machine(num_cores=8, gpu_names=("T4", "T4"), gpu_memory_bytes=16 * GIB)
     plan = make_plan(AUTO | {"accumulation": 3}, batch_size=8, num_workers=4, machine=small)
-    assert plan.window_size == 24
+    assert plan.global_batch_size == 24
     plan = make_plan(AUTO | {"accumulation": 1, "devices": 2}, batch_size=8, num_workers=4, machine=small)
-    assert (plan.micro_batch_size, plan.window_size) == (4, 8)
+    assert (plan.micro_batch_size, plan.global_batch_size) == (4, 8)
 
 
 def test_every_choice_has_a_reason_and_can_be_set() -> None:

@@ -23,7 +23,7 @@ from tests.unit.building import TRAINER, make_datamodule, make_examples, make_le
 
 def _train(tiny_model: str, folder: Path, *callbacks: pl.Callback, **options: object) -> pl.Trainer:
     loading = {"seed": options.pop("seed", 1), "num_workers": options.pop("num_workers", 0)}
-    datamodule = make_datamodule(tiny_model, folder, window_size=16, micro_batch_size=8, **loading)
+    datamodule = make_datamodule(tiny_model, folder, global_batch_size=16, micro_batch_size=8, **loading)
     learner = options.pop("learner", None) or make_learner(datamodule, dropout=options.pop("dropout", 0.0))
     trainer = pl.Trainer(
         **(TRAINER | {"enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks)}),
@@ -61,7 +61,7 @@ def test_a_step_draws_from_its_own_seed_and_seeds_no_device_that_it_does_not_use
 
 def test_training_and_validation_loss_are_one_loss(tiny_model: str, tmp_path: Path) -> None:
     """With equal rows and a rate of zero both report the same number."""
-    datamodule = make_datamodule(tiny_model, tmp_path, window_size=16, micro_batch_size=8)
+    datamodule = make_datamodule(tiny_model, tmp_path, global_batch_size=16, micro_batch_size=8)
     datamodule.load()
     datamodule.splits["val"] = datamodule.splits["train"]
     learner = make_learner(datamodule, learning_rate=1e-30)
@@ -204,7 +204,7 @@ def test_loss_that_is_not_finite_once_ends_the_run_in_that_step(tiny_model: str,
 def test_learns_what_is_there_to_learn(tiny_model: str, tmp_path: Path) -> None:
     """The word "ha" gives the label away; a bag of tokens must find it."""
     splits = {"train": make_examples(400), "val": make_examples(100, seed=1)}
-    datamodule = make_datamodule(tiny_model, tmp_path, splits=splits, window_size=16, micro_batch_size=16)
+    datamodule = make_datamodule(tiny_model, tmp_path, splits=splits, global_batch_size=16, micro_batch_size=16)
     trainer = pl.Trainer(**TRAINER, max_epochs=15)
     trainer.fit(make_learner(datamodule), datamodule)
     assert float(trainer.callback_metrics["val/f1"]) > 0.9

@@ -104,7 +104,7 @@ def test_a_class_without_rows_has_no_auroc_and_does_not_drag_slices_down() -> No
     assert found["slices"]["language"]["en"]["f1"] == found["f1_macro"] == 1
 
 
-def test_fillers_do_not_count() -> None:
+def test_padding_rows_do_not_count() -> None:
     metrics = ClassificationMetrics(["no", "yes"], {})
     probabilities, labels, slices = _random(9, 2)
     counts = torch.tensor([True] * 7 + [False] * 2)

@@ -83,7 +83,7 @@ def test_schedule_ends_where_it_should(
     tiny_model: str, tmp_path, accumulation: int, micro: int, schedule_epochs: int | None
 ) -> None:
     """44 rows in steps of 16 are 3 steps an epoch, whatever the accumulation; groups keep their ratio."""
-    datamodule = make_datamodule(tiny_model, tmp_path, window_size=16, micro_batch_size=micro)
+    datamodule = make_datamodule(tiny_model, tmp_path, global_batch_size=16, micro_batch_size=micro)
     learner = make_learner(datamodule, schedule_epochs=schedule_epochs, learning_rate=0.01)
     rates = Rates()
     trainer = pl.Trainer(**TRAINER, max_epochs=4, accumulate_grad_batches=accumulation, callbacks=[rates])

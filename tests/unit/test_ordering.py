@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.batches.batching import WindowSampler
+from lit_humor.data.batches.batching import GlobalBatchSampler
 from lit_humor.data.dividing.ordering import difficulty_of, training_order
 from lit_humor.data.examples import Columns, build_examples
 from lit_humor.data.sources.files import TextFiles
@@ -47,18 +47,18 @@ def test_it_is_the_same_in_every_epoch_and_ties_are_drawn_from_the_seed(tiny_mod
 def test_steps_are_the_same_however_they_are_dealt(world_size: int, micro_batch_size: int) -> None:
     lengths = np.random.default_rng(0).integers(3, 30, 44)
     order = training_order(lengths, False, 1)
-    options = {"window_size": 8, "seed": 1, "length_grouped": True, "fixed_order": order}
+    options = {"global_batch_size": 8, "seed": 1, "length_grouped": True, "fixed_order": order}
     samplers = [
-        WindowSampler(lengths, **options, micro_batch_size=micro_batch_size, rank=rank, world_size=world_size)
+        GlobalBatchSampler(lengths, **options, micro_batch_size=micro_batch_size, rank=rank, world_size=world_size)
         for rank in range(world_size)
     ]
     dealt = list(zip(*samplers, strict=True))  # of each process its next micro-batch, beside each other
     planned = [order[start : start + 8].tolist() for start in range(0, 44, 8)]
-    for window in planned:
+    for global_batch in planned:
         rows: list[int] = []
-        while len(rows) < len(window):
+        while len(rows) < len(global_batch):
             rows += itertools.chain(*dealt.pop(0))
-        assert sorted(rows) == sorted(window)
+        assert sorted(rows) == sorted(global_batch)
     assert dealt == []
 
 

@@ -37,7 +37,7 @@ def measure_pace(overrides: Sequence[str]) -> dict[str, float]:
     loader = setup.datamodule.train_dataloader()
     lengths = setup.datamodule.prepared[TRAIN].lengths
     rows = list(loader.batch_sampler)  # type: ignore[arg-type]
-    is_enough = len(lengths) >= setup.plan.window_size
+    is_enough = len(lengths) >= setup.plan.global_batch_size
     chosen = pick_global_batches(rows, lengths, setup.plan, _COUNT) if is_enough else [rows]
     global_batches = [[setup.take(loader.collate_fn(batch)) for batch in global_batch] for global_batch in chosen]
     optimizer = setup.build_optimizer()

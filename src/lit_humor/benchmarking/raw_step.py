@@ -106,10 +106,10 @@ def pick_global_batches(
     per_step = plan.accumulation
     num_rows = sum(map(len, batches))
     candidates = [list(batches[i : i + per_step]) for i in range(0, len(batches), per_step)]
-    complete = [candidate for candidate in candidates if sum(map(len, candidate)) == plan.window_size]
+    complete = [candidate for candidate in candidates if sum(map(len, candidate)) == plan.global_batch_size]
     if not complete:
-        expected = f"at least {plan.window_size}, for a complete global batch"
-        fix = f"set rows={plan.window_size}, or a train_path with as many rows"
+        expected = f"at least {plan.global_batch_size}, for a complete global batch"
+        fix = f"set rows={plan.global_batch_size}, or a train_path with as many rows"
         raise UserError("rows", found=f"{num_rows} training rows", expected=expected, fix=fix)
     if longest:  # with the largest batch, padding included
         return sorted(complete, key=lambda chosen: max(len(rows) * int(lengths[rows].max()) for rows in chosen))[

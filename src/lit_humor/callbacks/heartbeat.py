@@ -52,7 +52,7 @@ class Heartbeat(pl.Callback):
         total = int(trainer.estimated_stepping_batches)
         done = trainer.global_step - self._first_step
         pace = (self._written_at - self._started_at) / done if done else None
-        global_batch_size: int = trainer.lightning_module.step.window_size  # type: ignore[union-attr,assignment]
+        global_batch_size: int = trainer.lightning_module.step.global_batch_size  # type: ignore[union-attr,assignment]
         stopping = trainer.early_stopping_callback
         checkpoint = trainer.checkpoint_callback
         record.write_json(

@@ -1,4 +1,4 @@
-"""Checkpoint files that appear whole or not at all, carry a checksum, and are checked when they are read."""
+"""Checkpoint files: written atomically, with a checksum that is compared when they are read."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from lit_humor.core.errors import UserError
 from lit_humor.runs import record, screen
 
 _PROGRESS = ("epoch_progress", "epoch_loop.batch_progress")  # what Lightning counts
-_ZIP = b"PK\x03\x04"  # how a file of torch.save begins
+_ZIP = b"PK\x03\x04"  # the first bytes of a file of torch.save
 
 
 class DamagedCheckpointError(UserError):
-    """A file that is no checkpoint, or not the one that was written."""
+    """A file is not a checkpoint, or has changed since it was written."""
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
-    """Writes beside the old file, syncs, swaps, and leaves ``<file>.sha256`` in the form of ``sha256sum``.
+    """Writes a temporary file, syncs it and renames it; writes ``<file>.sha256`` in the format of ``sha256sum``.
 
-    A process killed at any moment leaves the old checkpoint or the new one; while they are swapped the checksum file
-    knows both.
+    If the process is killed, at any moment, either the old checkpoint or the new one is complete. During the rename
+    the checksum file contains the checksums of both.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -46,28 +46,32 @@ class SafeCheckpointIO(TorchCheckpointIO):
         _write_sums(path, [digest])
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        """Read one checkpoint; nothing in it is executed. Callbacks that keep its folder follow one that was moved."""
-        found = read_checkpoint(path)
+        """Read one checkpoint without running code from it; adapt paths of callbacks if the folder was moved."""
+        checkpoint = read_checkpoint(path)
         folder = str(Path(path).absolute().parent)
-        states = found.get("callbacks", {})
-        found["callbacks"] = {
+        states = checkpoint.get("callbacks", {})
+        checkpoint["callbacks"] = {
             name: moved(state, state["dirpath"], folder) if state.get("dirpath") else state
             for name, state in states.items()
         }
-        return found
+        return checkpoint
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Remove it with its checksum."""
+        """Remove a checkpoint and its checksum file."""
         super().remove_checkpoint(path)
         sums_path(Path(path)).unlink(missing_ok=True)
 
 
 def read_checkpoint(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
-    """Read a checkpoint of this disk after comparing it with its checksum, where it has one.
+    """Compare a checkpoint with its checksum, if it has one, and read it.
+
+    Args:
+        path: File on a local disk.
+        mmap: Map the tensors from the file instead of reading them into memory.
 
     Raises:
         UserError: There is no such file.
-        DamagedCheckpointError: The file is not what was written, or no checkpoint.
+        DamagedCheckpointError: The file is not a checkpoint, or has changed since it was written.
     """
     if "://" in str(path) or not Path(path).is_file():
         expected, fix = "a checkpoint on this disk", "ls logs/*/checkpoints"
@@ -80,9 +84,15 @@ def read_checkpoint(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
 
 
 def furthest_valid(folder: Path) -> Path | None:
-    """The checkpoint of a run that lies furthest in its training and can be read; says which ones cannot.
+    """Return the readable checkpoint with the most training; show which checkpoints cannot be read.
 
-    What the files hold decides, not when they were written: a copy of a folder has times of its own.
+    The contents of the files decide, not their times of modification, which a copy of the folder changes.
+
+    Args:
+        folder: Folder of checkpoints.
+
+    Returns:
+        The checkpoint; None if none can be read.
     """
     places: dict[Path, tuple[int, ...]] = {}
     for path in sorted(folder.glob("*.ckpt")):
@@ -102,12 +112,12 @@ def furthest_valid(folder: Path) -> Path | None:
 
 
 def place_of(path: Path) -> tuple[int, ...]:
-    """Where in its training a checkpoint was saved, to be compared: optimizer steps first, then what comes between.
+    """Return how far training was when a checkpoint was saved, as a tuple to compare; optimizer steps come first.
 
-    Cheap: weights stay on the disk, and the checksum is not looked at.
+    Fast: the weights are not read, and the checksum is not compared.
 
     Raises:
-        DamagedCheckpointError: The file is no checkpoint.
+        DamagedCheckpointError: The file is not a checkpoint.
     """
     saved = _load(path, mmap=True)
     try:
@@ -120,13 +130,13 @@ def place_of(path: Path) -> tuple[int, ...]:
 
 
 def set_later_aside(folder: Path, chosen: Path) -> None:
-    """Put what a run saved after the checkpoint to go on from into a folder of its own, and say so.
+    """Move the checkpoints that are later than the one to resume from into a subfolder, and show their names.
 
-    The training that saved it is given up: the next ``resume`` must not go back to it.
+    The training that saved them is given up: the next ``resume`` must not use them.
 
     Args:
-        folder: Checkpoints of the run.
-        chosen: One of them.
+        folder: Folder of the run's checkpoints.
+        chosen: The checkpoint to resume from.
     """
     here = place_of(chosen)
     later = []
@@ -137,9 +147,9 @@ def set_later_aside(folder: Path, chosen: Path) -> None:
     target = folder / f"after-step-{here[0]}"
     for path in later:
         target.mkdir(exist_ok=True)
-        for one in (path, sums_path(path)):
-            if one.is_file():
-                one.replace(target / one.name)
+        for file in (path, sums_path(path)):
+            if file.is_file():
+                file.replace(target / file.name)
     if later:
         names = ", ".join(path.name for path in later)
         where = f"later than step {here[0]}, where this run continues"
@@ -148,18 +158,18 @@ def set_later_aside(folder: Path, chosen: Path) -> None:
 
 def _load(path: Path, mmap: bool) -> dict[str, Any]:
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except MemoryError:
         raise
-    except Exception as error:  # damaged bytes make torch and pickle fail in any way
+    except Exception as error:  # damaged files make torch and pickle raise many types of exceptions
         raise _damaged(path, f"no checkpoint ({_why_not(path, error)})") from None
-    if not isinstance(found, dict) or "state_dict" not in found:
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise _damaged(path, "no checkpoint (no weights under the name state_dict in it)")
-    return found
+    return checkpoint
 
 
 def _why_not(path: Path, error: Exception) -> str:
-    """Why a file does not load, in plain words: torch's own fill a page, with colours for a terminal."""
+    """Return in a few words why a file does not load; torch's own message fills a page."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     with path.open("rb") as file:
@@ -176,7 +186,7 @@ def _why_not(path: Path, error: Exception) -> str:
 
 
 def moved(value: Any, before: str, after: str) -> Any:
-    """The same with every path below one folder, and the folder itself, below the other; no text is changed inside."""
+    """Return nested settings in which the folder ``before``, at the start of a path, is replaced by ``after``."""
     if isinstance(value, dict):
         return {moved(name, before, after): moved(inner, before, after) for name, inner in value.items()}
     if isinstance(value, list):
@@ -187,7 +197,7 @@ def moved(value: Any, before: str, after: str) -> Any:
 
 
 def sums_path(path: Path) -> Path:
-    """The checksum file of a checkpoint."""
+    """Return the path of a checkpoint's checksum file."""
     return path.with_name(f"{path.name}.sha256")
 
 
@@ -197,7 +207,7 @@ def _damaged(path: Path, found: str) -> DamagedCheckpointError:
 
 
 def _write_sums(path: Path, sums: list[str]) -> None:
-    """The first as sha256sum reads it; what may be there a moment later as comments."""
+    """Write the first checksum as sha256sum reads it, and the others, which are also valid, as comments."""
     lines = [f"{sums[0]}  {path.name}", *(f"# or {digest}" for digest in sums[1:])]
     record.write_text(sums_path(path), "\n".join(lines) + "\n")
 
@@ -210,13 +220,13 @@ def _known_sums(path: Path) -> list[str]:
 
 
 def sum_of(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Hashing:
-    """A file to write to that hashes what goes through."""
+    """A file for writing that also computes the hash of what is written."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.digest = file, hashlib.sha256()

@@ -1,4 +1,4 @@
-"""A training that collapsed to one class is taken from its start, once, at half the rate."""
+"""Starts a training that collapsed to one class again, once, at half the learning rate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HALF = "train anew with half the optim.learning_rate"
 
 
 def after_collapse(cfg: DictConfig) -> DictConfig:
-    """The settings to go on with: those at half the rate where such a run took the place of a collapsed one."""
+    """Return the configuration to resume: that of the run at half the rate, if the run was replaced by it."""
     if cfg.resume == AUTO and cfg.run_id and cfg.recover:
         instead = at_half_rate(cfg)
         if (Path(cfg.paths.logs_dir) / instead["run_id"]).is_dir():
@@ -30,21 +30,21 @@ def after_collapse(cfg: DictConfig) -> DictConfig:
 
 
 def at_half_rate(cfg: DictConfig) -> dict[str, Any]:
-    """Settings of the run that takes the place of a collapsed one."""
+    """Return the settings that the run in the place of a collapsed one has instead."""
     rate = cfg.optim.learning_rate / 2
     return {"run_id": f"{cfg.run_id}{_SUFFIX}", "recover": False, "optim.learning_rate": rate}
 
 
 def train_anew(run: Run, collapse: CollapsedError, environment: dict[str, str]) -> NoReturn:
-    """Put a new training in the place of this process: nothing of the collapsed one stays in memory.
+    """Replace this process by a new training, so that nothing of the collapsed one stays in memory.
 
     Args:
         run: The run that collapsed.
-        collapse: Why.
-        environment: Variables of the new process.
+        collapse: The error that describes the collapse.
+        environment: Environment variables of the new process.
 
     Raises:
-        UserError: The run was resumed: what was typed says nothing of its settings.
+        UserError: The run was resumed: its command line does not contain its settings, so it cannot be repeated.
     """
     if run.resumed_from:
         raise UserError("recover", found=str(collapse), expected="more", fix=_HALF) from None

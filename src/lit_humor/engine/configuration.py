@@ -1,4 +1,4 @@
-"""From the composed configuration to the one that a run is built from: checked, with absolute paths, frozen."""
+"""Makes of the composed configuration the one that a run is built from: checked, with absolute paths, read-only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lit_humor.tasks.classification import Classification
 from lit_humor.tasks.monitors import unknown_monitors
 from lit_humor.tasks.task import NETWORK_ARGUMENTS, OBJECTIVE_ARGUMENTS, TASK_ARGUMENTS, Task
 
-# What Python adds to a node when it builds it; the configuration need not, and may not, set these.
+# Arguments that the code adds when it builds a node; the configuration must not set them.
 SUPPLIED = {
     "model.network": ("pretrained", *NETWORK_ARGUMENTS, "attention", "with_weights"),
     "model.preparation": ("pretrained", "settings"),
@@ -37,7 +37,7 @@ _PATHS = (
 
 
 def settled(cfg: DictConfig) -> DictConfig:
-    """The configuration that a run is built from; nothing can be written into it.
+    """Return the configuration that a run is built from, read-only.
 
     Raises:
         UserError: A key, type or value is wrong; all of them at once.
@@ -47,7 +47,7 @@ def settled(cfg: DictConfig) -> DictConfig:
 
 
 def validate(cfg: DictConfig) -> None:
-    """Check the configuration against the classes it names, before anything is built.
+    """Check the configuration against the signatures of its classes, before anything is built.
 
     Raises:
         UserError: A key, type or value is wrong; all of them at once.
@@ -60,7 +60,7 @@ def validate(cfg: DictConfig) -> None:
 
 
 def pinned(cfg: DictConfig) -> DictConfig:
-    """The same with absolute paths of data and model: the run then loads from any folder."""
+    """Return the configuration with absolute paths of data and model, so that the run loads from any folder."""
     paths = {key: OmegaConf.select(cfg, key) for key in _PATHS}
     return changed(
         cfg,
@@ -73,7 +73,7 @@ def pinned(cfg: DictConfig) -> DictConfig:
 
 
 def in_folder(cfg: DictConfig, folder: Path) -> DictConfig:
-    """The same for the run of this folder, to which callbacks and loggers write."""
+    """Return the configuration with the folder of the run, to which callbacks and loggers write, and its name."""
     return changed(cfg, {"paths.run_dir": str(folder), "run_id": folder.name})
 
 
@@ -96,7 +96,7 @@ def _out_of_bounds(cfg: DictConfig) -> Iterator[UserError]:
 def _unknown_monitors(cfg: DictConfig) -> Iterator[UserError]:
     nodes = OmegaConf.select(cfg, "tasks")
     tasks = [find_target(f"tasks.{name}", node["_target_"]) for name, node in (nodes or {}).items() if node]
-    if nodes is None:  # a run that is too old to say
+    if nodes is None:  # an older run, whose configuration names no tasks
         tasks = [Classification]
     if not tasks:
         yield UserError(
@@ -109,10 +109,10 @@ def _unknown_monitors(cfg: DictConfig) -> Iterator[UserError]:
 
 
 def _no_network(cfg: DictConfig) -> Iterator[UserError]:
-    found = find_target("model.network", cfg.model.network["_target_"])
-    if not (isinstance(found, type) and issubclass(found, Network)):
-        expected, fix = "a subclass of Network (models/network.py)", f"write class {found.__name__}(Network)"
-        yield UserError("model.network", found=found.__name__, expected=expected, fix=fix)
+    network = find_target("model.network", cfg.model.network["_target_"])
+    if not (isinstance(network, type) and issubclass(network, Network)):
+        expected, fix = "a subclass of Network (models/network.py)", f"write class {network.__name__}(Network)"
+        yield UserError("model.network", found=network.__name__, expected=expected, fix=fix)
 
 
 def _unfit_objective(cfg: DictConfig, tasks: Sequence[type[Task]]) -> Iterator[UserError]:

@@ -1,4 +1,4 @@
-"""How a training ends: done, asked to stop, or failed; told to whoever watches the folder."""
+"""Records how a training ended (done, interrupted or failed) in the status file of the run."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ _PARTING_SECONDS = 5.0
 
 @contextmanager
 def told_how_it_ends(run_dir: Path) -> Iterator[None]:
-    """Write into status.json how the run ends; after a request to stop say how to go on."""
+    """Write into status.json how the run ends; after an interruption, show the command that resumes it."""
     try:
         yield
     except (
         InterruptedRun,
         KeyboardInterrupt,
         SystemExit,
-    ) as asked:  # the last: of Lightning, on the second
+    ) as request:  # SystemExit: from Lightning, at the second Ctrl-C
         set_state(run_dir, record.INTERRUPTED)
         is_saved = any((run_dir / record.CHECKPOINTS).glob("*.ckpt"))
         again = command_line("train", setting("resume", str(run_dir)))
         screen.show(f"\nInterrupted. {f'To go on: {again}' if is_saved else 'Nothing is saved yet.'}")
-        code = getattr(asked, "exit_code", INTERRUPTED)
-        sys.exit(code if is_main_process() else 0)  # a child that fails would have Lightning kill the others
+        code = getattr(request, "exit_code", INTERRUPTED)
+        sys.exit(code if is_main_process() else 0)  # if a child process fails, Lightning kills the others
     except BaseException:
-        if not is_main_process():  # perhaps only because the first process left; then this one ends with it, silently
+        if not is_main_process():  # if the first process ended, this one is ended during the sleep, without a message
             time.sleep(_PARTING_SECONDS)
         set_state(run_dir, record.FAILED)
         raise
 
 
 def set_state(run_dir: Path, state: str) -> None:
-    """Write how a run stands, with the time."""
+    """Write the state of a run into status.json, with the time."""
     status = run_dir / record.STATUS
     if is_main_process() and status.is_file():
         record.write_json(status, record.read_json(status) | {"state": state, "heartbeat": time.time()})

@@ -1,4 +1,4 @@
-"""The one place that builds: from a configuration to plain Python objects."""
+"""Builds plain Python objects from a configuration; no other module does."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lit_humor.tasks.task import Task, join_results
 
 
 def build_tasks(cfg: DictConfig, class_names: tuple[str, ...] = ()) -> dict[str, Task]:
-    """Build what the run learns, by name; ``null`` switches one off. A run that is too old to say classifies."""
+    """Build the tasks of a run by name, without those that are ``null``; an older run, which names none, classifies."""
     nodes = OmegaConf.select(cfg, "tasks")
     if nodes is None:
         return {Classification.kind: Classification(class_names)}
@@ -40,27 +40,27 @@ def build_tasks(cfg: DictConfig, class_names: tuple[str, ...] = ()) -> dict[str,
 
 
 def open_pretrained(cfg: DictConfig, name: str) -> Pretrained:
-    """What the network of a run is loaded from, as that network says: a name, a folder, or ``backbone/`` of a run."""
+    """Return what the network of a run is loaded from; ``name`` is a hub name, a folder, or ``backbone/`` of a run."""
     pretrained = find_target("model.network", cfg.model.network["_target_"]).loaded_from(name)
     pretrained.check_max_length(cfg.data.max_length)
     return pretrained
 
 
 def resolve_pretrained(cfg: DictConfig) -> Pretrained:
-    """What a training is to be loaded from; ``max_length`` must fit it."""
+    """Return the pretrained model of a training; raise a UserError if ``max_length`` is too large for it."""
     name = cfg.model.pretrained
     return open_pretrained(cfg, name if isinstance(name, str) else instantiate(name))
 
 
 def build_preparation(cfg: DictConfig, pretrained: Pretrained, settings: DataSettings) -> Preparation:
-    """Build what makes of rows what the model reads; a run that is too old to say reads texts."""
+    """Build the preparation of the model's inputs; an older run, which names none, reads texts."""
     node = OmegaConf.select(cfg, "model.preparation")
     make = instantiate(node, _partial_=True, _convert_="all") if node else TextPreparation
     return make(pretrained=pretrained, settings=settings)
 
 
 def build_datamodule(cfg: DictConfig, pretrained: Pretrained, plan: Plan | None) -> HumorDataModule:
-    """Build source, preparation and datamodule; without a plan for evaluation only."""
+    """Build source, preparation and data module; without a plan only for evaluation."""
     nodes = {str(key): value for key, value in OmegaConf.to_container(cfg.data, resolve=True).items()}  # type: ignore[union-attr]
     settings = DataSettings.of(nodes)
     make = instantiate({"_target_": nodes.pop("_target_")}, _partial_=True)  # the rest unread: a file may be ${x}.csv
@@ -69,7 +69,7 @@ def build_datamodule(cfg: DictConfig, pretrained: Pretrained, plan: Plan | None)
         source,
         build_preparation(cfg, pretrained, settings),
         settings,
-        window_size=plan.window_size if plan else None,
+        global_batch_size=plan.global_batch_size if plan else None,
         micro_batch_size=plan.micro_batch_size if plan else None,
         num_workers=plan.num_workers if plan else 0,
         seed=cfg.seed,
@@ -86,10 +86,10 @@ def build_learner(
     plan: Plan | None,
     attention: str = "sdpa",
 ) -> Learner:
-    """Build model, objective, optimizer and metrics; initial weights depend on the seed alone.
+    """Build model, objective, optimizer and metrics; the initial weights depend only on the seed.
 
-    Without a plan the weights have no values and the class weights are 1, for a checkpoint that follows, and
-    ``attention`` names the backend.
+    Without a plan, the learner is for a checkpoint that is loaded next: weights have no values, class weights are 1,
+    and ``attention`` is the attention backend.
     """
     tasks = build_tasks(cfg, class_names)
     pl.seed_everything(derive_seed(cfg.seed, "init") % 2**32, verbose=False)
@@ -112,7 +112,7 @@ def build_learner(
         objective,
         tasks,
         optimizer=instantiate(lr_scale.computed(cfg, pretrained).optim, _convert_="all"),
-        window_size=plan.window_size if plan else 1,
+        global_batch_size=plan.global_batch_size if plan else 1,
         schedule_epochs=cfg.trainer.schedule_epochs,
         max_tokens=plan.max_tokens if plan else None,
         slice_values=datamodule.slice_values if datamodule else {},
@@ -120,18 +120,18 @@ def build_learner(
     )
     if plan is not None and plan.compile:
         network.compile_parts(whole=plan.compile == FULL)
-    rank = str(process_rank(plan.devices if plan else 1))  # each draws its own dropout
+    rank = str(process_rank(plan.devices if plan else 1))  # each process draws other dropout masks
     pl.seed_everything(derive_seed(cfg.seed, "training", rank) % 2**32, verbose=False)
     return learner
 
 
 def build_trainer(cfg: DictConfig, plan: Plan, run_dir: Path) -> pl.Trainer:
-    """Build callbacks, loggers and the Trainer, which write to the run folder; ``null`` switches one off."""
+    """Build the Trainer with callbacks and loggers, without those that are ``null``; they write to the run folder."""
     build = functools.partial(instantiate, _convert_="all")
     callbacks = {name: build(node) for name, node in cfg.callbacks.items() if node is not None}
     loggers = open_loggers(cfg.logger, build)
-    if not loggers:  # this one refuses to work without
-        callbacks = {name: one for name, one in callbacks.items() if not isinstance(one, LearningRateMonitor)}
+    if not loggers:  # LearningRateMonitor raises an error if there are none
+        callbacks = {name: call for name, call in callbacks.items() if not isinstance(call, LearningRateMonitor)}
     trainer = pl.Trainer(
         **plan.trainer_arguments(),
         max_epochs=cfg.trainer.max_epochs,
@@ -144,9 +144,9 @@ def build_trainer(cfg: DictConfig, plan: Plan, run_dir: Path) -> pl.Trainer:
         logger=list(loggers.values()),
         default_root_dir=str(run_dir),
         enable_model_summary=False,
-        num_sanity_val_steps=0,  # the data was checked already, and metrics should not see it twice
+        num_sanity_val_steps=0,  # the data was checked already, and its rows would be counted twice
     )
     leave_out_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
-    # signals.heard() answers. Two processes that answered as Lightning does would send SIGTERM to one another for ever.
+    # signals.heard() handles signals. With Lightning's handlers two processes would send each other SIGTERM for ever.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer

@@ -1,4 +1,4 @@
-"""Plans how to train on a machine, with reasons."""
+"""Chooses how to train on a machine, with a reason for each choice."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class Plan:
 
     Attributes:
         accelerator: ``cpu``, ``gpu`` or ``mps``.
-        devices: Number of devices of a machine, a process each.
-        precision: One of ``PRECISIONS``, by its name.
+        devices: Number of devices of a machine; each has a process.
+        precision: Name of one of ``PRECISIONS``.
         micro_batch_size: Rows of a batch on one device.
-        max_tokens: Tokens of a training pass at most, padding included; a batch of more is passed in parts.
-        accumulation: Micro-batches of an optimizer step on one device.
-        num_workers: Loader processes of each process.
+        max_tokens: Most tokens of a training chunk, with padding; a larger micro-batch is cut into chunks.
+        accumulation: Micro-batches of an optimizer step on each device.
+        num_workers: Loader processes of each training process.
         attention: Attention backend.
-        compile: Whether the encoder is compiled: no, layer by layer (True), or as a whole (``full``).
+        compile: How the encoder is compiled: not (False), layer by layer (True), or as a whole (``full``).
         num_nodes: Machines that train together.
-        strategy: ``ddp``, or ``fsdp``: each process keeps a part of the weights only.
-        reasons: Why, by the names above.
-        probe: What was measured to choose the precision; None where nothing was.
+        strategy: ``ddp``, or ``fsdp``, where each process keeps only a part of the weights.
+        reasons: The reason of each choice, by the names above.
+        probe: The measurement that chose the precision; None if nothing was measured.
     """
 
     accelerator: str
@@ -55,12 +55,12 @@ class Plan:
     probe: Probe | None = None
 
     @property
-    def window_size(self) -> int:
-        """Rows of an optimizer step over all devices, the effective batch size."""
+    def global_batch_size(self) -> int:
+        """Rows of an optimizer step over all devices and micro-batches."""
         return self.micro_batch_size * self.accumulation * self.devices * self.num_nodes
 
     def trainer_arguments(self) -> dict[str, Any]:
-        """Arguments of ``lightning.pytorch.Trainer``; our sampler deals rows to processes itself."""
+        """Return arguments of ``lightning.pytorch.Trainer``, without its sampler: ours deals the rows to processes."""
         return {
             "accelerator": self.accelerator,
             "devices": self.devices,
@@ -77,8 +77,8 @@ class Plan:
         return DDP if self.devices * self.num_nodes > 1 else "auto"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, with the effective batch size."""
-        return asdict(self) | {"window_size": self.window_size}
+        """Return plain values for ``environment.json``, where ``window_size`` is the key of the global batch size."""
+        return asdict(self) | {"window_size": self.global_batch_size}
 
 
 def make_plan(
@@ -89,34 +89,34 @@ def make_plan(
     max_length: int = 128,
     probe: Callable[[int], Probe | None] = lambda devices: None,
 ) -> Plan:
-    """Fill in every choice left at ``auto``, keeping the recipe's effective batch size.
+    """Choose a value for each setting that is ``auto``; the global batch size stays that of the recipe.
 
     Args:
         wanted: The ``trainer`` node of the configuration.
-        batch_size: Rows of a batch on one device, in the recipe.
-        num_workers: Loader processes, in the recipe.
-        machine: What is there.
-        max_length: Tokens of a row at most.
-        probe: Measures the precisions of a CPU that so many processes share; None where there is nothing to choose.
+        batch_size: Rows of a micro-batch in the recipe; times ``trainer.accumulation`` a global batch.
+        num_workers: Loader processes in the recipe.
+        machine: The hardware of this machine.
+        max_length: Most tokens of a row.
+        probe: Measures precisions on a CPU that a given number of processes share; returns None if there is no choice.
 
     Raises:
-        UserError: The effective batch cannot be divided as asked, or a device that is not there is asked for.
+        UserError: The global batch cannot be divided as the settings say, or the machine has no such device.
     """
     choose = _Choices(wanted)
     reasons = choose.reasons
-    window = batch_size * wanted["accumulation"]
+    global_batch = batch_size * wanted["accumulation"]
     accelerator = choose("accelerator", *_best_accelerator(machine))
-    num_nodes = _checked_nodes(wanted.get("num_nodes", 1))  # a run of older code has none
-    here = max(1, window // num_nodes)
+    num_nodes = _checked_nodes(wanted.get("num_nodes", 1))  # an older run does not have it
+    here = max(1, global_batch // num_nodes)
     devices = _whole_number("devices", choose("devices", *_best_devices(machine, accelerator, here)))
     _check_devices(accelerator, devices, machine)
     measured = probe(devices) if accelerator == "cpu" and choose.is_open("precision") else None
     precision = _one_of("precision", choose("precision", *_best_precision(machine, accelerator, measured)), PRECISIONS)
-    all_at_once = (window // (devices * num_nodes) or 1, "all rows of the step at once")
+    all_at_once = (global_batch // (devices * num_nodes) or 1, "all rows of the step at once")
     micro_batch_size = _whole_number("micro_batch_size", choose("micro_batch_size", *all_at_once))
     max_tokens = choose("max_tokens", *_best_max_tokens(machine, accelerator, batch_size * max_length))
-    accumulation = _accumulation(window, micro_batch_size, devices * num_nodes)
-    reasons["accumulation"] = f"{window} rows a step = {batch_size} x {wanted['accumulation']} of the recipe"
+    accumulation = _accumulation(global_batch, micro_batch_size, devices * num_nodes)
+    reasons["accumulation"] = f"{global_batch} rows a step = {batch_size} x {wanted['accumulation']} of the recipe"
     workers = _best_workers(machine, accelerator, devices, num_workers)
     strategy = _one_of("strategy", choose("strategy", DDP, "every process has all weights"), (DDP, FSDP))
     if devices * num_nodes == 1 and strategy == DDP:
@@ -141,13 +141,13 @@ def make_plan(
 
 
 class _Choices:
-    """Takes what is set, and otherwise what is proposed; keeps the reason of each."""
+    """Returns the value that is set, or for ``auto`` the proposed value; keeps the reason of each."""
 
     def __init__(self, wanted: Mapping[str, Any]) -> None:
         self.wanted, self.reasons = wanted, dict[str, str]()
 
     def is_open(self, name: str) -> bool:
-        """Whether a value is still to be chosen; a run of older code lacks some."""
+        """Return whether a setting is ``auto``, or missing, as in an older run."""
         return self.wanted.get(name, "auto") == "auto"
 
     def __call__(self, name: str, value: Any, reason: str) -> Any:
@@ -156,7 +156,7 @@ class _Choices:
 
 
 def _check_fsdp(plan: Plan) -> None:
-    """Under FSDP every process makes the same passes, or all would wait for ever."""
+    """Check that under FSDP every process has equally many chunks; otherwise all would wait for ever."""
     unscaled = [name for name in reversed(PRECISIONS) if not PRECISIONS[name].scales_loss]
     fits = {
         "devices": (plan.devices, plan.devices * plan.num_nodes > 1, "2 or more"),
@@ -164,10 +164,10 @@ def _check_fsdp(plan: Plan) -> None:
         "precision": (plan.precision, plan.precision in unscaled, " or ".join(unscaled)),
         "compile": (plan.compile, not plan.compile, "false"),
     }
-    for name, (found, is_fit, expected) in fits.items():
+    for name, (value, is_fit, expected) in fits.items():
         if plan.strategy == FSDP and not is_fit:
             fix = f"set trainer.{name}={expected.split()[0]}, or trainer.strategy=ddp"
-            raise UserError(f"trainer.{name}", found=f"{found} under fsdp", expected=expected, fix=fix)
+            raise UserError(f"trainer.{name}", found=f"{value} under fsdp", expected=expected, fix=fix)
 
 
 def _best_accelerator(machine: Machine) -> tuple[str, str]:
@@ -178,11 +178,11 @@ def _best_accelerator(machine: Machine) -> tuple[str, str]:
     return "cpu", f"no GPU; {machine.num_cores} cores"
 
 
-def _best_devices(machine: Machine, accelerator: str, window: int) -> tuple[int, str]:
+def _best_devices(machine: Machine, accelerator: str, global_batch: int) -> tuple[int, str]:
     if accelerator != "gpu":
         return 1, "one process uses all cores" if accelerator == "cpu" else "one device"
-    count = max(n for n in range(1, max(len(machine.gpu_names), 1) + 1) if window % n == 0)
-    return count, f"{len(machine.gpu_names)} found; {window} rows a step divide evenly"
+    count = max(n for n in range(1, max(len(machine.gpu_names), 1) + 1) if global_batch % n == 0)
+    return count, f"{len(machine.gpu_names)} found; {global_batch} rows a step divide evenly"
 
 
 def _best_precision(machine: Machine, accelerator: str, measured: Probe | None) -> tuple[str, str]:
@@ -199,7 +199,7 @@ def _best_attention(accelerator: str) -> tuple[str, str]:
 
 
 def _best_max_tokens(machine: Machine, accelerator: str, most_of_recipe: int) -> tuple[int, str]:
-    """Tokens of a pass: those of the recipe's longest batch, and more where memory is plenty."""
+    """Return the most tokens of a chunk: those of the recipe's largest batch, or more if there is memory for them."""
     if accelerator == "cpu":
         return _CPU_FACTOR * most_of_recipe, "as fast as all at once within the noise, in three quarters of the memory"
     if machine.gpu_memory_bytes >= _ROOMY_GPU_BYTES:
@@ -226,15 +226,15 @@ def _checked_max_tokens(value: Any) -> int | None:
     return value
 
 
-def _accumulation(window: int, micro: int, devices: int) -> int:
-    if micro < 1 or window % (micro * devices):
+def _accumulation(global_batch: int, micro: int, devices: int) -> int:
+    if micro < 1 or global_batch % (micro * devices):
         raise UserError(
             "trainer.micro_batch_size",
-            found=f"{micro} rows x {devices} devices, which do not divide {window} rows a step",
+            found=f"{micro} rows x {devices} devices, which do not divide {global_batch} rows a step",
             expected="a divisor of data.batch_size x trainer.accumulation",
             fix="set trainer.micro_batch_size=auto, or change data.batch_size, trainer.accumulation or trainer.devices",
         )
-    return window // (micro * devices)
+    return global_batch // (micro * devices)
 
 
 def _whole_number(name: str, value: Any) -> int:

@@ -1,4 +1,4 @@
-"""Loggers of a training: reached before the first step, and told the final scores."""
+"""Opens the loggers of a training before its first step, and logs the final scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from lit_humor.core.errors import MissingExtraError, UserError, one_line
 
-# Name of a logger, of the package it needs and of the extra that brings it; what makes it do without a service.
+# Loggers that need a package (also the name of the extra), with the setting that works without their service.
 TRACKERS = {
     "wandb": "set logger.wandb.offline=true",
     "mlflow": "leave logger.mlflow.tracking_uri away",
@@ -19,7 +19,7 @@ TRACKERS = {
 
 
 def check_trackers(nodes: Mapping[str, Any]) -> None:
-    """Refuse a tracker whose package is missing.
+    """Check that the packages of the trackers are installed.
 
     Raises:
         MissingExtraError: The package is not installed.
@@ -30,10 +30,10 @@ def check_trackers(nodes: Mapping[str, Any]) -> None:
 
 
 def open_loggers(nodes: Mapping[str, Any], build: Callable[[Any], Logger]) -> dict[str, Logger]:
-    """Build the loggers, and reach every tracker now: later its refusal would cost a training.
+    """Build the loggers and connect to every tracker now, so that an error does not come in the middle of a training.
 
     Raises:
-        UserError: A tracker does not take the run.
+        UserError: A tracker does not accept the run.
     """
     loggers = {}
     for name, node in nodes.items():
@@ -42,7 +42,7 @@ def open_loggers(nodes: Mapping[str, Any], build: Callable[[Any], Logger]) -> di
         try:
             loggers[name] = build(node)
             _ = loggers[name].experiment if name in TRACKERS else None  # type: ignore[attr-defined]
-        except Exception as error:  # each service has errors of its own
+        except Exception as error:  # each service has its own types of errors
             if name not in TRACKERS:
                 raise
             raise UserError(
@@ -57,8 +57,8 @@ def open_loggers(nodes: Mapping[str, Any], build: Callable[[Any], Logger]) -> di
 def log_final_scores(
     trainer: pl.Trainer, settings: dict[str, Any], results: Mapping[str, Any], names: Iterable[str]
 ) -> None:
-    """The configuration beside the final scores, for loggers that compare runs by them."""
-    scores = {f"final/{split}/{name}": found[name] for split, found in results.items() for name in names}
+    """Log the configuration with the final scores, for trackers that compare runs."""
+    scores = {f"final/{split}/{name}": measured[name] for split, measured in results.items() for name in names}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(settings, scores)

@@ -1,7 +1,7 @@
-"""The factor that fits a recipe's learning rate to an encoder: ``model.lr_scale``, a number or auto.
+"""The factor that adapts a recipe's learning rate to an encoder: ``model.lr_scale``, a number or auto.
 
-The recipes' rates are meant for XLM-R large, whose hidden size is 1024. Under Adam the rate at which a matrix changes
-its output grows with its width, so a narrower encoder takes a rate that is higher by as much.
+The recipes' rates are meant for XLM-R large, whose hidden size is 1024. With Adam, the change of a layer's
+output per step grows with the layer's width, so a narrower encoder needs a learning rate that is higher by as much.
 
 Source: Yang et al. 2022, Tensor Programs V, table 3.
 """
@@ -20,11 +20,11 @@ from lit_humor.models.pretrained import Pretrained
 AUTO = "auto"
 _RECIPE_HIDDEN_SIZE = 1024
 _KEY = "model.lr_scale"
-_HINT = float | Literal["auto"] | None  # null is refused where the optimizer takes it
+_HINT = float | Literal["auto"] | None  # null is an error when the optimizer is built
 
 
 def with_number(cfg: DictConfig) -> DictConfig:
-    """The configuration as the optimizer's types can be checked, before the encoder is known.
+    """Return the configuration with 1.0 instead of auto, so that its types can be checked before the encoder is known.
 
     Raises:
         UserError: ``model.lr_scale`` is neither a number nor auto.
@@ -36,7 +36,7 @@ def with_number(cfg: DictConfig) -> DictConfig:
 
 
 def computed(cfg: DictConfig, pretrained: Pretrained) -> DictConfig:
-    """The configuration with the number of the encoder in the place of auto: 1024 / hidden size to two digits.
+    """Return the configuration with the encoder's number instead of auto: 1024 / hidden size, rounded to two digits.
 
     Raises:
         UserError: The encoder has no hidden size.

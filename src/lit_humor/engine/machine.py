@@ -1,4 +1,4 @@
-"""What this machine has to train on, and how much of its memory was used."""
+"""Describes the hardware of this machine, and how much memory was used."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import torch
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What there is to train on.
+    """The hardware of a machine.
 
     Attributes:
-        num_cores: Cores this process may use.
-        cpu_bf16: Instructions with which the CPU multiplies bf16 (``amx_bf16``, ``avx512_bf16``), or None; how fast is
-            another question, see ``probing``.
+        num_cores: CPU cores that this process may use.
+        cpu_bf16: The CPU's bf16 instructions (``amx_bf16``, ``avx512_bf16``), or None; ``probing`` measures whether
+            they are fast.
         gpu_names: Name of each CUDA device.
-        gpu_bf16: Whether all of them multiply bf16 in silicon (Ampere and newer).
-        gpu_memory_bytes: Memory of the smallest of them.
+        gpu_bf16: Whether all CUDA devices have bf16 units (Ampere and newer).
+        gpu_memory_bytes: Memory of the smallest CUDA device.
         has_mps: Whether there is an Apple GPU.
     """
 
@@ -34,7 +34,7 @@ class Machine:
 
 
 def look_at_machine() -> Machine:
-    """Ask torch what is there; that a driver is installed says nothing about a device."""
+    """Return the hardware that torch finds; an installed driver alone is not a device."""
     flags = torch.cpu.get_capabilities()
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     gpus = [torch.cuda.get_device_properties(index) for index in range(num_gpus)]
@@ -49,11 +49,11 @@ def look_at_machine() -> Machine:
 
 
 def peak_memory_bytes(accelerator: str) -> int:
-    """Memory of the GPU at its peak, or of this process where it trained on the CPU."""
+    """Return the peak memory of the GPU, or of this process if it trained on a CPU."""
     if accelerator == "gpu":
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status")
-    if status.is_file():  # getrusage counts what the parent process held when it started this one
+    if status.is_file():  # getrusage includes memory of the parent process from when it started this one
         return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

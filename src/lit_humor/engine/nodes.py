@@ -1,4 +1,4 @@
-"""What the first of all processes decides reaches the others, also those that were not started by it."""
+"""Shares decisions of the first process with all processes of a run, on all machines."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _NEEDED = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 def agree_on(variable: str, num_nodes: int, decide: Callable[[], str]) -> str:
-    """What the first process decides.
+    """Return in every process the value that the first process decides.
 
     Args:
-        variable: Of the environment: tells it to processes that this one starts.
+        variable: Environment variable that passes the value to the processes that this one starts.
         num_nodes: Machines of the run.
-        decide: Called in the first process alone.
+        decide: Returns the value; called only in the first process.
 
     Raises:
-        UserError: Another machine did not ask for it in time.
+        UserError: Another machine did not ask for the value in time.
     """
     if is_main_process():
         os.environ[variable] = decide()
@@ -42,15 +42,14 @@ def agree_on(variable: str, num_nodes: int, decide: Callable[[], str]) -> str:
 
 
 def check_processes(plan: Plan) -> None:
-    """Find out whether the processes that were started from outside are those of the plan.
+    """Check that the processes that torchrun or the user started are those of the plan.
 
     Raises:
-        UserError: They are not, or a machine does not know which of them it is.
+        UserError: They are not, or a machine has no number or no address of the first machine.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        found = (int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"]))
-        if found != (plan.devices, plan.devices * plan.num_nodes):
-            local, world = found
+        local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+        if (local, world) != (plan.devices, plan.devices * plan.num_nodes):
             raise UserError(
                 "trainer.devices",
                 found=f"{plan.devices} on {plan.num_nodes} nodes; torchrun started {world} processes, {local} here",
@@ -75,7 +74,7 @@ def check_processes(plan: Plan) -> None:
 
 
 def _tell(variable: str, value: str, processes: int) -> None:
-    """Let the others know, and wait until they do: this process may end soon, and its store with it."""
+    """Send a value to the other machines, and wait until they have it: the store ends with this process."""
     _store().set(variable, value)
     deadline = time.monotonic() + _PATIENCE.total_seconds()
     while (heard := 1 + _store().add(f"{variable} heard", 0)) < processes:
@@ -96,7 +95,7 @@ def _starts_outside() -> bool:
 
 @functools.cache
 def _store() -> Any:
-    """A dictionary that the first process holds, beside the port of the training itself."""
+    """Return the dictionary that the first process serves, on the port after that of the training."""
     from torch.distributed import TCPStore
 
     return TCPStore(
@@ -109,9 +108,9 @@ def _store() -> Any:
 
 
 def leave_group() -> None:
-    """Let all processes leave their group together: behind this line the first one works alone, and the others end.
+    """End the process group in all processes: afterwards the first one works alone, and the others end.
 
-    Something that asks all of them (a metric that adds up their rows) would wait for processes that are gone.
+    A metric that is still synchronized over processes would wait for processes that have ended.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

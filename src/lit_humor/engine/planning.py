@@ -1,4 +1,4 @@
-"""What train.py does on this machine: the plan of a configuration, and what doctor.py shows of it."""
+"""Makes the hardware plan of a configuration, and shows it for doctor.py."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from lit_humor.engine.probing import LayerShape, Probe, probe, threads_of
 from lit_humor.models.pretrained import Pretrained
 from lit_humor.runs import screen
 
-_VARIABLE = "LIT_HUMOR_PROBE"  # what the first process measured
+_VARIABLE = "LIT_HUMOR_PROBE"  # passes the measurement of the first process to the others
 
 
 def build_plan(cfg: DictConfig, machine: Machine, pretrained: Pretrained | None = None) -> Plan:
-    """Plan the training of ``cfg`` on a machine.
+    """Make the hardware plan of a training.
 
     Args:
-        cfg: Of ``train.py``.
-        machine: What there is.
-        pretrained: As ``resolve_pretrained`` returned it, where it did.
+        cfg: Configuration of ``train.py``.
+        machine: The hardware.
+        pretrained: Result of ``resolve_pretrained``; None calls it if it is needed.
     """
     wanted: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
 
@@ -46,7 +46,7 @@ def build_plan(cfg: DictConfig, machine: Machine, pretrained: Pretrained | None 
 
 
 def show_plan() -> None:
-    """Print devices, attention backends and the plan of the default recipe."""
+    """Show devices, attention backends and the plan of the default recipe."""
     machine = look_at_machine()
     capabilities = torch.cpu.get_capabilities()
     flags = [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16", "amx_fp16") if capabilities.get(name)]
@@ -65,5 +65,5 @@ def show_plan() -> None:
     screen.show(screen.table("Devices", ("what", "found"), rows))
     try:
         screen.show(tables.plan_table(build_plan(compose("train", []), machine)))
-    except UserError as error:  # the model of the default recipe is an extra
+    except UserError as error:  # the package of its model may not be installed
         screen.show(f"No plan of the default recipe: {error}")

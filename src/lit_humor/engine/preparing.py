@@ -1,4 +1,4 @@
-"""From a configuration to a run that is ready to start."""
+"""Makes of a configuration a run that is ready to start."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from lit_humor.models.pretrained import Pretrained
 from lit_humor.runs import record, screen
 from lit_humor.tasks.recorded import record_tasks
 
-_RUN_DIR_VARIABLE = "LIT_HUMOR_RUN_DIR"  # the folder that the first process made
+_RUN_DIR_VARIABLE = "LIT_HUMOR_RUN_DIR"  # passes the folder that the first process made to the others
 _CHECKPOINTS_AT_ONCE = 3  # best, last, and the one that is being written
 
 
 def prepare(cfg: DictConfig, resumed: Resumed | None) -> Run:
-    """Check everything, build everything, and make the run folder last: nothing of a run that cannot start is left."""
+    """Check the configuration, build all objects, and make the run folder last, so that an error leaves no folder."""
     cfg = settled(cfg)
     check_trackers(cfg.logger or {})
     check_room(cfg.paths.logs_dir, 0)
@@ -56,8 +56,8 @@ def prepare(cfg: DictConfig, resumed: Resumed | None) -> Run:
         record.clear_unfinished(folder)
         record.write_json(folder / record.DATA_REPORT, report)
         save_backbone(folder, learner, pretrained)
-        told = record_tasks(learner.tasks, cfg.get("monitor"), cfg.get("mode"))
-        record.write_json(folder / record.TASKS, told.to_json())
+        recorded = record_tasks(learner.tasks, cfg.get("monitor"), cfg.get("mode"))
+        record.write_json(folder / record.TASKS, recorded.to_json())
         write_start(folder, cfg, plan.to_dict(), initial)
     if resumed:
         screen.show(f"Going on from step {place_of(resumed.checkpoint)[0]}, saved in {resumed.checkpoint.name}")
@@ -75,7 +75,7 @@ def _plan(cfg: DictConfig, pretrained: Pretrained, resumed: Resumed | None) -> P
 
 
 def _report(cfg: DictConfig, datamodule: HumorDataModule, resumed: Resumed | None) -> dict[str, Any]:
-    """Load the data, refuse them if they cannot be trained on, and count what is in them."""
+    """Load the data, check that a model can be trained on them, and return and show the data report."""
     datamodule.check_fit_for_training(*(task.check for task in factory.build_tasks(cfg).values()))
     report = datamodule.report()
     if resumed:
@@ -87,7 +87,7 @@ def _report(cfg: DictConfig, datamodule: HumorDataModule, resumed: Resumed | Non
 def _learner(
     cfg: DictConfig, pretrained: Pretrained, datamodule: HumorDataModule, plan: Plan, *, is_new: bool
 ) -> tuple[Learner, Mapping[str, str]]:
-    """The learner, and where its initial weights are from if another run left them."""
+    """Build the learner; return it with a description of its initial weights, empty if they are not from a run."""
     learner = factory.build_learner(cfg, pretrained, datamodule, class_names=datamodule.class_names, plan=plan)
     initial = load_initial_weights(learner, cfg.init_from) if cfg.init_from and is_new else {}
     if initial:
@@ -98,14 +98,14 @@ def _learner(
 
 
 def _make_folder(cfg: DictConfig) -> str:
-    """The folder of a new run, named after its experiment where it has no name."""
+    """Make the folder of a new run; without ``run_id`` its name begins with the experiment."""
     return str(create_run_dir(cfg.paths.logs_dir, cfg.run_id, choice("experiment") or "default"))
 
 
 def _trainer(cfg: DictConfig, plan: Plan, folder: Path, *, is_new: bool) -> pl.Trainer:
     try:
         return factory.build_trainer(cfg, plan, folder)
-    except Exception:  # Hydra wraps what a callback or logger says
+    except Exception:  # Hydra wraps the errors of callbacks and loggers
         if is_new:
-            shutil.rmtree(folder)  # nothing of a run is in it
+            shutil.rmtree(folder)  # it is still empty
         raise

@@ -1,4 +1,4 @@
-"""Measures whether bf16 is faster than fp32 on this CPU for a model: instructions for bf16 say nothing of their pace.
+"""Measures whether bf16 is faster than fp32 for a model on this CPU; CPUs with bf16 instructions may be slow at it.
 
 Legend: B rows, T tokens, D hidden size.
 """
@@ -21,25 +21,28 @@ from torch import nn
 from lit_humor.core.precision import BF16, FP32
 from lit_humor.runs import record
 
-_MARGIN = 1.05  # from this on bf16 is worth its rounding
-_COMMON_TOKENS = 32  # of a row: humor is short
-_LEAST_FLOPS = 1e9  # of a pass; below, bf16 costs more in casts than it wins in products (0.35 of the pace at width 16)
-_REPEATS, _SECONDS = 15, 0.2  # passes of each precision at most, and seconds after which no further repeat begins
-_IDLE = 0.8  # share of its threads that the measurement must get to be kept: less means that others were computing
+_MARGIN = 1.05  # fp32 time / bf16 time from which bf16 is used
+_COMMON_TOKENS = 32  # tokens of a typical row
+_LEAST_FLOPS = 1e9  # of a forward and backward pass; with less work bf16 is slower because of its casts
+_REPEATS, _SECONDS = 15, 0.2  # most passes of each precision, and seconds after which no further one begins
+_IDLE = 0.8  # least CPU time / (seconds x threads) of a kept measurement; less if other processes were busy
 _FOLDER = "probes"
-_INSTRUCTIONS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # of the environment: which of the CPU's torch may use
+_INSTRUCTIONS = (
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+)  # environment variables that limit the CPU instructions of torch
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerShape:
-    """What a layer of a model multiplies.
+    """The sizes of a layer and its input.
 
     Attributes:
         hidden_size: D.
         intermediate_size: Width of the feed-forward part.
         num_heads: Heads of the attention.
-        rows: B, of the recipe's batch.
-        tokens: T, of a row of common length.
+        rows: B, rows of the recipe's batch.
+        tokens: T, tokens of a typical row.
     """
 
     hidden_size: int
@@ -50,7 +53,7 @@ class LayerShape:
 
     @classmethod
     def of(cls, config: Any, rows: int, max_length: int) -> LayerShape:
-        """The shape of a layer of an encoder, from its configuration in transformers."""
+        """Return the sizes of an encoder's layers from its transformers configuration."""
         hidden = config.hidden_size
         return cls(
             hidden_size=hidden,
@@ -62,19 +65,20 @@ class LayerShape:
 
     @property
     def flops(self) -> float:
-        """Multiplications and additions of the linear products, forward and backward."""
+        """Multiplications and additions of the linear layers, forward and backward."""
         weights = 4 * self.hidden_size**2 + 2 * self.hidden_size * self.intermediate_size
         return 6.0 * weights * self.rows * self.tokens
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What was measured.
+    """A measurement.
 
     Attributes:
-        shape: The layer.
-        threads: Threads of the CPU.
-        milliseconds: Of a forward and backward pass of the layer, by precision; empty where it is too small to matter.
+        shape: Sizes of the layer.
+        threads: CPU threads.
+        milliseconds: Time of a forward and backward pass of the layer by precision; empty for a layer that is too
+            small for bf16.
     """
 
     shape: LayerShape
@@ -82,7 +86,7 @@ class Probe:
     milliseconds: Mapping[str, float]
 
     def best(self) -> tuple[str, str]:
-        """The precision to train in, and why."""
+        """Return the faster precision and the reason."""
         if not self.milliseconds:
             return FP32, f"layers of width {self.shape.hidden_size} are too small for bf16 to pay"
         fp32, bf16 = self.milliseconds[FP32], self.milliseconds[BF16]
@@ -90,27 +94,28 @@ class Probe:
         return BF16 if fp32 / bf16 >= _MARGIN else FP32, f"measured on this machine: {times}"
 
     def to_json(self) -> str:
-        """As text, for other processes."""
+        """Return the measurement as text, for other processes."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Probe:
-        """What ``to_json`` wrote."""
+        """Read the text of ``to_json``."""
         values = json.loads(text)
         return cls(LayerShape(**values["shape"]), values["threads"], values["milliseconds"])
 
 
 def probe(shape: LayerShape, threads: int, cache_dir: str | Path) -> Probe:
-    """Measure fp32 and bf16, or read what was measured before on this machine for this shape.
+    """Measure fp32 and bf16, or read an earlier measurement of this shape on this machine.
 
-    Price: half a second for MiniLM, one and a half for XLM-R large, on two cores, once. fp16 is left out: with
-    AVX512-FP16 it takes 1.2 times as long as fp32, and it needs its loss scaled (docs/log.md).
+    Cost: 0.5 s for MiniLM and 1.5 s for XLM-R large on two cores, once.
+    Alternatives: fp16 is not measured: with AVX512-FP16 it takes 1.2 times as long as fp32, and the loss must be scaled
+    (docs/log.md).
 
     Args:
-        shape: The layer.
-        threads: Threads of the CPU to measure with.
-        cache_dir: Where the answer is kept, by machine, shape, threads and version of torch. What was measured while
-            other processes were computing is used once, and not kept.
+        shape: Sizes of the layer.
+        threads: CPU threads.
+        cache_dir: Folder of measurements, by machine, shape, threads and version of torch. A measurement made while
+            other processes were busy is not saved there.
     """
     if shape.flops < _LEAST_FLOPS:
         return Probe(shape, threads, {})
@@ -119,33 +124,33 @@ def probe(shape: LayerShape, threads: int, cache_dir: str | Path) -> Probe:
     asked = {"shape": asdict(shape), "threads": threads, "torch": torch.__version__}
     key = hashlib.sha256(json.dumps([asked, machine]).encode()).hexdigest()[:16]
     path = Path(cache_dir) / _FOLDER / f"{key}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # measured anew where it cannot be read
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # if the file cannot be read, measure again
         known = record.read_json(path)["milliseconds"]
         return Probe(shape, threads, {precision: float(known[precision]) for precision in (FP32, BF16)})
     wall, cpu = time.perf_counter(), time.process_time()
     milliseconds = _measure(shape, threads)
     share = (time.process_time() - cpu) / (time.perf_counter() - wall) / threads
     if share >= _IDLE:
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs the time of the next measurement
+        with contextlib.suppress(OSError):  # if the file cannot be written, the next run measures again
             record.write_json(path, {**asked, "milliseconds": milliseconds, "measured": time.strftime("%Y-%m-%d")})
     return Probe(shape, threads, milliseconds)
 
 
 def threads_of(devices: int, num_cores: int) -> int:
-    """Threads of each of so many processes on the CPU, as Lightning sets them."""
+    """Return the threads of each of ``devices`` CPU processes, as Lightning sets them."""
     if devices == 1 or "OMP_NUM_THREADS" in os.environ:
         return torch.get_num_threads()
     return max(1, num_cores // devices)
 
 
 def _measure(shape: LayerShape, threads: int) -> dict[str, float]:
-    """Milliseconds of a forward and backward pass, the best of several, interleaved: noise only adds."""
+    """Return the milliseconds of a forward and backward pass by precision: the least of several alternating passes."""
     seconds: dict[str, list[float]] = {FP32: [], BF16: []}
     with _threads(threads), torch.random.fork_rng(devices=[]), torch.enable_grad():
         sizes = shape.hidden_size, shape.num_heads, shape.intermediate_size
         layer = nn.TransformerEncoderLayer(*sizes, dropout=0.0, activation="gelu", batch_first=True)
         inputs = torch.randn(shape.rows, shape.tokens, shape.hidden_size)
-        for precision in seconds:  # the first pass also prepares its kernels
+        for precision in seconds:  # the first pass is slower, since kernels are made
             _pass(layer, inputs, precision)
         begin = time.perf_counter()
         while len(seconds[BF16]) < _REPEATS and (len(seconds[BF16]) < 2 or time.perf_counter() - begin < _SECONDS):
@@ -155,7 +160,7 @@ def _measure(shape: LayerShape, threads: int) -> dict[str, float]:
 
 
 def _pass(layer: nn.Module, inputs: torch.Tensor, precision: str) -> float:
-    """Seconds of one forward and backward pass."""
+    """Return the seconds of one forward and backward pass."""
     layer.zero_grad()
     start = time.perf_counter()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == BF16):

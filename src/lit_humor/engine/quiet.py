@@ -1,4 +1,4 @@
-"""Libraries talk about what nobody decides here; their hints are switched off once, at the start of a command."""
+"""Switches off hints and warnings of libraries that a user of this project cannot act on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 
 
 def quiet_libraries() -> None:
-    """Silence hints that are about nothing a user of this project decides."""
+    """Silence them; called once, when a command starts."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module=r"lightning\..*")

@@ -1,4 +1,4 @@
-"""What a finished training leaves: result.json, the state in status.json, tables on the screen, the page."""
+"""Writes the results of a finished training: result.json, status.json, tables on the screen, the page."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from lit_humor.tasks.task import Baseline, Task, definitions_of, join_results
 
 
 def scored_splits(datamodule: HumorDataModule) -> list[str]:
-    """The splits that are scored after a training."""
+    """Return the splits that are scored after a training."""
     return [split for split in (VAL, TEST) if split in datamodule.splits]
 
 
 def write_results(run: Run, results: Mapping[str, Any], best: Mapping[str, int], cost: Mapping[str, float]) -> None:
-    """Write and show what a training came to.
+    """Write and show the results of a training.
 
     Args:
         run: The run.
         results: Metrics by split.
-        best: Epoch and step of the best checkpoint; empty where there is none.
-        cost: Seconds and bytes that the training took.
+        best: Epoch and step of the best checkpoint; empty if there is none.
+        cost: Seconds and peak memory of the training.
     """
     _write_result(run, results, None, best, cost)  # before the baseline, which may take long or fail
     baseline = _baseline(run.learner.tasks, run.datamodule) if run.config.baseline else None
@@ -49,16 +49,16 @@ def write_results(run: Run, results: Mapping[str, Any], best: Mapping[str, int],
 
 
 def _baseline(tasks: Mapping[str, Task], datamodule: HumorDataModule) -> Baseline | None:
-    """What simple models score on every split; None where no task has one, or where they can not be fitted."""
+    """Score simple models on every split; return None if no task has one, or if they cannot be fitted."""
     evaluated = {split: datamodule.splits[split] for split in scored_splits(datamodule)}
     try:
         fitted = [task.baseline(datamodule.splits[TRAIN], evaluated) for task in tasks.values()]
     except ValueError as error:
         screen.show(f"No TF-IDF baseline: {error}")
         return None
-    there = [one for one in fitted if one is not None]
-    results = {split: join_results(one.results[split] for one in there) for split in evaluated}
-    return Baseline("; ".join(one.description for one in there), results) if there else None
+    baselines = [baseline for baseline in fitted if baseline is not None]
+    results = {split: join_results(baseline.results[split] for baseline in baselines) for split in evaluated}
+    return Baseline("; ".join(baseline.description for baseline in baselines), results) if baselines else None
 
 
 def _write_result(
@@ -90,7 +90,7 @@ def _write_result(
 
 
 def _write_report(folder: Path) -> None:
-    """Write the page; a run is no worse for lacking it."""
+    """Write the page; an error is shown, but does not end the run."""
     try:
         screen.show(f"\nReport: {write_report(folder)}")
     except UserError as error:
@@ -98,13 +98,13 @@ def _write_report(folder: Path) -> None:
 
 
 def _show_end(run: Run, fit_seconds: float) -> None:
-    """Say how far the numbers can be trusted, and where everything is."""
+    """Show warnings about numbers that are too good, and where the files are."""
     origins = [run.datamodule.splits[split].origin for split in scored_splits(run.datamodule)]
     screen.show(
         f"\nFit {fit_seconds:.0f} s.",
-        "The val rows chose the checkpoint, so their numbers flatter a little.",
+        "The checkpoint was chosen by its score on val, so the numbers of val are slightly too good.",
         *(
-            f"{origin}: such rows are easier than a file of their own; say so when you quote them."
+            f"{origin}: such rows are easier than those of a separate file; mention this with the numbers."
             for origin in origins
             if "split off" in origin
         ),

@@ -1,4 +1,4 @@
-"""Which run a training goes on with, from which checkpoint, with which configuration."""
+"""Finds the run to resume, its checkpoint and its configuration."""
 
 from __future__ import annotations
 
@@ -24,25 +24,29 @@ from lit_humor.runs import record, screen
 from lit_humor.runs.watch import is_done
 
 AUTO = "auto"
-_CHECKPOINT_VARIABLE = "LIT_HUMOR_CHECKPOINT"  # what the first process found
+_CHECKPOINT_VARIABLE = "LIT_HUMOR_CHECKPOINT"  # passes the checkpoint that the first process found to the others
 _PLACES = (
     "trainer.devices",
     "trainer.accelerator",
     "trainer.strategy",
     "trainer.num_workers",
-)  # may change: they move no weight
-_COMPUTED = ("trainer.", "model.lr_scale", "optim.lr_scale")  # auto stands for what the machine or the encoder says
+)  # may change on resuming: they do not change the weights
+_COMPUTED = (
+    "trainer.",
+    "model.lr_scale",
+    "optim.lr_scale",
+)  # their auto is replaced by a value for the machine or the encoder
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """A run to go on with.
+    """A run to resume.
 
     Attributes:
         folder: The run folder.
-        checkpoint: Where to go on from.
-        cfg: The configuration of the run, with every choice of its plan.
-        is_done: There is nothing left to do.
+        checkpoint: The checkpoint to resume from.
+        cfg: The configuration of the run, with the choices of its plan.
+        is_done: Whether the run is finished already.
     """
 
     folder: Path
@@ -52,13 +56,12 @@ class Resumed:
 
 
 def find_resumed(cfg: DictConfig) -> Resumed | None:
-    """The run that ``cfg.resume`` asks for; None where a training starts from its beginning.
+    """Return the run that ``cfg.resume`` names; None if a new training starts.
 
-    ``auto`` takes the run of that ``run_id``, if it left a checkpoint. Anything else names a run or one of its
-    checkpoints.
+    ``auto`` means the run named ``run_id``, if it has a checkpoint. Other values are a run or one of its checkpoints.
 
     Raises:
-        UserError: There is no such run, it has no checkpoint that can be read, or it is not the run that is asked for.
+        UserError: There is no such run, it has no readable checkpoint, or it has other settings.
     """
     if not cfg.resume:
         return None
@@ -95,7 +98,7 @@ def find_resumed(cfg: DictConfig) -> Resumed | None:
 
 
 def _open(name: str) -> SavedRun:
-    """A run whose paths follow a folder that was moved."""
+    """Open a run; if its folder was moved, the paths in its configuration are adapted."""
     saved = open_run(name)
     folder = saved.folder.absolute()
     settings = moved(OmegaConf.to_container(saved.config, resolve=False), saved.config.paths.run_dir, str(folder))
@@ -121,14 +124,14 @@ def _of_run_id(cfg: DictConfig) -> Resumed | None:
 
 
 def _checkpoint_of(folder: Path, cfg: DictConfig) -> Path | None:
-    """What the first process found is what the others take."""
-    nodes = cfg.trainer.get("num_nodes", 1)  # a run of older code has none
-    found = agree_on(_CHECKPOINT_VARIABLE, nodes, lambda: str(furthest_valid(folder / record.CHECKPOINTS) or ""))
-    return Path(found) if found else None
+    """Return the checkpoint to resume from, the one that the first process found, or None."""
+    nodes = cfg.trainer.get("num_nodes", 1)  # an older run does not have it
+    checkpoint = agree_on(_CHECKPOINT_VARIABLE, nodes, lambda: str(furthest_valid(folder / record.CHECKPOINTS) or ""))
+    return Path(checkpoint) if checkpoint else None
 
 
 def _set_aside(folder: Path) -> None:
-    """A run that left no checkpoint makes room for one of its name; nothing it wrote is lost."""
+    """Rename the folder of a run without checkpoint, so that a new run can have its name; its files are kept."""
     count = sum(1 for _ in folder.parent.glob(f"{folder.name}.without-checkpoint-*"))
     target = folder.with_name(f"{folder.name}.without-checkpoint-{count + 1}")
     folder.rename(target)
@@ -148,12 +151,12 @@ def _check_nothing_beside(cfg: DictConfig) -> None:
 
 
 def _check_same_settings(cfg: DictConfig, saved: SavedRun) -> None:
-    """Refuse to go on under the same name with other settings."""
+    """Check that the settings are those of the run of the same name."""
     wanted, before = _settings(in_folder(pinned(cfg), saved.folder)), _settings(saved.config)
     ignored = {"resume", "run_id", "trainer.micro_batch_size", *_PLACES}
     for key in sorted(wanted.keys() | before.keys()):
-        is_planned = wanted.get(key) == "auto" and key.startswith(_COMPUTED)  # what was chosen then is kept
-        is_place = key in ignored or key.startswith("paths.") or key.endswith(".cache_dir")  # decides no number
+        is_planned = wanted.get(key) == "auto" and key.startswith(_COMPUTED)  # the value of the run is kept
+        is_place = key in ignored or key.startswith("paths.") or key.endswith(".cache_dir")  # changes no result
         if not is_place and not is_planned and _is_other(key, wanted, before):
             fix = f"set {typed('run_id', free_path(saved.folder).name)}"
             raise UserError(
@@ -165,9 +168,10 @@ def _check_same_settings(cfg: DictConfig, saved: SavedRun) -> None:
 
 
 def _is_other(key: str, wanted: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    """Whether a setting differs; one that only one version of the program knows differs where it is typed now.
+    """Return whether a setting differs between the command and the run.
 
-    A node that is switched off by ``null`` stands against the settings of one that is on.
+    A setting that only one version of the program knows differs if it is typed in the command. A node that is ``null``
+    differs from the settings of a node.
     """
     if key in wanted and key in before:
         return wanted[key] != before[key]
@@ -177,28 +181,30 @@ def _is_other(key: str, wanted: Mapping[str, Any], before: Mapping[str, Any]) ->
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
-    """Every setting by its whole key, with the epochs that the schedule takes in place of how they were said."""
-    found = _flat(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    max_epochs = found["trainer.max_epochs"]
-    return found | {"trainer.schedule_epochs": min(found.get("trainer.schedule_epochs") or max_epochs, max_epochs)}
+    """Return all settings by their full keys; the epochs of the schedule are those that it really takes."""
+    settings = _flat(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    max_epochs = settings["trainer.max_epochs"]
+    return settings | {
+        "trainer.schedule_epochs": min(settings.get("trainer.schedule_epochs") or max_epochs, max_epochs)
+    }
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every setting by its whole key."""
-    found: dict[str, Any] = {}
+    """Return all settings of nested nodes by their full keys."""
+    settings: dict[str, Any] = {}
     for name, value in node.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
+            settings |= _flat(value, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = value
-    return found
+            settings[f"{prefix}{name}"] = value
+    return settings
 
 
 def _as_planned(saved: SavedRun) -> DictConfig:
-    """Choices of the plan are made once: a checkpoint counts micro-batches, and another plan would skip other rows.
+    """Return the configuration of a run with the choices of its plan instead of auto.
 
-    On another number of devices a window is dealt out in as many turns as before, so that these
-    counts stay right.
+    A checkpoint counts micro-batches, so their number must stay the same. On another number of devices, a step has as
+    many micro-batches per device as before, of another size.
     """
     plan = saved.plan
     places = dict(override.split("=", 1) for override in typed_overrides() if override.startswith(_PLACES))
@@ -224,7 +230,7 @@ def _as_planned(saved: SavedRun) -> DictConfig:
 
 
 def _place(key: str, text: str, planned: Any) -> Any:
-    """Where to go on, as typed; ``auto`` is what it was."""
+    """Return a setting of the place where the run resumes, as typed; ``auto`` means the value of the run."""
     if key in ("trainer.accelerator", "trainer.strategy"):
         return text
     least = 1 if key == "trainer.devices" else 0
@@ -234,10 +240,10 @@ def _place(key: str, text: str, planned: Any) -> Any:
 
 
 def check_same_data(folder: Path, report: Mapping[str, Any]) -> None:
-    """Refuse to go on with other rows: order, class weights and embeddings belong to the old.
+    """Check that the data have not changed: order of rows, class weights and embeddings depend on them.
 
     Raises:
-        UserError: The data are not those that the run began with.
+        UserError: The data are not those of the start of the run.
     """
     before = record.read_json(folder / record.DATA_REPORT)
     if report["fingerprint"] != before.get("fingerprint", report["fingerprint"]):

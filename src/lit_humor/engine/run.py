@@ -1,4 +1,4 @@
-"""One run: what it is made of, built once and handed down."""
+"""The parts of one run, which are built once and passed on."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Run:
     """A training that is ready to start.
 
     Attributes:
-        config: Read-only.
-        plan: How to train on this machine.
+        config: The configuration, read-only.
+        plan: The hardware plan.
         folder: The run folder.
-        datamodule: Set up.
-        learner: With its initial weights.
-        trainer: Writes to the run folder.
-        resumed_from: The checkpoint to go on from; None for a new run.
+        datamodule: The data module, after ``setup``.
+        learner: The learner, with its initial weights.
+        trainer: The Trainer, which writes to the run folder.
+        resumed_from: The checkpoint to resume from; None for a new run.
     """
 
     config: DictConfig
@@ -38,5 +38,5 @@ class Run:
 
     @property
     def best(self) -> Path:
-        """Where the callback of that name keeps the best checkpoint."""
+        """Path of the best checkpoint, which a callback writes."""
         return self.folder / record.CHECKPOINTS / record.BEST

@@ -1,4 +1,4 @@
-"""Makes a run folder and writes down what the run is made of."""
+"""Makes a run folder and records configuration, code and machine of the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lit_humor.core.remedies import free_path, place_to_write
 from lit_humor.core.settings import check_name, command_line, setting, typed
 from lit_humor.runs import record
 
-_LAUNCHED_VARIABLE = "LIT_HUMOR_LAUNCHED"  # tells them that the first one started them
+_LAUNCHED_VARIABLE = "LIT_HUMOR_LAUNCHED"  # set for processes that the first process starts
 _LOCK = ".lock"
 _HELD: list[TextIO] = []
 _PACKAGES = (
@@ -41,10 +41,10 @@ _PACKAGES = (
 
 
 def check_launch() -> None:
-    """Refuse processes that something else started side by side: each would train, and write, on its own.
+    """Check that no other program started several processes, which would train independently of each other.
 
     Raises:
-        UserError: Something else than torchrun started several.
+        UserError: A program other than torchrun started several.
     """
     if _LAUNCHED_VARIABLE in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:
         return
@@ -63,17 +63,17 @@ def check_launch() -> None:
 
 
 def create_run_dir(logs_dir: str | Path, run_id: str | None, prefix: str) -> Path:
-    """Make the folder of a run; two runs never get the same one.
+    """Make the folder of a run; two runs never get the same folder.
 
     Args:
         logs_dir: Parent of all run folders.
-        run_id: Name asked for; None makes one of prefix, date and a hash.
-        prefix: First part of a name made here.
+        run_id: Name of the folder; None makes a name of prefix, date and a hash.
+        prefix: First part of the name that is made.
 
     Raises:
-        UserError: The name is taken, or no name for a folder, or the folder cannot be made.
+        UserError: The name is taken or not valid, or the folder cannot be made.
     """
-    let_go()  # of a run of that name that was set aside
+    let_go()  # the lock of a run of this name that was renamed
     if run_id is not None:
         check_name("run_id", run_id)
     unique = hashlib.sha256(f"{time.time_ns()}/{os.getpid()}/{platform.node()}".encode()).hexdigest()[:6]
@@ -95,10 +95,10 @@ def create_run_dir(logs_dir: str | Path, run_id: str | None, prefix: str) -> Pat
 
 
 def hold(folder: Path) -> None:
-    """Keep a run folder for this process until ``let_go``; the system lets go of it where the process is killed.
+    """Lock a run folder for this process until ``let_go``; if the process is killed, the system unlocks it.
 
     Raises:
-        UserError: Another process writes to it.
+        UserError: Another process has locked it.
     """
     if not is_main_process():
         return
@@ -114,16 +114,20 @@ def hold(folder: Path) -> None:
 
 
 def let_go() -> None:
-    """Let others have the run folders that this process held."""
+    """Unlock the run folders that this process has locked."""
     while _HELD:
         _HELD.pop().close()
 
 
 def check_room(logs_dir: str | Path, num_bytes: int) -> None:
-    """Find out before the work whether a run can be written.
+    """Check that a folder for runs can be written to and has enough space.
+
+    Args:
+        logs_dir: Parent of all run folders.
+        num_bytes: Free bytes that a run needs.
 
     Raises:
-        UserError: The folder cannot be written to, or its disk has too little room.
+        UserError: The folder cannot be written to, or its disk has too little space.
     """
     folder = Path(logs_dir).absolute()
     while not folder.exists():
@@ -154,22 +158,22 @@ def _another_place(num_bytes: int) -> str:
 
 
 def write_start(folder: Path, cfg: DictConfig, plan: Mapping[str, Any], initial: Mapping[str, str]) -> None:
-    """Write ``config.yaml`` and ``environment.json``; a run that goes on keeps what it began with."""
-    found = describe_environment() | {"plan": dict(plan), "initial_weights": dict(initial)}
+    """Write ``config.yaml`` and ``environment.json``; a resumed run keeps its first command and initial weights."""
+    environment = describe_environment() | {"plan": dict(plan), "initial_weights": dict(initial)}
     if (folder / record.ENVIRONMENT).is_file():
         before = record.read_json(folder / record.ENVIRONMENT)
-        found["resumed_by"] = [*before.get("resumed_by", []), found["command"]]
-        found |= {name: before[name] for name in ("command", "initial_weights") if name in before}
-        found["plan"]["probe"] = before.get("plan", {}).get("probe")  # what was measured when the choice was made
-    record.write_json(folder / record.ENVIRONMENT, found)
+        environment["resumed_by"] = [*before.get("resumed_by", []), environment["command"]]
+        environment |= {name: before[name] for name in ("command", "initial_weights") if name in before}
+        environment["plan"]["probe"] = before.get("plan", {}).get("probe")  # the measurement that decided the precision
+    record.write_json(folder / record.ENVIRONMENT, environment)
     record.write_text(
         folder / record.CONFIG, OmegaConf.to_yaml(OmegaConf.create(written_config(cfg)))
-    )  # makes it a run
+    )  # a folder with this file is a run
 
 
 def describe_environment() -> dict[str, Any]:
-    """Command, commit with uncommitted changes, versions and machine."""
-    import torch  # seconds: not for --help and --cfg
+    """Return command, commit with uncommitted changes, versions and machine."""
+    import torch  # takes seconds, which --help and --cfg need not wait
 
     from lit_humor.engine.machine import look_at_machine
 
@@ -177,7 +181,9 @@ def describe_environment() -> dict[str, Any]:
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted": _git("diff", "HEAD", "--", ".", ":(exclude)benchmarks"),  # tables change while they are measured
+        "uncommitted": _git(
+            "diff", "HEAD", "--", ".", ":(exclude)benchmarks"
+        ),  # bench.py changes these files while it measures
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "machine": {

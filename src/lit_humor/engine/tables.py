@@ -1,4 +1,4 @@
-"""Tables of a run for the screen: its plan, its data, its parameter groups, its results."""
+"""Tables of a run for the screen: hardware plan, data, parameter groups, results."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lit_humor.tasks.task import Task
 
 
 def plan_table(plan: Plan) -> Titled:
-    """The hardware plan with its reasons."""
+    """Return a table of the hardware plan with its reasons."""
     values = plan.to_dict()
     rows = [(name.replace("_", " "), values[name], reason) for name, reason in plan.reasons.items()]
-    return table(f"Hardware plan: {plan.window_size} rows an optimizer step", ("what", "choice", "why"), rows)
+    return table(f"Hardware plan: {plan.global_batch_size} rows an optimizer step", ("what", "choice", "why"), rows)
 
 
 def data_tables(report: Mapping[str, Any]) -> list[RenderableType]:
-    """The data report."""
+    """Return tables and warnings of the data report."""
     rows = []
     for name, split in report["splits"].items():
         classes = ", ".join(f"{label} {count}" for label, count in split["classes"].items())
@@ -38,7 +38,9 @@ def data_tables(report: Mapping[str, Any]) -> list[RenderableType]:
         shown.append(f"{name} ({next(iter(report['splits']))}): " + ", ".join(f"{k} {v}" for k, v in counts.items()))
     leaks = {pair: count for pair, count in report["leaks"].items() if count}
     for pair, count in leaks.items():
-        shown.append(f"Warning: {count} texts stand in both splits of {pair}; the numbers of the later split flatter.")
+        shown.append(
+            f"Warning: {count} texts stand in both splits of {pair}; the numbers of the later split are too good."
+        )
     for key, what in (
         ("label_conflicts", "texts with two labels"),
         ("groups_across", "groups in two splits"),
@@ -49,23 +51,24 @@ def data_tables(report: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def _kept_together(alike: Mapping[str, Any] | None) -> list[RenderableType]:
-    """What became of texts that are alike where splits were drawn."""
+    """Return what was done with similar texts when the splits were drawn."""
     if not alike or not alike["rows"]:
         return []
     key = f"data.split_similarity={alike['similarity']:g}"
     shown: list[RenderableType] = [
-        f"Kept in one split: {alike['rows']} rows in {alike['clusters']} clusters, of a group or of texts alike ({key})"
+        f"Kept in one split: {alike['rows']} rows in {alike['clusters']} clusters, of a group or similar texts ({key})"
     ]
     if alike["divided"]:
         shown.append(
-            f"Warning: {alike['divided']} rows are nearly alike, in clusters too large for one split; only those still "
-            "more alike stay together. Such splits flatter: name files of other texts (data.val_path, data.test_path)."
+            f"Warning: {alike['divided']} rows are in clusters of similar texts too large for one split; only more "
+            "similar ones stay together. Scores on such splits are too good: give files of other texts "
+            "(data.val_path, data.test_path)."
         )
     return shown
 
 
 def group_table(groups: Sequence[Mapping[str, Any]], learning_rate: float, lr_scale: float) -> Titled:
-    """The parameter groups with the rate that each really gets, and how it comes about."""
+    """Return a table of the parameter groups with their learning rates and the factors of each."""
     top = learning_rate * lr_scale
     rows = [
         (
@@ -85,5 +88,5 @@ def group_table(groups: Sequence[Mapping[str, Any]], learning_rate: float, lr_sc
 def result_tables(
     tasks: Mapping[str, Task], split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None
 ) -> list[RenderableType]:
-    """What every task shows of one split."""
+    """Return the result tables of every task for one split."""
     return [table(*shown) for task in tasks.values() for shown in task.tables(split, results, baseline)]

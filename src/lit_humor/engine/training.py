@@ -1,4 +1,4 @@
-"""The story of one run: prepare it, fit it, score its best checkpoint, write what came of it."""
+"""The steps of one run: prepare it, fit it, score its best checkpoint, write the results."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from lit_humor.runs.processes import end_with_parent
 
 
 def train(cfg: DictConfig) -> None:
-    """Train, evaluate the best checkpoint and leave everything in the run folder."""
+    """Train, evaluate the best checkpoint and write all results into the run folder."""
     quiet_libraries()
     check_launch()
     if not is_main_process():
         end_with_parent(signal.SIGKILL)
-    environment = dict(os.environ)  # without what Lightning puts there
+    environment = dict(os.environ)  # before Lightning adds variables
     with signals.heard():
         try:
             cfg = after_collapse(cfg)
@@ -51,7 +51,7 @@ def train(cfg: DictConfig) -> None:
 
 
 def _carry_out(run: Run, environment: dict[str, str]) -> None:
-    """Fit, score and write; a training that collapsed is taken from its start."""
+    """Fit, score and write results; start a training that collapsed again."""
     try:
         with told_how_it_ends(run.folder):
             cost = fit(run)
@@ -64,7 +64,7 @@ def _carry_out(run: Run, environment: dict[str, str]) -> None:
 
 
 def fit(run: Run) -> dict[str, float]:
-    """Train to the end; return what it cost."""
+    """Train to the end; return seconds, CPU seconds and peak memory."""
     wall, cpu = time.monotonic(), time.process_time()
     checkpoint = str(run.resumed_from) if run.resumed_from else None
     run.trainer.fit(run.learner, run.datamodule, ckpt_path=checkpoint, weights_only=True)
@@ -76,7 +76,7 @@ def fit(run: Run) -> dict[str, float]:
 
 
 def score_best(run: Run) -> tuple[dict[str, Any], dict[str, int]]:
-    """Metrics by split, and epoch and step of the best checkpoint; without one the last weights are scored."""
+    """Return metrics by split, and epoch and step of the best checkpoint; without one, score the last weights."""
     best = {}
     if run.best.is_file():
         saved = read_checkpoint(run.best, mmap=True)
@@ -87,7 +87,7 @@ def score_best(run: Run) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def score(trainer: pl.Trainer, learner: Learner, datamodule: HumorDataModule, split: str) -> dict[str, Any]:
-    """Run ``trainer.test`` on one split with the weights that the learner has."""
+    """Return the metrics of one split with the current weights of the learner."""
     datamodule.test_on(split)
     trainer.test(learner, datamodule, verbose=False)
     return learner.results["test"]

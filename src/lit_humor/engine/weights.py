@@ -1,4 +1,4 @@
-"""What a run keeps to load its model from; weights of a checkpoint into a model, to score it or to train on."""
+"""Saves what a run needs to load its model without the hub; loads the weights of a checkpoint."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from lit_humor.tasks.task import class_names_of_tasks
 
 
 def save_backbone(run_dir: Path, learner: Learner, pretrained: Pretrained) -> None:
-    """Keep what the model is loaded from, but for weights, and the names of the classes: the run needs no hub."""
+    """Save configuration, tokenizer and class names, so that the run loads without the hub."""
     names = class_names_of_tasks(learner.tasks)
     record.write_json(run_dir / record.LABELS, {"class_names": list(names)})
     pretrained.save(run_dir / record.BACKBONE, learner.model.config, names)
 
 
 def load_weights(learner: Learner, checkpoint: Path) -> None:
-    """Put the weights of a checkpoint into a learner.
+    """Load the weights of a checkpoint into a learner.
 
     Args:
-        learner: Of the same model.
+        learner: A learner with the same model.
         checkpoint: The file.
 
     Raises:
-        UserError: There is no such checkpoint, or it is another model's.
+        UserError: There is no such checkpoint, or it is of another model.
     """
-    state = read_checkpoint(checkpoint, mmap=True)["state_dict"]  # the optimizer's state stays on the disk
+    state = read_checkpoint(checkpoint, mmap=True)["state_dict"]  # the optimizer's state is not read into memory
     if why_not := _put(learner, state):
         run = checkpoint.absolute().parent.parent
         is_run = (run / record.CONFIG).is_file()
@@ -46,20 +46,20 @@ def load_weights(learner: Learner, checkpoint: Path) -> None:
 
 
 def load_initial_weights(learner: Learner, run: str) -> dict[str, str]:
-    """Start from the best weights of another run, with an optimizer of one's own; return what to say of them.
+    """Load the best weights of another run as initial weights; the state of its optimizer is not used.
 
-    Classes are matched by their names: in another order they are put into ours, and where they are others, the last
-    layer keeps the random weights that it has. Class weights of the loss stay those of this training's data.
+    Classes are matched by their names: the last layer's rows are put into the order of this run's classes. If the
+    names differ, the last layer keeps its random weights. Class weights of the loss stay those of this run's data.
 
     Args:
-        learner: To be trained.
+        learner: The learner to train.
         run: Run folder, or one checkpoint of it.
 
     Returns:
-        ``checkpoint``, ``sha256``, and ``anew``: the layer that starts anew, if one does.
+        ``checkpoint``, ``sha256``, and, if the last layer keeps its random weights, its name as ``anew``.
 
     Raises:
-        UserError: There is no such checkpoint, or it is another model's.
+        UserError: There is no such checkpoint, or it is of another model.
     """
     path = Path(run) if run.endswith(".ckpt") else Path(run) / record.CHECKPOINTS / record.BEST
     state = dict(read_checkpoint(path)["state_dict"])
@@ -74,10 +74,10 @@ def load_initial_weights(learner: Learner, run: str) -> dict[str, str]:
 
 
 def _put(learner: Learner, state: Mapping[str, Tensor]) -> str:
-    """Load weights, or take them over where a model waits for them; where they do not fit, say which and why."""
+    """Load weights; return an empty text, or the reason why they do not fit."""
     is_waiting = any(parameter.is_meta for parameter in learner.parameters())
     if is_waiting:
-        state = {name: value.clone() for name, value in state.items()}  # in memory: files may change or go
+        state = {name: value.clone() for name, value in state.items()}  # a copy in memory: the file may change later
     try:
         learner.load_state_dict(state, assign=is_waiting)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
@@ -99,7 +99,7 @@ def _difference(learner: Learner, state: Mapping[str, Tensor]) -> str:
 
 
 def _match_classes(learner: Learner, state: dict[str, Tensor], theirs: list[str]) -> str:
-    """Put the rows of the last layer into the order of our classes; return its name where they are of other classes."""
+    """Reorder the last layer's rows in ``state`` by class name; return the layer's name if the classes are others."""
     ours = list(class_names_of_tasks(learner.tasks))
     layers = [
         name
@@ -110,7 +110,7 @@ def _match_classes(learner: Learner, state: dict[str, Tensor], theirs: list[str]
         return ""
     own = {f"{layers[-1]}.{name}": value for name, value in learner.get_submodule(layers[-1]).named_parameters()}
     rows = {len(state[name]) for name in own if name in state}
-    if not theirs and rows == {len(ours)}:  # a file without its run
+    if not theirs and rows == {len(ours)}:  # a checkpoint without its run folder
         return ""
     if sorted(theirs) == sorted(ours) and rows == {len(ours)}:
         order = [theirs.index(name) for name in ours]
@@ -121,7 +121,7 @@ def _match_classes(learner: Learner, state: dict[str, Tensor], theirs: list[str]
 
 
 def _fix(folder: Path) -> str:
-    """The setting that makes the model of a run."""
+    """Return the setting that chooses the model of a run."""
     if not (folder / record.CONFIG).is_file():
         return "set model=<as in the run that it came from>"
     there = yaml.safe_load((folder / record.CONFIG).read_text(encoding="utf-8"))["model"]["pretrained"]

@@ -1,4 +1,4 @@
-"""Score a saved checkpoint on the data of its run, or on any other."""
+"""Scores a saved checkpoint on the data of its run, or on other data."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from lit_humor.tasks.task import Task, definitions_of, join_results
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Load a run, score one split on one device, write result and predictions, show them.
+    """Load a run, score one split on one device, write and show results and predictions.
 
-    Of several passes each reads what the one before answered, in front of every text.
+    With ``passes`` above 1, each further pass reads every text with the answer of the previous pass in front of it.
 
     Raises:
         UserError: There is no such run, checkpoint or split.
@@ -55,7 +55,7 @@ def evaluate(cfg: DictConfig) -> None:
     name = f"{'own' if cfg.data is None else _file_name(origin)}-{split}{f'-{cfg.passes}-passes' * (cfg.passes > 1)}"
     folder = Path(cfg.output or run.folder / "eval" / name)
     trainer = pl.Trainer(
-        devices=1,  # several would count the rows right as well, but nothing here takes long enough to need them
+        devices=1,  # several devices would give the same results, but evaluation is fast enough on one
         precision=run.precision,  # type: ignore[arg-type]
         callbacks=[EpochProgress(), PredictionWriter(str(folder))],
         logger=False,
@@ -71,7 +71,7 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 def _check_labels(examples: Examples, are_names_of_run: bool) -> None:
-    """Say how labels of other data were read; refuse numbers that cannot be the positions of the run's classes."""
+    """Show how labels of other data were read; check that numbers can be positions of the run's classes."""
     if are_names_of_run:
         check_positions(examples)
     if notes := notes_on_labels({"": examples}):
@@ -91,18 +91,20 @@ def _write(
 
 def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], folder: Path) -> None:
     answers = pq.read_table(record.predictions_path(folder, split))["prediction"].to_pylist()
-    heard = [f"{answer}: {text}" for answer, text in zip(answers, texts, strict=True)]
-    run.datamodule.replace_texts(split, heard)
+    with_answers = [f"{answer}: {text}" for answer, text in zip(answers, texts, strict=True)]
+    run.datamodule.replace_texts(split, with_answers)
 
 
 def _take_together(cfg: DictConfig) -> None:
-    """Score what several models predicted, each of other rows, as the predictions of one."""
-    runs = [open_run(one) for one in cfg.runs]
+    """Score the predictions of several models, each for other rows, together, as if of one model."""
+    runs = [open_run(name) for name in cfg.runs]
     folders = [run.folder for run in runs]
     split = cfg.split or (TEST if record.predictions_path(folders[0], TEST).is_file() else VAL)
-    missing = [one for one in folders if not record.predictions_path(one, split).is_file()]
+    missing = [folder for folder in folders if not record.predictions_path(folder, split).is_file()]
     if missing or not cfg.output:
-        others = [one for one in (TRAIN, VAL, TEST) if all(record.predictions_path(f, one).is_file() for f in folders)]
+        others = [
+            name for name in (TRAIN, VAL, TEST) if all(record.predictions_path(f, name).is_file() for f in folders)
+        ]
         fix = f"set {typed('output', f'{folders[0]}-together')}"
         if missing:
             fix = command_line("train", setting("resume", str(missing[0])))
@@ -112,7 +114,7 @@ def _take_together(cfg: DictConfig) -> None:
             expected="runs that are done" if missing else "a folder for what all say together",
             fix=f"set split={others[-1]}" if missing and others else fix,
         )
-    parts = [pq.read_table(record.predictions_path(one, split)) for one in folders]
+    parts = [pq.read_table(record.predictions_path(folder, split)) for folder in folders]
     table = pa.concat_tables(parts, promote_options="default")
     ids = table["id"].to_pylist()
     if len(set(ids)) < len(ids):
@@ -129,11 +131,11 @@ def _take_together(cfg: DictConfig) -> None:
     tasks = factory.build_tasks(runs[0].config, runs[0].class_names)
     results = join_results(task.measure_columns(columns) for task in tasks.values())
     record.write_json(folder / record.TASKS, record.read_tasks(folders[0]).to_json())
-    _write(tasks, folder, split, results, " + ".join(one.name for one in folders), "best")
+    _write(tasks, folder, split, results, " + ".join(path.name for path in folders), "best")
 
 
 def _other_data(cfg: DictConfig, saved: SavedRun) -> DictConfig | None:
-    """The data named on the command line, with columns and batches as in the run unless they are set beside it."""
+    """Return the data node of the command line; settings of columns and batches that are not typed are the run's."""
     if cfg.data is None:
         return None
     trained = saved.config
@@ -146,17 +148,17 @@ def _other_data(cfg: DictConfig, saved: SavedRun) -> DictConfig | None:
         if f"data.{name}" not in typed and name in data and name in trained.data:
             data[name] = trained.data[name]
     if "data.split_similarity" not in typed and "split_similarity" not in trained.data:
-        data.split_similarity = DataSettings.split_similarity  # an older run: rows are split as they were then
+        data.split_similarity = DataSettings.split_similarity  # an older run: split rows as before this setting
     return data
 
 
 def _file_name(origin: str) -> str:
-    """What a file or data set is called, as part of a folder's name."""
+    """Return the name of a file or data set as part of a folder's name."""
     return re.sub(r"[^\w.-]+", "-", Path(origin).stem if Path(origin).suffix else origin)
 
 
 def _run_folder(cfg: DictConfig) -> str:
-    """The run named, or the one that the checkpoint lies in."""
+    """Return the run that is named, or that of the checkpoint."""
     if cfg.run:
         return cfg.run
     if cfg.ckpt and "://" not in cfg.ckpt:

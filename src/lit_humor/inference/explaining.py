@@ -1,4 +1,4 @@
-"""Which words of a text contributed to its answer. Legend: T tokens, B rows of a batch."""
+"""Computes how much each word of a text contributed to the answer. Legend: T tokens, B rows of a batch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lit_humor.models.texts import text_inputs
 from lit_humor.tasks.answers import Explained
 
 _STEPS = 32
-_STRONG, _WEAK = 0.5, 0.15  # of the largest weight
-_TOLD = 6
+_STRONG, _WEAK = 0.5, 0.15  # shares of the largest weight
+_NUM_STRONGEST = 6
 
 
 class Word(NamedTuple):
-    """A stretch of the text: where it starts and ends in characters, and what it added to the answer."""
+    """A word of the text: first character, character after the last, and what it added to the answer."""
 
     start: int
     end: int
@@ -30,12 +30,12 @@ class Word(NamedTuple):
 def questions(
     scorer: Scorer, answers: Mapping[str, Mapping[str, Sequence[Any]]], row: int
 ) -> list[tuple[str, Explained]]:
-    """What the words of a row can be asked about, with a name for each.
+    """Return the numbers of an answer that can be explained, each with a name.
 
     Args:
         scorer: The run.
-        answers: As of ``Scorer.answer``.
-        row: The row.
+        answers: Result of ``Scorer.answer``.
+        row: Index of the text among the answers.
 
     Raises:
         UserError: No task of the run can be explained.
@@ -50,17 +50,19 @@ def questions(
 
 
 def explain(scorer: Scorer, text: str, asked: Callable[[Mapping[str, torch.Tensor]], torch.Tensor]) -> list[Word]:
-    """Attribute an answer to the words of a text by integrated gradients, from a text of padding.
+    """Attribute an answer to the words of a text by integrated gradients, from a text of padding tokens.
 
-    Weights of all words and special tokens together are about the answer less that of the padding.
+    The sum of the weights of all words and special tokens is about the answer minus the answer to the padding text.
+    The weights describe what the model used, not what makes a joke.
 
-    Source: Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks, in captum. Price: 32 forward and backward
-    passes of one row. Neighbours: it tells what the model used, not what makes a joke.
+    Source: Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks, in captum.
+    Cost: 32 forward and backward passes of one row.
+    Alternatives: leaving out one word at a time needs no gradients, but a forward pass for each word.
 
     Args:
         scorer: The run.
         text: A text that is not blank.
-        asked: [B] of the answer, from what the network gives for a batch; see ``questions``.
+        asked: Function from the outputs of the network to the explained number [B]; see ``questions``.
 
     Raises:
         MissingExtraError: The ``explain`` extra is not installed.
@@ -84,13 +86,15 @@ def explain(scorer: Scorer, text: str, asked: Callable[[Mapping[str, torch.Tenso
         return asked(scorer.learner.model(batch))
 
     backbone: Any = scorer.learner.model.backbone
-    if backbone.config._attn_implementation == PACKED:  # captum asks for a result a row
+    if (
+        backbone.config._attn_implementation == PACKED
+    ):  # captum needs a first dimension of rows, which packed attention does not have
         backbone.set_attn_implementation("sdpa")
     layer = backbone.get_input_embeddings()
-    found = LayerIntegratedGradients(answer, layer).attribute(
+    attributions = LayerIntegratedGradients(answer, layer).attribute(
         inputs["input_ids"], baselines=blank, n_steps=_STEPS, internal_batch_size=_STEPS
     )
-    weights = found.sum(dim=-1)[0].tolist()
+    weights = attributions.sum(dim=-1)[0].tolist()
     words: dict[int, Word] = {}
     for word, (start, end), weight in zip(encoding.word_ids, encoding.offsets, weights, strict=True):
         if word is not None:
@@ -100,7 +104,7 @@ def explain(scorer: Scorer, text: str, asked: Callable[[Mapping[str, torch.Tenso
 
 
 def colored(text: str, words: list[Word]) -> Text:
-    """The text for the terminal: words that spoke for the label green, those against it red, strong ones filled."""
+    """Return the text for a terminal: words for the label green, words against it red, strong ones on a background."""
     shown = Text(text)
     largest = max((abs(word.weight) for word in words), default=0.0) or 1.0
     for word in words:
@@ -112,6 +116,6 @@ def colored(text: str, words: list[Word]) -> Text:
 
 
 def strongest(text: str, words: list[Word]) -> str:
-    """The words with the largest weights, for a terminal without colour."""
-    top = sorted(words, key=lambda word: -abs(word.weight))[:_TOLD]
+    """Return the words with the largest weights, for a terminal without colours."""
+    top = sorted(words, key=lambda word: -abs(word.weight))[:_NUM_STRONGEST]
     return ", ".join(f"{text[word.start : word.end]} {word.weight:+.3f}" for word in top)

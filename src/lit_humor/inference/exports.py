@@ -1,4 +1,4 @@
-"""The command that hands a trained run to other programs, and checks that they say the same.
+"""The command that exports a trained run for other programs, and checks that they give the same answers.
 
 Legend: N rows, K numbers of a row.
 """
@@ -40,12 +40,12 @@ _LARGEST_DIFFERENCE = 1e-4
 
 @dataclass(frozen=True)
 class _Exported:
-    """What is exported, and the validation rows that it is checked on.
+    """A run to export, and the validation rows that the export is checked on.
 
     Attributes:
-        scorer: The run, in fp32, as other programs will compute.
-        task: Its task.
-        form: The form of the task.
+        scorer: The run, in fp32, as other programs compute.
+        task: The task of the run.
+        form: The export form of the task.
         columns: Columns of the rows, as ``predictions/val.parquet`` has them.
     """
 
@@ -61,21 +61,21 @@ class _Exported:
 
     @property
     def temperature(self) -> float:
-        """What the logits are divided by."""
+        """The temperature that the logits are divided by."""
         return self.scorer.calibration.get("temperature", 1.0)
 
     def answers(self, numbers: np.ndarray) -> dict[str, list[Any]]:
-        """Columns made of the numbers [N, K] that an exported model gave."""
+        """Return columns of answers from the numbers [N, K] of an exported model."""
         return self.task.answers({self.form.output: numbers}, {})
 
     def measure(self, numbers: np.ndarray) -> tuple[str, float]:
-        """The first of the task's numbers over the rows, with its name."""
+        """Return the name and the value of the task's first metric over the rows."""
         name = next(iter(self.task.compared))
         return name, float(self.task.measure_columns({**self.columns, **self.answers(numbers)})[name])
 
 
 def export(cfg: DictConfig) -> None:
-    """Export the best weights of ``cfg.run``; what does not agree with them is removed again."""
+    """Export the best weights of ``cfg.run``; an export whose answers differ is removed again."""
     quiet_libraries()
     if cfg.to not in TARGETS:
         raise unknown_value("to", str(cfg.to), TARGETS)
@@ -113,14 +113,14 @@ def export(cfg: DictConfig) -> None:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     for path in target.iterdir():
-        path.chmod((target / "README.md").stat().st_mode)  # safetensors' files may be read by their owner alone
-    told = [(name.replace("_", " "), _told(name, value)) for name, value in checked.items()]
-    screen.show(screen.table("Checked on validation", ("what", "found"), told), f"Exported: {target}")
+        path.chmod((target / "README.md").stat().st_mode)  # safetensors makes files that only their owner can read
+    rows = [(name.replace("_", " "), _as_text(name, value)) for name, value in checked.items()]
+    screen.show(screen.table("Checked on validation", ("what", "found"), rows), f"Exported: {target}")
     if cfg.push:
         screen.show(f"On the hub: {push_folder(target, cfg.push, private=cfg.private)}")
 
 
-def _told(name: str, value: Any) -> str:
+def _as_text(name: str, value: Any) -> str:
     if name == "labels_agree":
         return f"{value:.2%}"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
@@ -136,7 +136,7 @@ def _to_huggingface(exported: _Exported, folder: Path) -> dict[str, Any]:
 
 def _to_onnx(exported: _Exported, folder: Path) -> dict[str, Any]:
     scorer = exported.scorer
-    expected = scorer.score(*exported.texts)  # before the model is moved and its attention changed
+    expected = scorer.score(*exported.texts)  # before save_onnx moves the model and changes its attention
     onnx.save_onnx(
         scorer.learner.model.cpu(),  # type: ignore[arg-type]
         scorer.tokenizer,
@@ -150,16 +150,16 @@ def _to_onnx(exported: _Exported, folder: Path) -> dict[str, Any]:
 
 
 def _to_int8(exported: _Exported, folder: Path) -> dict[str, Any]:
-    """int8 is not the same function: its loss is measured, not bounded."""
+    """Export in int8; its answers differ, so the difference is reported, and no limit is checked."""
     plain = folder.with_name(f"{folder.name}-fp32")
     try:
         parity = _to_onnx(exported, plain)
         onnx.quantize(plain, folder)
-        models = [onnx.OnnxModel(one) for one in (plain, folder)]
+        models = [onnx.OnnxModel(path) for path in (plain, folder)]
         numbers = [model.score(*exported.texts) for model in models]
         seconds = onnx.seconds_to_score(models, *exported.texts)
-        (name, fp32), (_, int8) = (exported.measure(one) for one in numbers)
-        sizes = [onnx.folder_bytes(one) / 2**20 for one in (plain, folder)]
+        (name, fp32), (_, int8) = (exported.measure(scores) for scores in numbers)
+        sizes = [onnx.folder_bytes(path) / 2**20 for path in (plain, folder)]
     finally:
         shutil.rmtree(plain, ignore_errors=True)
     return {
@@ -176,17 +176,17 @@ _MAKERS: dict[str, Callable[[_Exported, Path], dict[str, Any]]] = {
 }
 
 
-def _compare(exported: _Exported, expected: np.ndarray, found: np.ndarray) -> dict[str, Any]:
-    """The share of rows with the same label, where rows have labels, and the largest difference of numbers."""
-    pairs = list(zip(*(exported.answers(numbers)[PREDICTION] for numbers in (expected, found)), strict=True))
+def _compare(exported: _Exported, expected: np.ndarray, numbers: np.ndarray) -> dict[str, Any]:
+    """Return the share of rows with the same label, if rows have labels, and the largest difference of numbers."""
+    pairs = list(zip(*(exported.answers(scores)[PREDICTION] for scores in (expected, numbers)), strict=True))
     is_number = isinstance(pairs[0][0], float)
-    agree = {} if is_number else {"labels_agree": sum(one == other for one, other in pairs) / len(pairs)}
-    return {**agree, "largest_difference": float(np.abs(expected - found).max())}
+    agree = {} if is_number else {"labels_agree": sum(label == other for label, other in pairs) / len(pairs)}
+    return {**agree, "largest_difference": float(np.abs(expected - numbers).max())}
 
 
-def _parity(exported: _Exported, expected: np.ndarray, found: np.ndarray) -> dict[str, Any]:
-    """Compare an exact export with the checkpoint; refuse one that differs."""
-    compared = {"rows": len(expected), **_compare(exported, expected, found)}
+def _parity(exported: _Exported, expected: np.ndarray, numbers: np.ndarray) -> dict[str, Any]:
+    """Compare the numbers [N, K] of an fp32 export with those of the checkpoint; raise a UserError if they differ."""
+    compared = {"rows": len(expected), **_compare(exported, expected, numbers)}
     bound = _LARGEST_DIFFERENCE * max(1.0, float(np.abs(expected).max()))
     if compared.get("labels_agree", 1) < 1 or compared["largest_difference"] > bound:
         raise UserError(
@@ -199,7 +199,7 @@ def _parity(exported: _Exported, expected: np.ndarray, found: np.ndarray) -> dic
 
 
 def _intervals(run_dir: Path, task: Task) -> dict[str, Mapping[str, Sequence[float]]]:
-    """95 % intervals of the numbers of each split."""
+    """Return 95 % intervals of the metrics of each split."""
     paths = {split: record.predictions_path(run_dir, split) for split in SPLITS}
     return {split: task.intervals(pq.read_table(path).to_pydict()) for split, path in paths.items() if path.is_file()}
 

@@ -1,4 +1,4 @@
-"""What predict.py finds out about run, input and output in the time before torch is imported."""
+"""Checks of run, input and output of predict.py that are made before torch is imported."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from lit_humor.tasks.answers import PREDICTION
 
 
 def check_file(cfg: DictConfig, saved: SavedRun) -> str:
-    """Check ``cfg.input`` to its end, before a model is loaded and any row is scored.
+    """Check the whole of ``cfg.input``, before a model is loaded and any row is scored.
 
     Returns:
-        What a person should know about how the file is read; mostly nothing.
+        A note on how the file is read; usually empty.
 
     Raises:
-        UserError: The run, the file, its columns or the output are not as they should be.
+        UserError: The run, the file, its columns or the output cannot be used.
     """
     source, quoting = Path(cfg.input), quoting_of(cfg, saved)
     check_target(target_of(cfg))
@@ -35,28 +35,28 @@ def check_file(cfg: DictConfig, saved: SavedRun) -> str:
 
 
 def first_row(source: Path, quoting: Quoting) -> dict[str, Any]:
-    """The first row of a file that can be read.
+    """Return the first readable row of a file.
 
     Raises:
-        UserError: There is none.
+        UserError: No row is readable.
     """
-    found = "no rows"
+    problem = "no rows"
     for chunk in read_chunks(source, 1, quoting):
         if chunk.rows:
             return chunk.rows[0]
-        if found == "no rows":
+        if problem == "no rows":
             line, reason, _ = chunk.rejected[0]
-            found = f"no row that can be read ({name_place(line)}: {reason})"
-    raise UserError(f"input={source}", found=found, expected="some", fix="put rows into the file")
+            problem = f"no row that can be read ({name_place(line)}: {reason})"
+    raise UserError(f"input={source}", found=problem, expected="some", fix="put rows into the file")
 
 
 def target_of(cfg: DictConfig) -> Path:
-    """The file to make."""
+    """Return the path of the file to write."""
     return Path(cfg.output or Path(cfg.input).with_suffix(".predictions.csv"))
 
 
 def quoting_of(cfg: DictConfig, saved: SavedRun) -> Quoting:
-    """What quotes in the input mean: as set, or as in the run."""
+    """Return the meaning of quotes in the input: as set, or as in the run."""
     chosen = cfg.quoting or saved.config.data.get("quoting", "auto")
     if chosen not in get_args(Quoting):
         known = ", ".join(get_args(Quoting))
@@ -65,16 +65,16 @@ def quoting_of(cfg: DictConfig, saved: SavedRun) -> Quoting:
 
 
 def columns_of(cfg: DictConfig, saved: SavedRun, first: Mapping[str, Any], origin: str) -> dict[str, str | None]:
-    """Columns of the text and, where the run was trained on pairs, of the second text.
+    """Return the names of the columns of texts and, for a run that was trained on pairs, of second texts.
 
     Args:
         cfg: The configuration of the command.
         saved: The run.
         first: The first row of the input.
-        origin: The input, for messages.
+        origin: Name of the input, for messages.
 
     Raises:
-        UserError: There is no such column, the run knows no second texts, or a column has the name of one to be added.
+        UserError: There is no such column, the run has no second texts, or a column has the name of an added one.
     """
     names: Mapping[str, Any] = {name: [value] for name, value in first.items()}
     trained = saved.config.data

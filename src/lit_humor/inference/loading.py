@@ -1,4 +1,4 @@
-"""A finished run in memory: its model with the weights of a checkpoint, and its data or others."""
+"""Loads a finished run: its model with the weights of a checkpoint, and its data or other data."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class TrainedRun:
     """A finished run, ready for ``trainer.test(run.learner, run.datamodule)``.
 
     Attributes:
-        learner: With the weights of the checkpoint.
-        datamodule: With the run's data, or other data.
-        precision: Of the Trainer, as the run was trained and scored.
+        learner: The learner, with the weights of the checkpoint.
+        datamodule: The data module, with the run's data or other data.
+        precision: Precision of the Trainer, as in training.
         folder: The run folder.
     """
 
@@ -46,7 +46,7 @@ def load_run(run: str | SavedRun, checkpoint: str | None = None, data: DictConfi
         data: A ``data`` node to score; None takes the run's own data.
 
     Raises:
-        UserError: There is no such run or checkpoint, or the checkpoint is another model's.
+        UserError: There is no such run or checkpoint, or the checkpoint is of another model.
     """
     saved = open_run(run)
     cfg = settled(saved.config if data is None else changed(saved.config, {"data": data}))
@@ -58,15 +58,15 @@ def load_run(run: str | SavedRun, checkpoint: str | None = None, data: DictConfi
 
 
 def load_learner(saved: SavedRun, checkpoint: str | None = None, datamodule: HumorDataModule | None = None) -> Learner:
-    """Load the weights of a run; without data the learner can score, but measures nothing.
+    """Load the weights of a run; without a data module the learner computes no metrics by slice.
 
     Args:
         saved: The run.
         checkpoint: Checkpoint file; None takes the best of the run.
-        datamodule: Tells the slices that metrics are counted by.
+        datamodule: Has the slices that metrics are computed for.
 
     Raises:
-        UserError: There is no such checkpoint, or it is another model's.
+        UserError: There is no such checkpoint, or it is of another model.
     """
     attention, cfg = saved.plan["attention"], settled(saved.config)
     learner = factory.build_learner(

@@ -1,4 +1,4 @@
-"""Files larger than memory, written in parts that survive an interruption and joined at the end."""
+"""Writes files that may be larger than memory in parts, which are kept after an interruption and joined at the end."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ OUTPUTS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 class Parts:
-    """The finished parts of a file that is being made, in ``<target>.parts``; each appears whole or not at all.
+    """The finished parts of a file, in ``<target>.parts``; each part is written atomically.
 
-    The folder belongs to one process at a time, until ``join`` or the end of that process.
+    The folder is locked for one process, until ``join`` or the end of the process.
 
     Args:
-        target: The file to make, ending in one of ``OUTPUTS``.
-        origin: What the file is made from; parts made from something else are refused.
+        target: The file to write, with a suffix of ``OUTPUTS``.
+        origin: Description of the input, as JSON; parts with another description are an error.
 
     Raises:
-        UserError: The target is there already, cannot be written, is being made by another process, or parts of
-            another origin lie there.
+        UserError: The target exists, cannot be written, is being written by another process, or there are parts of
+            another origin.
     """
 
     def __init__(self, target: Path, origin: Mapping[str, Any]) -> None:
@@ -56,28 +56,28 @@ class Parts:
         record.write_json(manifest, dict(origin))
 
     def __len__(self) -> int:
-        """Number of parts that are done."""
+        """Number of finished parts."""
         return sum(1 for _ in self.folder.glob("*.parquet"))
 
     def is_done(self, index: int) -> bool:
-        """Whether a part was made before."""
+        """Return whether a part is finished."""
         return self._path(index).is_file()
 
     def add(self, index: int, rows: Sequence[Mapping[str, Any]], rejected: Sequence[Rejected]) -> None:
-        """Keep a part."""
+        """Write a part."""
         record.write_text(self._path(index, ".rejected.json"), json.dumps(rejected))
         unfinished = self._path(index, ".unfinished")
         pq.write_table(_to_table(rows), unfinished)
         unfinished.replace(self._path(index))
 
     def join(self, count: int) -> tuple[int, int]:
-        """Write the target, and rejected rows beside it; remove the parts.
+        """Write the target, and a file of rejected rows next to it; remove the parts.
 
         Returns:
             Number of rows and of rejected rows.
 
         Raises:
-            UserError: Somebody else wrote the target by now; the parts stay.
+            UserError: Another process has written the target; the parts are kept.
         """
         check_target(self.target)
         paths = [self._path(index) for index in range(count)]
@@ -85,20 +85,20 @@ class Parts:
         unfinished = self.target.with_name(f".{self.target.name}.unfinished")
         num_rows = _WRITERS[self.target.suffix.lower()](unfinished, schema, _cast_parts(paths, schema))
         rejected = [
-            Rejected(*one)
+            Rejected(*fields)
             for index in range(count)
-            for one in json.loads(self._path(index, ".rejected.json").read_text(encoding="utf-8"))
+            for fields in json.loads(self._path(index, ".rejected.json").read_text(encoding="utf-8"))
         ]
         if rejected:
             with self.rejected_path.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([Rejected._fields, *(map(safe_cell, one) for one in rejected)])
+                csv.writer(file).writerows([Rejected._fields, *(map(safe_cell, row) for row in rejected)])
         unfinished.replace(self.target)
         shutil.rmtree(self.folder)
         return num_rows, len(rejected)
 
     @property
     def rejected_path(self) -> Path:
-        """Where rejected rows are written."""
+        """Path of the file of rejected rows."""
         return self.target.with_name(f"{self.target.stem}.rejected.csv")
 
     def _path(self, index: int, ending: str = ".parquet") -> Path:
@@ -106,10 +106,10 @@ class Parts:
 
 
 def check_target(target: Path) -> None:
-    """Refuse a file that cannot be made, or is there already.
+    """Check that a file has a known suffix and does not exist.
 
     Raises:
-        UserError: Names ``output``.
+        UserError: It has not, or it exists; the message names ``output``.
     """
     if target.suffix.lower() not in OUTPUTS:
         found, known = f"the ending '{target.suffix}'", ", ".join(OUTPUTS)
@@ -121,7 +121,7 @@ def check_target(target: Path) -> None:
 
 
 def _to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows as columns; a column of mixed types as text."""
+    """Return a table of rows; a column of mixed types becomes text."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {}
     for name in names:
@@ -138,19 +138,18 @@ def _to_text(value: Any) -> str:
 
 
 def _common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """Every column of every part; text where their types do not go together."""
+    """Return all columns of all parts; a column with types that cannot be combined becomes text."""
     fields: dict[str, pa.DataType] = {}
     for schema in schemas:
-        for one in schema:
-            known = fields.setdefault(one.name, one.type)
-            if known != one.type:
+        for field in schema:
+            known = fields.setdefault(field.name, field.type)
+            if known != field.type:
+                both = [pa.schema({field.name: known}), pa.schema({field.name: field.type})]
                 try:
-                    merged = pa.unify_schemas(
-                        [pa.schema({one.name: known}), pa.schema({one.name: one.type})], promote_options="permissive"
-                    )
-                    fields[one.name] = merged.field(one.name).type
+                    merged = pa.unify_schemas(both, promote_options="permissive")
+                    fields[field.name] = merged.field(field.name).type
                 except (pa.ArrowInvalid, pa.ArrowTypeError):
-                    fields[one.name] = pa.string()
+                    fields[field.name] = pa.string()
     return pa.schema(fields)
 
 
@@ -158,14 +157,14 @@ def _cast_parts(paths: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     for path in paths:
         part = pq.read_table(path)
         columns = {}
-        for one in schema:
-            if one.name not in part.column_names:
-                columns[one.name] = pa.nulls(part.num_rows, one.type)
-            elif one.type == pa.string() and part[one.name].type != pa.string():
-                values = part[one.name].to_pylist()
-                columns[one.name] = pa.array([None if value is None else _to_text(value) for value in values])
+        for field in schema:
+            if field.name not in part.column_names:
+                columns[field.name] = pa.nulls(part.num_rows, field.type)
+            elif field.type == pa.string() and part[field.name].type != pa.string():
+                values = part[field.name].to_pylist()
+                columns[field.name] = pa.array([None if value is None else _to_text(value) for value in values])
             else:
-                columns[one.name] = part[one.name].cast(one.type)
+                columns[field.name] = part[field.name].cast(field.type)
         yield pa.table(columns, schema=schema)
 
 

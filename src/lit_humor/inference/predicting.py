@@ -1,4 +1,4 @@
-"""The command that uses a trained run: a text, lines of standard input, or a file of any size."""
+"""The command that scores texts with a trained run: of the command line, of standard input, or of a file."""
 
 from __future__ import annotations
 
@@ -33,15 +33,19 @@ from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.runs import screen
 from lit_humor.tasks.answers import joined_answers, read_thresholds
 
-_CHUNK_ROWS = 1024  # of a part: an interruption costs the one that is being made
-_LINES = 256  # of standard input scored at once
-_DIGITS = 6  # of numbers in a file
+_CHUNK_ROWS = 1024  # of a part of the output; after an interruption, an unfinished part is computed again
+_LINES = 256  # of standard input that are scored together
+_DIGITS = 6  # after the decimal point, of numbers in a file
 
 Thresholds = Mapping[str, float | None]
 
 
 def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str]) -> None:
-    """Score ``texts``, ``cfg.input`` or standard input with a run."""
+    """Score ``texts``, ``cfg.input`` or standard input with a run.
+
+    Raises:
+        UserError: There is no run or no text, or settings contradict each other.
+    """
     quiet_libraries()
     if saved is None:
         raise no_run(cfg.paths.logs_dir)
@@ -62,15 +66,15 @@ def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str]) -> No
     scorer = load_scorer(saved, cfg.ckpt)
     lines = iter(texts) if texts else _lines_of_input()
     num_lines = 0
-    while some := list(islice(lines, _LINES)):
-        num_lines += len(some)
-        _print_answers(scorer, some, thresholds, explained=cfg.explain)
+    while batch := list(islice(lines, _LINES)):
+        num_lines += len(batch)
+        _print_answers(scorer, batch, thresholds, explained=cfg.explain)
     if not num_lines:
         raise UserError("standard input", found="no lines", expected="a text a line", fix='add text="..."')
 
 
 def _lines_of_input() -> Iterator[str]:
-    """Lines without their ends; one that is no text becomes a blank one, so that each keeps its place."""
+    """Yield lines of standard input without line ends; an unreadable line becomes empty, so that numbers stay right."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     for number, line in enumerate(sys.stdin, start=1):
@@ -83,7 +87,7 @@ def _lines_of_input() -> Iterator[str]:
 
 
 def _print_answers(scorer: Scorer, texts: Sequence[str], thresholds: Thresholds, *, explained: bool) -> None:
-    """A line for each text: the answers of the tasks, which a blank text has none of, and the text."""
+    """Print a line for each text: the answers of the tasks, which are empty for a blank text, and the text."""
     usable = [text for text in texts if text.strip()]
     answers = scorer.answer(usable, thresholds=thresholds) if usable else {name: {} for name in scorer.tasks}
     row = 0
@@ -105,12 +109,12 @@ def _explain(scorer: Scorer, text: str, answers: Mapping[str, Mapping[str, Any]]
 
 
 def _predict_file(cfg: DictConfig, saved: SavedRun, source: Path, target: Path, thresholds: Thresholds) -> None:
-    """Score a file chunk by chunk; what is done stays done. ``inputs.check_file`` has looked through it."""
+    """Score a file, which ``inputs.check_file`` has checked, in parts, which are kept after an interruption."""
     quoting: Quoting = "none" if quoting_of(cfg, saved) == "none" else "standard"
     columns = columns_of(cfg, saved, first_row(source, quoting), str(source))
     scorer = load_scorer(saved, cfg.ckpt)
     checkpoint = Path(cfg.ckpt or saved.best)
-    sums = [sum_of(checkpoint), sum_of(source)]  # what a copy keeps; names and file times may be others
+    sums = [sum_of(checkpoint), sum_of(source)]  # a copy keeps these, not its name and time
     origin: dict[str, Any] = {"sums": sums, "columns": columns, "thresholds": thresholds, "quoting": quoting}
     origin |= {"calibration": dict(scorer.calibration), "part_rows": _CHUNK_ROWS}
     parts = Parts(target, origin)
@@ -127,13 +131,13 @@ def _predict_file(cfg: DictConfig, saved: SavedRun, source: Path, target: Path, 
         print(f"\nInterrupted. {kept}; the same command goes on.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     seconds, scored = time.monotonic() - start, show.num_rows
-    told = [f"{num_rows:,} rows: {target}"]
+    summary = [f"{num_rows:,} rows: {target}"]
     if num_rejected:
-        told.append(f"{num_rejected:,} rows were left out, with the reason of each: {parts.rejected_path}")
-    told.append(
+        summary.append(f"{num_rejected:,} rows were left out, with the reason of each: {parts.rejected_path}")
+    summary.append(
         f"{seconds:.1f} s, {scored / seconds:,.0f} rows/s, peak memory {peak_memory_bytes('cpu') / 2**20:,.0f} MiB"
     )
-    screen.show(*told)
+    screen.show(*summary)
 
 
 def _score_chunk(
@@ -143,7 +147,7 @@ def _score_chunk(
     thresholds: Thresholds,
     on_batch: Callable[[int], None],
 ) -> tuple[list[dict[str, Any]], list[Rejected]]:
-    """Rows with their prediction, in order, and those that cannot be scored."""
+    """Return rows with their predictions, in order, and rows that cannot be scored."""
     text, pair = str(columns["text"]), columns["pair"]
     texts = [row.get(text) for row in chunk.rows]
     problems = check_texts(texts, [f"line {line}" for line in chunk.lines], text)
@@ -173,24 +177,24 @@ def _rounded(value: Any) -> Any:
 
 
 class _Shown:
-    """A bar that moves with every part, and a number of rows and a pace that move with every batch."""
+    """A progress bar that is updated after every part; number of rows and pace are updated after every batch."""
 
     def __init__(self, bar: Progress) -> None:
-        self.bar, self.task, self.num_rows = bar, bar.add_task("", total=1.0, told=""), 0
+        self.bar, self.task, self.num_rows = bar, bar.add_task("", total=1.0, pace=""), 0
 
     def add(self, num_rows: int) -> None:
-        """Rows that were scored."""
+        """Count rows that were scored."""
         self.num_rows += num_rows
         pace = self.num_rows / max(self.bar.tasks[0].elapsed or 0.0, 1e-3)
-        self.bar.update(self.task, told=f"{self.num_rows:,} rows, {pace:,.0f} rows/s")
+        self.bar.update(self.task, pace=f"{self.num_rows:,} rows, {pace:,.0f} rows/s")
 
     def reach(self, share: float) -> None:
-        """How much of the file is done, 0 to 1."""
+        """Set the share of the file that is done, 0 to 1."""
         self.bar.update(self.task, completed=share, refresh=True)
 
 
 @contextmanager
 def _progress() -> Iterator[_Shown]:
     columns = TextColumn("predict"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    with Progress(*columns, TextColumn("{task.fields[told]}"), transient=True) as bar:
+    with Progress(*columns, TextColumn("{task.fields[pace]}"), transient=True) as bar:
         yield _Shown(bar)

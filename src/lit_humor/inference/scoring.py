@@ -1,4 +1,4 @@
-"""A trained run as a function from texts to answers. Legend: N texts, K numbers of a text."""
+"""Scores texts with a trained run. Legend: N texts, K numbers of a text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from lit_humor.config.saved import SavedRun, open_run
 from lit_humor.core.precision import PRECISIONS
-from lit_humor.data.batches.batching import Collator, WindowSampler
+from lit_humor.data.batches.batching import Collator, GlobalBatchSampler
 from lit_humor.data.examples import Examples
 from lit_humor.data.preparing.preparation import Preparation
 from lit_humor.data.settings import DataSettings
@@ -27,18 +27,18 @@ from lit_humor.tasks.task import Task
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores texts as evaluation does: sorted by length, long ones first, without gradients.
+    """Scores texts as evaluation does: sorted by length, longest first, without gradients.
 
     Attributes:
-        learner: In evaluation mode, on ``device``.
-        preparation: Makes of texts what the model reads.
-        tokenizer: Of the run.
-        max_length: Tokens of a text at most.
+        learner: The learner in evaluation mode, on ``device``.
+        preparation: Makes inputs of the model from texts.
+        tokenizer: Tokenizer of the run.
+        max_length: Most tokens of a text.
         batch_size: Rows of a batch.
         with_token_types: Whether the model has token types.
-        device: A GPU where there is one.
-        dtype: Of matrix products.
-        calibration: What was fitted on validation; empty where the run has none.
+        device: A GPU if there is one.
+        dtype: Type of matrix products.
+        calibration: Temperature and threshold that were fitted on validation; empty if the run has none.
         folder: The run folder.
     """
 
@@ -55,18 +55,18 @@ class Scorer:
 
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """What the run answers."""
+        """The tasks of the run by name."""
         return self.learner.tasks
 
     def score(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> np.ndarray:
-        """[N, K] float64, the numbers behind the answers of a run of one task.
+        """Return [N, K] float64, the numbers behind the answers of a run with one task.
 
         Args:
             texts: Texts that are not blank.
             text_pairs: Second texts, for a model that was trained on pairs.
 
         Raises:
-            UserError: The run answers with something else.
+            UserError: The run has several tasks, or one without such numbers.
         """
         task = only_exported(self.tasks.values(), f"run={self.folder}")
         return task.numbers(self.outputs(texts, text_pairs), self.calibration)
@@ -78,7 +78,7 @@ class Scorer:
         on_batch: Callable[[int], None] | None = None,
         thresholds: Mapping[str, float | None] | None = None,
     ) -> dict[str, dict[str, list[Any]]]:
-        """What each task answers, by its name; see ``Task.answers``. Arguments as of ``outputs``."""
+        """Return the answers of each task by its name; see ``Task.answers``, and ``outputs`` for the arguments."""
         return answers_of(self.tasks, self.outputs(texts, text_pairs, on_batch), self.calibration, thresholds or {})
 
     def outputs(
@@ -87,7 +87,7 @@ class Scorer:
         text_pairs: Sequence[str] | None = None,
         on_batch: Callable[[int], None] | None = None,
     ) -> dict[str, np.ndarray]:
-        """What the objective gives beside its losses, in the order of the texts; the first dimension is N.
+        """Return the outputs of the objective, in the order of the texts; the first dimension is N.
 
         Args:
             texts: Texts that are not blank.
@@ -98,7 +98,7 @@ class Scorer:
         prepared, count = self.preparation.prepare(examples, None), len(examples)
         collator = Collator(prepared, examples.labels, np.zeros((count, 0), dtype=np.int64))
         size = self.batch_size
-        sampler = WindowSampler(prepared.lengths, window_size=size, micro_batch_size=size, seed=None)
+        sampler = GlobalBatchSampler(prepared.lengths, global_batch_size=size, micro_batch_size=size, seed=None)
         parts, order = [], []
         with torch.inference_mode(), self._autocast():
             for rows in sampler:

@@ -1,6 +1,6 @@
-"""A local web page and JSON endpoint for one trained run."""
+"""A local web page and JSON endpoints for one trained run."""
 
-# No postponed annotations here: FastAPI reads those of the endpoints.
+# No postponed annotations here, since FastAPI reads the annotations of the endpoints.
 
 import errno
 import re
@@ -39,7 +39,7 @@ MAX_TEXTS, MAX_CHARACTERS, MAX_BYTES = 1000, 100_000, 10 * 2**20
 
 
 def _without_halves(text: Any) -> Any:
-    """JSON may hold half of a surrogate pair, which no encoding writes; anything but text stays as it is."""
+    """Replace halves of surrogate pairs, which JSON may contain and no encoding can write; keep other values."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(text, str) else text
 
 
@@ -47,7 +47,7 @@ _Text = Annotated[str, StringConstraints(max_length=MAX_CHARACTERS), BeforeValid
 
 
 class Texts(BaseModel):
-    """Some texts to judge."""
+    """Texts to score."""
 
     texts: list[_Text] = Field(min_length=1, max_length=MAX_TEXTS)
 
@@ -59,7 +59,7 @@ class OneText(BaseModel):
 
 
 class Endpoints:
-    """What the page asks for.
+    """The functions behind the addresses of the server.
 
     Args:
         scorer: The run.
@@ -67,15 +67,15 @@ class Endpoints:
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
-        self.lock = threading.Lock()  # one batch at a time: two would only share the cores
+        self.lock = threading.Lock()  # one batch at a time: two would share the cores
 
     def page(self) -> str:
-        """The page."""
+        """Return the page."""
         limits = {"max_texts": MAX_TEXTS, "max_characters": MAX_CHARACTERS}
         return render("serve.html", title="Is it humor?", run=self.scorer.folder.name, limits=limits)
 
     def score(self, asked: Texts) -> list[dict[str, Any]]:
-        """What the tasks answer to each text; a blank one has no label."""
+        """Return the answers of the tasks to each text; the label of a blank text is None."""
         usable = [row for row, text in enumerate(asked.texts) if text.strip()]
         sent: list[dict[str, Any]] = [{"label": None, "detail": "a blank text"} for _ in asked.texts]
         if not usable:
@@ -88,7 +88,7 @@ class Endpoints:
         return sent
 
     def explain(self, asked: OneText) -> dict[str, Any]:
-        """The words of a text with what each added to the answer of the first task that can be explained."""
+        """Return the words of a text with their weights in the answer of the first task that can be explained."""
         if not asked.text.strip():
             return {"label": None, "words": []}
         with self.lock:
@@ -98,7 +98,7 @@ class Endpoints:
         return {"label": label, "words": [word._asdict() for word in words]}
 
     async def table(self, request: Request, name: str) -> dict[str, Any]:
-        """The texts of an uploaded file."""
+        """Return the texts of an uploaded file."""
         try:
             return texts_of(name, await request.body())
         except UserError as error:
@@ -113,7 +113,7 @@ def serve(cfg: DictConfig) -> None:
     place = _take_port(cfg.host, cfg.port)
     app = build_app(load_scorer(cfg.run, cfg.ckpt))
     if cfg.host not in ("127.0.0.1", "localhost", "::1"):
-        screen.show(f"Warning: whoever reaches {cfg.host} may use this; it knows no users.")
+        screen.show(f"Warning: everyone who reaches {cfg.host} can use this server; it has no login.")
     address = f"http://{cfg.host}:{cfg.port}"
     asked = """-H 'Content-Type: application/json' -d '{"texts": ["..."]}'"""
     screen.show(f"{address} (Ctrl-C ends it)", f"For programs: curl {address}/score {asked}; {address}/openapi.json")
@@ -122,15 +122,15 @@ def serve(cfg: DictConfig) -> None:
 
 
 def _take_port(host: str, port: int) -> socket.socket:
-    """Listen, before the seconds that a model takes to load."""
+    """Open the socket before the model is loaded, which takes seconds, so that errors come at once."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
-        found = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         is_elsewhere = isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL
         expected = "an address of this machine" if is_elsewhere else "a free port"
         fix = "set host=127.0.0.1" if is_elsewhere else f"set port={_free_port(host)}"
-        raise UserError(f"host={host} port={port}", found=found, expected=expected, fix=fix) from None
+        raise UserError(f"host={host} port={port}", found=reason, expected=expected, fix=fix) from None
 
 
 def _free_port(host: str) -> int:
@@ -139,9 +139,11 @@ def _free_port(host: str) -> int:
 
 
 def build_app(scorer: Scorer) -> FastAPI:
-    """The application: ``GET /`` the page; ``POST /score``, ``/explain`` and ``/table`` as in ``Endpoints``."""
+    """Build the application: ``GET /``, ``POST /score``, ``/explain`` and ``/table``; see ``Endpoints``."""
     endpoints = Endpoints(scorer)
-    app = FastAPI(title=f"lit_humor: {scorer.folder.name}", docs_url=None, redoc_url=None)  # pages of a CDN
+    app = FastAPI(
+        title=f"lit_humor: {scorer.folder.name}", docs_url=None, redoc_url=None
+    )  # they load code from another server
     app.get("/", response_class=HTMLResponse)(endpoints.page)
     for name in ("score", "explain", "table"):
         app.post(f"/{name}")(getattr(endpoints, name))
@@ -157,12 +159,12 @@ def build_app(scorer: Scorer) -> FastAPI:
 
 
 def texts_of(name: str, content: bytes) -> dict[str, Any]:
-    """Texts of an uploaded file, each on one line, and why rows were left out.
+    """Return ``texts`` of an uploaded file, each without line breaks, and ``rejected``, the reasons of left out rows.
 
     Raises:
-        UserError: Its ending is unknown, it has no column of texts, or too many rows.
+        UserError: Its suffix is unknown, it has no column of texts, or no rows, or too many rows.
     """
-    chunks, told = _read_upload(name, content)
+    chunks, notes = _read_upload(name, content)
     if len(chunks) != 1:
         found, fix = "no rows", "put a header and rows into it"
         if chunks:
@@ -173,20 +175,20 @@ def texts_of(name: str, content: bytes) -> dict[str, Any]:
     column = find_column(list(rows[0]) if rows else [], None, TEXT_COLUMNS, None, name, is_path=False)
     texts = [" ".join(str(row.get(column) or "").split()) for row in rows]
     blank = [Rejected(line, "a blank text", "") for line, text in zip(chunks[0].lines, texts, strict=True) if not text]
-    told += [f"{name_place(one.line)}: {one.reason}" for one in sorted([*rejected, *blank])]
-    return {"texts": [text for text in texts if text], "rejected": told}
+    notes += [f"{name_place(row.line)}: {row.reason}" for row in sorted([*rejected, *blank])]
+    return {"texts": [text for text in texts if text], "rejected": notes}
 
 
 def _read_upload(name: str, content: bytes) -> tuple[list[Chunk], list[str]]:
-    """The first rows of an uploaded file, and what was doubtful about its quotes.
+    """Return the first rows of an uploaded file, and a note if the meaning of its quotes is not clear.
 
-    A page has no setting that says what quotes mean: where that cannot be told, they hold texts of several lines.
+    The page has no setting for quotes: if they are ambiguous, they are taken to enclose texts of several lines.
     """
-    told = list[str]()
+    notes = list[str]()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"file{Path(name).suffix.lower()}"
         path.write_bytes(content)
-        stem = Path(name).stem if re.fullmatch(r"[\w.-]+", Path(name).stem) else "file"  # safe in a command, too
+        stem = Path(name).stem if re.fullmatch(r"[\w.-]+", Path(name).stem) else "file"  # also safe in a shell command
 
         def renamed(text: str, shown: str = name) -> str:
             return text.replace(f"input={path}", shown).replace(str(path), shown).replace(f"{folder}/file", stem)
@@ -195,9 +197,9 @@ def _read_upload(name: str, content: bytes) -> tuple[list[Chunk], list[str]]:
             if path.suffix in EXPECTED:
                 check_input(path, "auto")
         except UserError as error:
-            told = [f"{renamed(error.where)}: {renamed(error.found)}; taken as a text of several lines"]
+            notes = [f"{renamed(error.where)}: {renamed(error.found)}; taken as a text of several lines"]
         try:
-            return list(islice(read_chunks(path, MAX_TEXTS, "standard"), 2)), told
+            return list(islice(read_chunks(path, MAX_TEXTS, "standard"), 2)), notes
         except UserError as error:
             found, fix = renamed(error.found), renamed(error.fix, f"{stem}{path.suffix}")
             raise UserError(renamed(error.where), found=found, expected=error.expected, fix=fix) from None

@@ -1,4 +1,4 @@
-"""How a model learns: the optimizer step, memory, numbers that are not finite, the strategy.
+"""How a model learns: the optimizer step, memory, checks for finite numbers, the strategy.
 
-Knows no configuration file.
+Independent of configuration files.
 """

@@ -1,4 +1,4 @@
-"""Gradients of losses whose rows need one another, chunk by chunk.
+"""Computes gradients of losses that depend on several rows at once (contrastive losses), chunk by chunk.
 
 Legend: B rows of a chunk or micro-batch, N rows of an optimizer step over all processes.
 """
@@ -18,22 +18,24 @@ from lit_humor.objectives.objective import Objective, Shared
 
 
 class CoupledLosses:
-    """Row losses of the chunks of a micro-batch that is a process's whole part of an optimizer step.
+    """Row losses of the chunks of a micro-batch, which contains all rows that this process has in the optimizer step.
 
-    The first pass, made here, computes without gradients what rows share, gathers it over all processes, and computes
-    the gradient of the losses of all rows of the step with regard to it. The second pass, one call of ``row_losses``
-    for each chunk, computes the chunk's part again, with gradients and from the same random state, and adds
-    ``shared * gradient`` to its losses: the gradients of all chunks add up to those of the whole, in the memory of one.
+    The constructor makes a first forward pass: it computes the vectors that rows share, without gradients, gathers them
+    from all processes, and computes the gradient of the losses of all rows with respect to them. The second pass is
+    one call of ``row_losses`` for each chunk: it computes the chunk's vectors again, with gradients and from the same
+    random state, and adds ``shared * gradient`` to the losses. The sum of the chunks' gradients is the gradient of the
+    whole step, in the memory of one chunk.
 
     Source: Gao et al. 2021, Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup (GradCache).
-    Price: a forward pass more.
+    Cost: one more forward pass.
+    Alternatives: a step that fits into memory as one chunk in one process needs no second pass.
 
     Args:
-        model: Tensors in, named tensors out.
-        objective: Has ``shared`` and ``coupled``.
+        model: The network.
+        objective: An objective with ``shared`` and ``coupled``.
         batch: The micro-batch.
-        chunks: Its parts, in order.
-        world_size: Processes, each with a part of the step.
+        chunks: Its chunks, in order.
+        world_size: Number of processes, which each have a part of the step.
         autocast: Context of a forward pass.
     """
 
@@ -54,7 +56,7 @@ class CoupledLosses:
             self._states.append(_random_state(device))
             with torch.no_grad(), autocast():
                 parts.append(_shared(objective, model, chunk))
-        own = torch.cat(parts)
+        own = torch.cat(parts)  # the vectors of this process's rows
         counts = batch["row_weights"] > 0
         values, offset = _gather(own[counts], world_size)
         values.requires_grad_()
@@ -63,7 +65,7 @@ class CoupledLosses:
             losses = objective.coupled(Shared(values, places), batch)  # type: ignore[arg-type]
             total = (torch.stack(tuple(losses.values())).sum(dim=0) * batch["row_weights"]).sum()
         (gradient,) = torch.autograd.grad(total, values)
-        if world_size > 1:  # the rows of others look at these, too
+        if world_size > 1:  # losses of rows in other processes depend on them, too
             torch.distributed.all_reduce(gradient)
         of_own = torch.zeros_like(own)
         of_own[counts] = gradient[offset : offset + int(counts.sum())]
@@ -72,37 +74,39 @@ class CoupledLosses:
         self._shared = [Shared(values.detach(), part) for part in places.split(sizes)]
 
     def row_losses(self, index: int) -> Tensor:
-        """[B] losses of the rows of a chunk, zero for fillers; their gradient is the chunk's part of the step's."""
+        """Return the losses [B] of a chunk, 0 for padding rows; their gradient is the chunk's part of the step's."""
         chunk, gradient = self.chunks[index], self._gradients[index]
         _set_random_state(self._states[index], gradient.device)
         own = _shared(self.objective, self.model, chunk)
         losses = self.objective(self.model, chunk, self._shared[index]).total * chunk["row_weights"]
-        return losses + ((own - own.detach()) * gradient).flatten(1).sum(dim=1)  # adds a gradient, and zero
+        return losses + ((own - own.detach()) * gradient).flatten(1).sum(
+            dim=1
+        )  # adds 0 to the values, and a term to the gradient
 
 
 def check_accumulation(objective: Objective, accumulation: int) -> None:
-    """Refuse micro-batches that would not see one another.
+    """Check that a step has one micro-batch if its losses depend on several rows at once.
 
     Raises:
-        UserError: Rows of a step need one another, and a step has several micro-batches.
+        UserError: The objective couples rows, and a step has several micro-batches.
     """
     if objective.couples_rows and accumulation > 1:
         raise UserError(
             "trainer.accumulation",
             found=str(accumulation),
-            expected=f"1: rows of a step need one another under {type(objective).__name__}",
-            fix="set trainer.accumulation=1; trainer.max_tokens cuts a step that does not fit into memory",
+            expected=f"1: {type(objective).__name__} compares all rows of a step with each other",
+            fix="set trainer.accumulation=1; trainer.max_tokens cuts a step that is too large for memory into chunks",
         )
 
 
 def _shared(objective: Objective, model: nn.Module, batch: Batch) -> Tensor:
     values = objective.shared(model, batch)  # type: ignore[arg-type]
-    assert values is not None, "an objective whose rows need one another"
+    assert values is not None, "an objective that couples rows"
     return values
 
 
 def _gather(own: Tensor, world_size: int) -> tuple[Tensor, int]:
-    """Rows [N, ...] of all processes, in their order, and how many come before the own ones; without gradients."""
+    """Return the vectors [N, ...] of all processes, without gradients, and the number before this process's own."""
     if world_size == 1:
         return own.clone(), 0
     sizes = [torch.zeros(1, dtype=torch.int64, device=own.device) for _ in range(world_size)]
@@ -117,7 +121,7 @@ def _gather(own: Tensor, world_size: int) -> tuple[Tensor, int]:
 
 
 def _random_state(device: torch.device) -> list[Tensor]:
-    """Of the generators that a forward pass draws from."""
+    """Return the states of the random generators of a forward pass."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))

@@ -1,4 +1,4 @@
-"""A step whose gradient is not finite touches no weight and ends the training."""
+"""Ends a training when the gradient of a step is not finite, before that step changes the weights."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lit_humor.core.errors import NonFiniteStepError, UserError
 from lit_humor.core.precision import FP32
 from lit_humor.models.sharding import is_sharded
 
-_USUAL_RATE = 3e-5  # of the recipes
+_USUAL_RATE = 3e-5  # learning rate of the recipes
 
 
 class NonFiniteRowsError(Exception):
-    """The gradient of these rows is not finite.
+    """The gradient of a step is not finite.
 
     Args:
-        rows: [B] positions of the step's rows in their split.
-        place: Epoch and step.
+        rows: [B] positions of the step's rows in the training split.
+        place: Epoch and step, for the message.
     """
 
     def __init__(self, rows: Tensor, place: str) -> None:
@@ -31,26 +31,26 @@ class NonFiniteRowsError(Exception):
 
 
 class FiniteGuard:
-    """Looks at the norm of every optimizer step's gradient.
+    """Checks the gradient norm of every optimizer step.
 
-    On a CPU a bad step is refused at once. On a GPU a fused optimizer leaves it out on the device, and the host learns
-    of it in the next step, so that it never waits for the device. Under FSDP it waits.
+    On a CPU, and under FSDP, the error is raised before the step. On a GPU a fused optimizer skips the step on the
+    device, and the error is raised in the next step, so that the host never waits for the device.
     """
 
     def __init__(self) -> None:
         self._pending: tuple[Tensor, Any, Tensor, str] | None = None
 
     def check(self, norm: Tensor, optimizer: torch.optim.Optimizer, rows: Tensor, place: str) -> None:
-        """Refuse the step that is about to be taken, or the one before.
+        """Check the step that the optimizer takes next, or on a GPU the step before it.
 
         Args:
-            norm: [] norm of the whole gradient, the same on every process.
-            optimizer: What is about to take the step.
-            rows: [B] positions of the step's rows in their split.
+            norm: [] norm of the whole gradient, the same in every process.
+            optimizer: The optimizer.
+            rows: [B] positions of the step's rows in the training split.
             place: Epoch and step, for the message.
 
         Raises:
-            NonFiniteRowsError: It is not finite; the weights are those before that step.
+            NonFiniteRowsError: The norm is not finite; the weights are those before that step.
         """
         is_bad = ~torch.isfinite(norm)
         if is_sharded(optimizer) or not (norm.is_cuda and optimizer.defaults.get("fused")):
@@ -58,7 +58,7 @@ class FiniteGuard:
                 raise NonFiniteRowsError(rows, place)
             return
         self.settle()
-        optimizer.found_inf = is_bad.float()  # type: ignore[attr-defined]  # what a gradient scaler would set
+        optimizer.found_inf = is_bad.float()  # type: ignore[attr-defined]  # as a gradient scaler sets it
         on_host = torch.empty((), dtype=torch.bool, pin_memory=True)
         on_host.copy_(is_bad, non_blocking=True)
         copied = torch.cuda.Event()
@@ -66,7 +66,11 @@ class FiniteGuard:
         self._pending = on_host, copied, rows, place
 
     def settle(self) -> None:
-        """Hear of the last step, too."""
+        """Check the last step as well, whose result has not been read yet.
+
+        Raises:
+            NonFiniteRowsError: Its gradient is not finite.
+        """
         pending, self._pending = self._pending, None
         if pending is not None:
             on_host, copied, rows, place = pending
@@ -76,13 +80,13 @@ class FiniteGuard:
 
 
 def _non_finite_step(error: NonFiniteRowsError, ids: Sequence[object], num_processes: int, fix: str) -> UserError:
-    """The message that names the rows of such a step; every process must ask.
+    """Return the error for the user, with the ids of the step's rows; every process must call this.
 
     Args:
-        error: What the guard raised, with the rows of this process.
-        ids: Of the rows of the training split.
-        num_processes: Processes that took part in the step.
-        fix: What the user can do about it.
+        error: The error of the guard, with the rows of this process.
+        ids: Ids of the rows of the training split.
+        num_processes: Number of processes in the step.
+        fix: The remedy.
     """
     rows: list[list[int]] = [error.rows.tolist()]
     if num_processes > 1:
@@ -99,12 +103,15 @@ def _non_finite_step(error: NonFiniteRowsError, ids: Sequence[object], num_proce
 
 @contextmanager
 def rows_named(ids: Sequence[object], num_processes: int, fix: str) -> Iterator[None]:
-    """Turn what the guard raises into the message that names the rows; every process must be within.
+    """Context that turns the guard's error into one with the ids of the rows; every process must enter it.
 
     Args:
-        ids: Of the rows of the training split.
-        num_processes: Processes that take part in a step.
-        fix: What the user can do about it.
+        ids: Ids of the rows of the training split.
+        num_processes: Number of processes in a step.
+        fix: The remedy.
+
+    Raises:
+        NonFiniteStepError: The guard raised an error in the context.
     """
     try:
         yield
@@ -113,21 +120,21 @@ def rows_named(ids: Sequence[object], num_processes: int, fix: str) -> Iterator[
 
 
 def scaler_of(trainer: Any) -> torch.amp.GradScaler | None:
-    """What scales the gradients of a Trainer, where its precision asks for it; it leaves out steps that overflow."""
+    """Return the gradient scaler of a Trainer in fp16, which skips steps that overflow; None in other precisions."""
     return getattr(trainer.precision_plugin, "scaler", None)
 
 
 def way_to_finite(learning_rate: float, precision: str) -> str:
-    """What to set where the numbers of a training do not stay finite."""
+    """Return the remedy for a training whose numbers do not stay finite."""
     rate = f"set optim.learning_rate={min(learning_rate / 2, _USUAL_RATE):g}"
     return rate if precision == FP32 else f"set trainer.precision={FP32}, or {rate}"
 
 
 def check_mean_loss(loss: float, place: str, fix: str) -> None:
-    """Refuse a mean training loss that is not finite; under fp16 single steps may be left out before it shows.
+    """Check the mean training loss of an epoch; in fp16 single steps may be skipped before it is not finite.
 
     Raises:
-        UserError: It is not finite.
+        UserError: The loss is not finite.
     """
     if not math.isfinite(loss):
         expected, fix = "a finite number", f"{fix}; last.ckpt holds the epoch before"

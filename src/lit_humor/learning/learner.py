@@ -1,4 +1,4 @@
-"""The one LightningModule: joins a model, an objective, an optimizer and the tasks that measure it."""
+"""The LightningModule, which joins a network, an objective, an optimizer and the tasks that measure it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from lit_humor.tasks.task import Task
 
 
 class Learner(pl.LightningModule):
-    """Trains and evaluates a model under an objective; how a step is made is in ``OptimizerStep``.
+    """Trains and evaluates a network with an objective; ``OptimizerStep`` computes the gradient of a step.
 
     Args:
-        model: A batch in, named tensors out.
+        model: The network: a batch in, named tensors out.
         objective: (model, batch) -> losses and outputs.
-        tasks: What is learned, by name: each measures validation and test in its own numbers.
-        optimizer: Makes the parameter groups, the optimizer and its schedule; None for evaluation only.
-        window_size: Rows of an optimizer step over all processes and micro-batches.
-        schedule_epochs: Epochs until the rate is back at zero; the trainer's epochs where these are fewer.
-        max_tokens: Tokens of a training chunk at most, padding included; None takes every micro-batch whole.
-        slice_values: Names of slice columns with their values, which metrics are counted by.
-        announce: Called with a line where memory runs out.
+        tasks: The tasks by name; each computes its own metrics on validation and test.
+        optimizer: Makes the parameter groups, the optimizer and its schedule; None only for evaluation.
+        global_batch_size: Rows of an optimizer step over all processes and micro-batches.
+        schedule_epochs: Epochs until the learning rate is 0 again, at most those of the Trainer; None takes those.
+        max_tokens: Most tokens of a training chunk, with padding; None makes every micro-batch one chunk.
+        slice_values: Names of slice columns with their values; metrics are also computed for each value.
+        announce: Called with a message for the user when memory runs out.
     """
 
     metrics: Mapping[str, StageMetrics]
@@ -47,7 +47,7 @@ class Learner(pl.LightningModule):
         objective: Objective,
         tasks: Mapping[str, Task],
         optimizer: LayerwiseAdamW | None = None,
-        window_size: int = 1,
+        global_batch_size: int = 1,
         schedule_epochs: int | None = None,
         max_tokens: int | None = None,
         slice_values: Mapping[str, Sequence[str]] | None = None,
@@ -57,59 +57,59 @@ class Learner(pl.LightningModule):
         self.model, self.objective, self.tasks = model, objective, dict(tasks)
         metrics = {stage: StageMetrics(tasks, slice_values or {}) for stage in ("val", "test")}
         self.metrics = nn.ModuleDict(metrics)  # type: ignore[assignment]
-        self.step = OptimizerStep(model, objective, window_size, max_tokens, announce)
+        self.step = OptimizerStep(model, objective, global_batch_size, max_tokens, announce)
         self.optimizer, self.schedule_epochs = optimizer, schedule_epochs
         self.num_warmup_steps = 0
-        self.eval_max_tokens: int | None = None  # of a chunk without gradients, once memory ran out
+        self.eval_max_tokens: int | None = None  # of a chunk in evaluation, after memory ran out
         self.results: dict[str, dict[str, Any]] = {}
 
     def on_fit_start(self) -> None:
-        """Refuse an objective that this training would not obey."""
+        """Check that accumulation and objective fit together."""
         check_accumulation(self.objective, self.trainer.accumulate_grad_batches)
 
     def on_train_start(self) -> None:
-        """Tell the step where it is made."""
+        """Tell ``OptimizerStep`` about processes, gradient scaler and precision."""
         scaler = scaler_of(self.trainer)
         named = {} if scaler is None else {"scale": scaler.scale}
         self.step.connect(self.trainer.world_size, autocast=self.trainer.precision_plugin.forward_context, **named)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Return the loss whose gradient is this micro-batch's share of the step's: sum of row losses / window_size.
+        """Return the sum of row losses / ``global_batch_size``: its gradient is this micro-batch's part of the step's.
 
-        Lightning divides it by the number of micro-batches of a step, which is no part of that formula. Where memory
-        asks for several chunks, the others have added their gradients and this is the loss of the last.
+        Lightning divides the loss by the number of micro-batches of a step; the factor undoes this. A micro-batch of
+        several chunks has added the gradients of all but the last, and returns the loss of that one.
         """
         return self.step.loss(batch) * self.trainer.accumulate_grad_batches
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Add the gradient."""
+        """Add the gradient of a loss to that of the step."""
         self.step.backward(loss)
 
     def configure_gradient_clipping(
         self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None, *args: Any, **kwargs: Any
     ) -> None:
-        """Clip the global norm, and refuse one that is not finite; Lightning refuses fused optimizers."""
+        """Clip the global norm and check that it is finite; Lightning's own clipping refuses fused optimizers."""
         norm = self.step.clip(gradient_clip_val)
-        if scaler_of(self.trainer) is None:  # else it leaves such steps out, as it should
+        if scaler_of(self.trainer) is None:  # a gradient scaler skips such steps itself
             with self.naming_rows():
                 place = f"epoch {self.current_epoch}, step {self.trainer.global_step}"
                 self.step.check_finite(norm, optimizer, place)
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        """Take the step."""
+        """Take the step, then drop the gradients."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self.step.close(optimizer)
 
     def optimizer_zero_grad(self, *args: Any) -> None:
-        """Keep the gradients: Lightning asks for this after the first chunks of a step; ``close`` drops them."""
+        """Keep the gradients: Lightning calls this after the first chunks of a step; ``close`` drops them."""
 
     def naming_rows(self) -> AbstractContextManager[None]:
-        """Within it, a gradient that is not finite ends the training with the rows it came from, and a remedy."""
+        """Return a context in which the error for a gradient that is not finite names its rows and a remedy."""
         ids = self.trainer.datamodule.splits[TRAIN].ids  # type: ignore[attr-defined]
         return rows_named(ids, self.trainer.world_size, self.way_to_finite())
 
     def way_to_finite(self) -> str:
-        """What to set where the numbers of a training do not stay finite."""
+        """Return the remedy for a training whose numbers do not stay finite."""
         assert self.optimizer is not None
         return way_to_finite(self.optimizer.learning_rate, str(self.trainer.precision))
 
@@ -132,16 +132,16 @@ class Learner(pl.LightningModule):
         self._finish("test", split=getattr(self.trainer.datamodule, "test_split", "test"))  # type: ignore[attr-defined]
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Run the model alone."""
+        """Run the network without the objective."""
         return self.model(batch)
 
     def outcome(self, batch: Batch) -> Outcome:
-        """What the objective says without gradients, in one chunk, or in smaller ones where memory runs out.
+        """Compute losses and outputs of an evaluation batch, in smaller chunks if memory runs out.
 
         Raises:
-            UserError: One row does not fit.
+            UserError: One row does not fit into memory.
         """
-        can_halve = self.device_mesh is None  # else others would wait for chunks that never come
+        can_halve = self.device_mesh is None  # under FSDP others would wait for chunks that never come
         outcome, self.eval_max_tokens = outcome_in_chunks(
             self.model, self.objective, batch, self.eval_max_tokens, can_halve=can_halve, announce=self.step.announce
         )
@@ -170,24 +170,24 @@ class Learner(pl.LightningModule):
         self.log("train/loss", loss)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what was learned of memory, and the losses of an epoch that is not over."""
+        """Save the limits of chunks, and the sum of losses of an epoch that is not finished."""
         totals = self.trainer.strategy.all_gather(self.step.totals.to(self.device)).cpu().reshape(-1, 2)
-        checkpoint["train_totals"] = totals  # of each process: in another order they add up to other last digits
+        checkpoint["train_totals"] = totals  # of each process: another order of the sum changes the last digits
         checkpoint["max_tokens"], checkpoint["eval_max_tokens"] = self.step.max_tokens, self.eval_max_tokens
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with that, each process with its own losses."""
+        """Restore limits and sums, each process its own."""
         self.step.load_totals(checkpoint.get("train_totals"), self.trainer.global_rank, self.trainer.world_size)
         self.step.max_tokens = smaller(self.step.max_tokens, checkpoint.get("max_tokens"))
         self.eval_max_tokens = smaller(self.eval_max_tokens, checkpoint.get("eval_max_tokens"))
 
     def configure_model(self) -> None:
-        """Spread the model over the devices, where the strategy asks for it."""
+        """Shard the network over the devices under FSDP."""
         if self.device_mesh is not None:
             shard(self.model, self.device_mesh["data_parallel"])
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups of the optimizer."""
+        """Return the parameter groups of the optimizer."""
         assert self.optimizer is not None, "a learner for evaluation has no optimizer"
         return self.optimizer.groups_of(self.model, self.objective)
 

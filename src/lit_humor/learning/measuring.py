@@ -1,4 +1,4 @@
-"""All numbers of one stage of a run."""
+"""The metrics of validation or test."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lit_humor.tasks.task import Task, join_results
 
 
 class StageMetrics(nn.Module):
-    """The numbers of every task, and the mean loss of the objective.
+    """The metrics of every task, and the mean loss of the objective.
 
     Args:
-        tasks: What is learned, by name.
+        tasks: The tasks by name.
         slice_values: Names of slice columns with their values, e.g. ``{"language": ["en", "es"]}``.
     """
 
@@ -29,11 +29,11 @@ class StageMetrics(nn.Module):
         self.tasks = nn.ModuleDict(  # type: ignore[assignment]
             {name: task.metrics(slice_values) for name, task in tasks.items()}
         )
-        # One value that is not a number shows; by default torchmetrics leaves such values out.
+        # NaN must stay visible in the mean; by default torchmetrics leaves NaN out.
         self.mean_loss = MeanMetric(nan_strategy=float("inf"))
 
     def update(self, outcome: Outcome, batch: Batch) -> None:
-        """Add the rows of a batch that count."""
+        """Add the rows of a batch, without padding rows."""
         counts = batch["row_weights"] > 0
         for metrics in self.tasks.values():
             metrics.update(outcome.outputs, batch, counts)  # type: ignore[arg-type]
@@ -41,7 +41,7 @@ class StageMetrics(nn.Module):
             self.mean_loss.update(outcome.total[counts])
 
     def finish(self) -> dict[str, Any]:
-        """Every number over the rows of all processes, and forget the rows."""
+        """Return all metrics over the rows of all processes, and reset them."""
         results = join_results(metrics.compute() for metrics in self.tasks.values())
         results["loss"] = self.mean_loss.compute().item()
         for metrics in (*self.tasks.values(), self.mean_loss):

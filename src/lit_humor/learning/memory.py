@@ -1,4 +1,4 @@
-"""What is done where memory runs out."""
+"""Smaller chunks when memory runs out."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def halve_chunks(
     can_halve: bool = True,
     announce: Callable[[str], object] = lambda line: None,
 ) -> int:
-    """Half the tokens of the largest chunk that these batches were cut into.
+    """Return half the tokens of the largest chunk of some batches, as the new ``max_tokens``.
 
     Args:
-        batches: Micro-batches that did not fit.
-        max_tokens: Tokens of a chunk at most so far; None passed every batch whole.
-        can_halve: Whether this process may take other chunks than planned.
-        announce: Called with a line that says so.
+        batches: Micro-batches that did not fit into memory.
+        max_tokens: Most tokens of a chunk so far; None if every batch was one chunk.
+        can_halve: Whether the size of chunks may change; not if other processes must have as many chunks.
+        announce: Called with a message for the user.
 
     Raises:
-        UserError: A chunk of one row would not be smaller.
+        UserError: The chunks cannot be smaller: the largest has one row, or ``can_halve`` is False.
     """
     sizes = [(len(chunk["row_weights"]), row_tokens(chunk)) for batch in batches for chunk in chunks(batch, max_tokens)]
     fewer = max(rows * width for rows, width in sizes) // 2
@@ -38,11 +38,11 @@ def halve_chunks(
         smaller = f"set model.network.gradient_checkpointing=true, or set data.max_length={max(width // 2, 2)}"
         raise UserError(
             "memory",
-            found=f"too little for a pass of {2 * fewer} tokens",
-            expected="a pass that fits",
+            found=f"too little for a chunk of {2 * fewer} tokens",
+            expected="a chunk that fits",
             fix=f"set trainer.max_tokens={fewer}" if is_a_row_less else smaller,
         )
-    announce(f"Out of memory: going on in smaller passes, of {fewer} tokens; a step has as many rows as before.")
+    announce(f"Out of memory: continuing with smaller chunks, of {fewer} tokens; a step has as many rows as before.")
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return fewer
@@ -57,18 +57,18 @@ def outcome_in_chunks(
     can_halve: bool,
     announce: Callable[[str], object],
 ) -> tuple[Outcome, int | None]:
-    """What an objective says of a batch without gradients, in one chunk, or in smaller ones where memory runs out.
+    """Compute the outcome of an evaluation batch, in smaller chunks if memory runs out.
 
     Args:
-        model: Tensors in, named tensors out.
+        model: The network.
         objective: (model, batch) -> losses and outputs.
-        batch: Of an evaluation.
-        max_tokens: Tokens of a chunk at most; None takes the batch whole.
-        can_halve: Whether this process may take other chunks than planned.
-        announce: Called with a line where memory runs out.
+        batch: The batch.
+        max_tokens: Most tokens of a chunk; None makes the batch one chunk.
+        can_halve: Whether the size of chunks may change.
+        announce: Called with a message for the user when memory runs out.
 
     Returns:
-        The outcome of all rows, and the tokens of a chunk that fitted.
+        The outcome of all rows, and the ``max_tokens`` that fitted.
 
     Raises:
         UserError: One row does not fit.
@@ -77,10 +77,10 @@ def outcome_in_chunks(
         try:
             return Outcome.joined([objective(model, chunk) for chunk in chunks(batch, max_tokens)]), max_tokens
         except torch.OutOfMemoryError:
-            pass  # what failed is freed only behind this block
+            pass  # memory of the failed chunk is freed only after this block
         max_tokens = halve_chunks([batch], max_tokens, can_halve=can_halve, announce=announce)
 
 
 def smaller(first: int | None, second: int | None) -> int | None:
-    """The smaller of two bounds, of which None bounds nothing."""
+    """Return the smaller of two limits; None means no limit."""
     return min((bound for bound in (first, second) if bound is not None), default=None)

@@ -1,4 +1,4 @@
-"""How an optimizer step is made: of chunks that fit into memory, and never of a gradient that is not finite."""
+"""Computes the gradient of an optimizer step in chunks that fit into memory, and checks that it is finite."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from lit_humor.objectives.objective import Objective
 
 
 class OptimizerStep:
-    """Makes the gradient of an optimizer step: the sum of its rows' losses divided by ``window_size``.
+    """Computes the gradient of an optimizer step: that of the sum of its rows' losses / ``global_batch_size``.
 
-    The divisor is a constant: it does not matter over how many micro-batches, chunks and processes the rows are spread,
-    nor how unequal these are. With or without Lightning a step reads::
+    The divisor is constant, so the gradient does not depend on how rows are divided into micro-batches, chunks and
+    processes, equally or not. A step, with or without Lightning, is::
 
         for batch in micro_batches:
             step.backward(step.scale(step.loss(batch)))
@@ -32,32 +32,32 @@ class OptimizerStep:
         step.close(optimizer)
 
     Args:
-        model: Tensors in, named tensors out.
+        model: The network.
         objective: (model, batch) -> losses and outputs.
-        window_size: Rows of an optimizer step over all processes and micro-batches.
-        max_tokens: Tokens of a chunk at most, padding included; None passes every micro-batch whole.
-        announce: Called with a line where memory runs out.
+        global_batch_size: Rows of an optimizer step over all processes and micro-batches.
+        max_tokens: Most tokens of a chunk, with padding; None makes every micro-batch one chunk.
+        announce: Called with a message for the user when memory runs out.
 
     Attributes:
-        max_tokens: As given, or half and half again where memory ran out.
-        totals: [2] sum of losses and number of rows since somebody last set it to zero. A metric object would cost a
-            host sync every step, and DDP would overwrite a buffer with that of the first process.
-        last_loss: [] mean loss of the rows of the last micro-batch.
+        max_tokens: As given; halved each time memory ran out.
+        totals: [2] sum of losses and number of rows since it was last set to 0. Not a metric, which would synchronize
+            with the device in every step, and not a buffer, which DDP would overwrite with the first process's.
+        last_loss: [] mean loss of the last micro-batch.
     """
 
     def __init__(
         self,
         model: nn.Module,
         objective: Objective,
-        window_size: int = 1,
+        global_batch_size: int = 1,
         max_tokens: int | None = None,
         announce: Callable[[str], object] = lambda line: None,
     ) -> None:
         self.model, self.objective = model, objective
-        self.window_size, self.max_tokens, self.announce = window_size, max_tokens, announce
+        self.global_batch_size, self.max_tokens, self.announce = global_batch_size, max_tokens, announce
         self.totals, self.last_loss = torch.zeros(2), torch.tensor(float("nan"))
         self.guard = FiniteGuard()
-        self._batches: list[Batch] = []  # micro-batches of the step that is being made
+        self._batches: list[Batch] = []  # micro-batches of the current step
         self._totals_before = self.totals
         self.connect()
 
@@ -67,27 +67,26 @@ class OptimizerStep:
         scale: Callable[[Tensor], Tensor] = lambda loss: loss,
         autocast: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
     ) -> None:
-        """Say where the step is made.
+        """Set processes, gradient scaler and precision.
 
         Args:
-            world_size: Processes, over which gradients are averaged afterwards.
-            scale: Of a gradient scaler; what is given to ``backward`` is scaled already.
+            world_size: Number of processes; DDP averages the gradients over them.
+            scale: Method of a gradient scaler; the loss given to ``backward`` must be scaled already.
             autocast: Context of a forward pass.
         """
         self.world_size, self.scale, self.autocast = world_size, scale, autocast
 
     def load_totals(self, totals: Tensor | None, rank: int, world_size: int) -> None:
-        """Go on with the sums that each process had [P, 2]; on another number of processes the first has all."""
+        """Restore ``totals`` of P processes, [P, 2]; if there are not P processes now, the first one gets the sum."""
         if totals is not None and len(totals) == world_size:
             self.totals = totals[rank]
         elif totals is not None and rank == 0:
             self.totals = totals.sum(dim=0)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Add a micro-batch; return the loss of its last chunk, for ``backward``.
+        """Run the chunks of a micro-batch; return the loss of the last one, for ``backward``.
 
-        The other chunks have added their gradients by then. DDP averages gradients after the last alone, as it does
-        under accumulation.
+        The gradients of the other chunks have been added then. DDP averages gradients only after the last chunk.
         """
         if not self._batches:
             self._totals_before = self.totals
@@ -95,11 +94,11 @@ class OptimizerStep:
         try:
             return self._loss(batch)
         except torch.OutOfMemoryError:
-            pass  # what failed is freed only behind this block
+            pass  # memory of the failed chunk is freed only after this block
         return self._loss_again()
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of a loss; where memory runs out, that of the whole step anew, in smaller chunks."""
+        """Add the gradient of a loss; if memory runs out, compute the whole step again in smaller chunks."""
         try:
             return loss.backward()
         except torch.OutOfMemoryError:
@@ -112,32 +111,34 @@ class OptimizerStep:
                 continue
 
     def clip(self, most: float | None) -> Tensor:
-        """Scale the whole gradient to a norm of at most ``most``, in one pass; return the norm it had."""
+        """Scale the gradient so that its norm is at most ``most`` (0 or None: no limit); return the norm before."""
         parameters = self._parameters()
-        norm = whole(nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None]))
+        norm = whole(
+            nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        )
         if most:
             nn.utils.clip_grads_with_norm_(parameters, most, norm)
         return norm
 
     def check_finite(self, norm: Tensor, optimizer: torch.optim.Optimizer, place: str) -> None:
-        """Refuse a gradient whose norm is not finite.
+        """Check that the norm of the gradient is finite.
 
         Raises:
-            NonFiniteRowsError: It is this step's or the one's before; see ``FiniteGuard``.
+            NonFiniteRowsError: It is not, in this step or the one before; see ``FiniteGuard``.
         """
         self.guard.check(norm, optimizer, torch.cat([batch["rows"] for batch in self._batches]), place)
 
     def close(self, optimizer: torch.optim.Optimizer) -> None:
-        """Drop the gradients once the optimizer has taken them: the next chunk adds its own at once."""
+        """Drop the gradients after the optimizer step, since the next chunk adds its own."""
         optimizer.zero_grad()
         self._batches = []
 
     def row_losses(self, batch: Batch) -> Tensor:
-        """[B] loss of each row under the objective, zero for fillers."""
+        """Return the losses [B] of the objective, 0 for padding rows."""
         return self.objective(self.model, batch).total * batch["row_weights"]
 
     def _loss(self, batch: Batch) -> Tensor:
-        """Run the backward pass of all chunks but the last, and return the loss of that one."""
+        """Run forward and backward passes of all chunks but the last; return the loss of the last chunk."""
         *first, last = self._row_losses(batch)
         totals = batch["row_weights"].new_zeros(2)
         for chunk, row_losses in first:
@@ -148,7 +149,7 @@ class OptimizerStep:
         return loss
 
     def _row_losses(self, batch: Batch) -> list[tuple[Batch, Callable[[], Tensor]]]:
-        """The chunks of a micro-batch, each with what computes its row losses."""
+        """Return the chunks of a micro-batch, each with a function that computes its row losses."""
         parts = chunks(batch, self.max_tokens)
         if not self.objective.couples_rows or (len(parts) == self.world_size == 1):
             return [(part, functools.partial(self.row_losses, part)) for part in parts]
@@ -156,19 +157,24 @@ class OptimizerStep:
         return [(part, functools.partial(coupled.row_losses, index)) for index, part in enumerate(parts)]
 
     def _chunk_loss(self, chunk: Batch, row_losses: Callable[[], Tensor], totals: Tensor) -> Tensor:
-        """Sum of the losses of a chunk / ``window_size``; adds the sum and the number of rows to ``totals`` [2]."""
+        """Return the sum of a chunk's row losses / ``global_batch_size``.
+
+        ``totals`` [2] is increased in place by the sum of the losses and the number of rows.
+        """
         with self.autocast():
             loss = row_losses().sum()
         totals += torch.stack((loss.detach(), chunk["row_weights"].sum()))
-        loss = loss * torch.where(loss.detach().isfinite(), 1.0, float("nan"))  # for the guard, on every process
-        return loss * (self.world_size / self.window_size)
+        loss = loss * torch.where(
+            loss.detach().isfinite(), 1.0, float("nan")
+        )  # NaN reaches the gradient, and so the guard of every process
+        return loss * (self.world_size / self.global_batch_size)
 
     def _add_gradient(self, loss: Tensor) -> None:
-        with torch.autocast(loss.device.type, enabled=False):  # Lightning's is around all of training_step
+        with torch.autocast(loss.device.type, enabled=False):  # Lightning's autocast is around training_step
             self.scale(loss).backward()
 
     def _loss_again(self) -> Tensor:
-        """Make the step anew of chunks of half the tokens, up to the loss of its last chunk."""
+        """Compute the step again in chunks of half the tokens; return the loss of its last chunk."""
         while True:
             for parameter in self._parameters():
                 parameter.grad = None

@@ -67,7 +67,7 @@ class ClassificationMetrics(TaskMetrics):
         Args:
             outputs: ``probabilities`` [B, C] float32.
             batch: ``labels`` [B] int64; ``slices`` [B, S] int64 codes, -1 where unknown.
-            counts: [B] bool, False for filler rows, which are left out.
+            counts: [B] bool, False for padding rows, which are left out.
         """
         probabilities = outputs["probabilities"][counts]
         labels, slices = batch["labels"][counts], batch["slices"][counts]

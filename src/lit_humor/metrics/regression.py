@@ -49,7 +49,7 @@ class RegressionMetrics(TaskMetrics):
         Args:
             outputs: ``values`` [B] float32.
             batch: ``targets`` [B] float32; ``slices`` [B, S] int64 codes, -1 where unknown.
-            counts: [B] bool, False for filler rows, which are left out.
+            counts: [B] bool, False for padding rows, which are left out.
         """
         values, targets, slices = outputs["values"][counts], batch["targets"][counts], batch["slices"][counts]
         if len(targets) == 0:

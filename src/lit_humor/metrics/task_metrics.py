@@ -19,7 +19,7 @@ class TaskMetrics(nn.Module, ABC):
         Args:
             outputs: What the objective gave beside its losses.
             batch: The rows.
-            counts: [B] bool, False for filler rows, which are left out.
+            counts: [B] bool, False for padding rows, which are left out.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What makes logits of the pooled vector of a row. Legend: B rows, D hidden size, C classes."""
+"""Heads, which compute logits from the pooled vector of a row. Legend: B rows, D hidden size, C classes."""
 
 from __future__ import annotations
 

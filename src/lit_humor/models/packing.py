@@ -32,7 +32,7 @@ class Packing(NamedTuple):
 
     @classmethod
     def of(cls, attention_mask: Tensor) -> Packing:
-        """Make it from a mask [B, T]; on a GPU this synchronises with the device, once per forward pass."""
+        """Return the packing of a mask [B, T]; on a GPU this synchronises with the device, once per forward pass."""
         indices = attention_mask.flatten().nonzero().squeeze(1)
         return cls(indices, F.pad(attention_mask.sum(dim=1).cumsum(dim=0), (1, 0)), attention_mask.bool())
 
@@ -123,13 +123,13 @@ AttentionInterface.register(PACKED, packed_attention)
 
 
 def encode_packed(encoder: nn.Module, inputs: dict[str, Tensor], first_position: int, is_short: bool) -> Tensor:
-    """Hidden states [B, T, D] of an encoder that computes no padding; [B, 1, D] if its last layer is short.
+    """Return hidden states [B, T, D] of an encoder without computing padding; [B, 1, D] with a short last layer.
 
     Args:
-        encoder: Of transformers, with this module's attention.
+        encoder: A transformers encoder with this module's attention.
         inputs: [B, T] each, ``attention_mask`` among them.
-        first_position: The encoder's number of the first token.
-        is_short: Whether the last layer computes the first token alone.
+        first_position: Position of the first token in the encoder; see ``pretrained.first_position``.
+        is_short: Whether the last layer computes only the first token.
     """
     packing = Packing.of(inputs.pop("attention_mask"))
     packed = {name: packing.pack(value) for name, value in inputs.items()}

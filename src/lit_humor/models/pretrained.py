@@ -38,10 +38,9 @@ _ROBERTA_LIKE = ("camembert", "mpnet", "data2vec-text")  # same architecture und
 
 
 class Pretrained:
-    """What an encoder of texts is loaded from: a name on the hub, a folder, or ``backbone/`` of a run folder.
+    """A pretrained encoder of texts: a name on the hub, a folder, or ``backbone/`` of a run folder.
 
-    A network of another kind names a subclass in ``Network.loaded_from``. What it has is loaded when it is asked for,
-    and once.
+    Networks of another kind have a subclass in ``Network.loaded_from``. Its parts are loaded once, when they are used.
 
     Args:
         name: Name or folder.
@@ -52,21 +51,21 @@ class Pretrained:
 
     @cached_property
     def config(self) -> PretrainedConfig:
-        """Its configuration; see ``load_config``."""
+        """The configuration; see ``load_config``."""
         return load_config(self.name)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """Its tokenizer; see ``load_tokenizer``."""
+        """The tokenizer; see ``load_tokenizer``."""
         return load_tokenizer(self.name)
 
     @property
     def longest_input(self) -> int:
-        """The largest number of tokens that it reads."""
+        """Most tokens of a row."""
         return self.config.max_position_embeddings - first_position(self.config)
 
     def check_max_length(self, max_length: int) -> None:
-        """Check that it has enough positions for rows of ``max_length`` tokens.
+        """Check that the encoder has enough positions for rows of ``max_length`` tokens.
 
         Raises:
             UserError: ``max_length`` is too large.
@@ -80,19 +79,19 @@ class Pretrained:
             )
 
     def checkpoint_bytes(self) -> int:
-        """The least bytes of a training checkpoint: fp32 weights, and moments of all but the embeddings."""
+        """Return the least bytes of a training checkpoint: fp32 weights, and moments of all but the embeddings."""
         with torch.device("meta"):
             model = AutoModel.from_config(self.config)
         num_parameters = sum(parameter.numel() for parameter in model.parameters())
         return 4 * num_parameters + 8 * (num_parameters - model.get_input_embeddings().weight.numel())
 
     def save(self, folder: Path, config: PretrainedConfig | None, class_names: Sequence[str]) -> None:
-        """Write all but the weights, so that the run loads from there without the hub.
+        """Write configuration and tokenizer, so that the run loads without the hub.
 
         Args:
             folder: ``backbone/`` of the run folder.
-            config: Of the network, with the rates it trains with; None writes that of the pretrained model.
-            class_names: In class order; none where the run has no classes.
+            config: Configuration of the network, with its dropout; None writes that of the pretrained model.
+            class_names: In class order; empty if the run has no classes.
         """
         config = config or self.config
         if class_names:
@@ -198,7 +197,7 @@ def load_backbone(pretrained: str, config: PretrainedConfig, attention: str, wit
         raise UserError(
             "trainer.attention=packed",
             found=f"an encoder of the kind {config.model_type}",
-            expected="one with layers like BERT's (BERT, RoBERTa, XLM-R, ELECTRA and their kin)",
+            expected="one with layers like BERT's (BERT, RoBERTa, XLM-R, ELECTRA and similar ones)",
             fix="set trainer.attention=auto",
         )
     if attention == MATMUL and not (backbone._supports_sdpa and backbone._can_set_attn_implementation()):
@@ -250,10 +249,10 @@ def _loading_error(pretrained: str, error: Exception) -> UserError:
 
 
 def find_layers(network: nn.Module, config: PretrainedConfig) -> nn.ModuleList:
-    """The layers of an encoder, bottom to top: its list of ``num_hidden_layers`` modules.
+    """Return the layers of an encoder, bottom to top: its list of ``num_hidden_layers`` modules.
 
     Raises:
-        UserError: It has none.
+        UserError: There is no such list.
     """
     for module in network.modules():
         if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:

@@ -1,4 +1,4 @@
-"""What networks of texts read. Legend: B rows of the batch, T tokens of its longest row (rounded up)."""
+"""Inputs of networks that read texts. Legend: B rows of the batch, T tokens of its longest row (rounded up)."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ class TextBatch(Batch):
 
 
 def text_inputs(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What an encoder of transformers takes of a ``TextBatch``."""
+    """Return the tensors of a ``TextBatch`` that a transformers encoder takes."""
     return {name: batch[name] for name in TEXT_INPUTS if name in batch}

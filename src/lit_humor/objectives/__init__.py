@@ -1,4 +1,4 @@
-"""Losses: a model and a batch in, one float32 value a row out.
+"""Losses: a model and a batch in, one float32 value for each row out.
 
-Add a file and a node in ``configs/objective`` to add one.
+A new loss is a new file, and a node in ``configs/objective``.
 """

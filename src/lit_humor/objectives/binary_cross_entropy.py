@@ -1,4 +1,4 @@
-"""Cross-entropy of several labels a row, each its own yes or no. Legend: B rows, K labels."""
+"""Cross-entropy of several labels for each row, each of which is 0 or 1. Legend: B rows, K labels."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lit_humor.objectives.objective import Model, Objective, Outcome, Shared
 
 
 class BinaryCrossEntropy(Objective):
-    """Mean over the labels of a row of their binary cross-entropy.
+    """Mean of the binary cross-entropies of a row's labels.
 
     Formula, for a row with targets y in {0, 1} and logits z: ``mean_k log(1 + exp(-z_k)) + (1 - y_k) z_k``.
 
     Source: Bishop 2006, section 4.3.2.
-    Cost: none worth measuring.
+    Cost: not measurable.
     Alternatives: cross-entropy where exactly one label is right for each row.
 
     Args:
@@ -30,7 +30,7 @@ class BinaryCrossEntropy(Objective):
         self.num_labels = num_classes
 
     def forward(self, model: Model, batch: Mapping[str, Tensor], shared: Shared | None = None) -> Outcome:
-        """Return ``binary_cross_entropy`` [B], where rows have targets, and ``label_probabilities`` [B, K]."""
+        """Return ``binary_cross_entropy`` [B], if rows have targets, and ``label_probabilities`` [B, K]."""
         logits = model(batch)["logits"].float()
         losses = {}
         if "targets" in batch:

@@ -1,4 +1,4 @@
-"""How much the rows of each class count. Legend: C classes."""
+"""Weights of classes in the loss. Legend: C classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lit_humor.core.errors import UserError
 
 
 def compute_class_weights(scheme: str | list[float], class_counts: np.ndarray, beta: float) -> np.ndarray:
-    """Weights of the classes, scaled to mean 1 over the training rows.
+    """Return weights of the classes, scaled to mean 1 over the training rows.
 
     Args:
         scheme: See ``CrossEntropy``.
@@ -31,10 +31,10 @@ def compute_class_weights(scheme: str | list[float], class_counts: np.ndarray, b
 
 
 def check_class_weights(scheme: str | list[float], num_classes: int) -> None:
-    """Refuse class weights that are neither a known scheme nor one positive number for each class.
+    """Check that class weights are a known scheme or one positive number for each class.
 
     Raises:
-        UserError: They are none of these.
+        UserError: They are neither.
     """
     if isinstance(scheme, str):
         fits = scheme in ("none", "balanced", "effective_number")

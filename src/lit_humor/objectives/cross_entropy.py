@@ -1,4 +1,4 @@
-"""Class-weighted, label-smoothed cross-entropy, in which both really apply. Legend: B rows, C classes."""
+"""Cross-entropy with class weights and label smoothing. Legend: B rows, C classes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class CrossEntropy(Objective):
     Formula, for a row of class y with log-probabilities log p:
     ``w[y] * ((1 - eps) * -log p[y] + eps / C * sum_c -log p[c])``.
 
-    The weight of the row's own class scales its whole loss, smoothing included; ``torch.nn.CrossEntropyLoss`` spreads
-    the weights of *all* classes over the smoothing mass instead, which bends the targets towards the rare class.
-    Weights have mean 1 over the training rows, so that the loss can be divided by a number of rows, whichever they are.
+    The weight of the row's class scales the whole loss of the row. ``torch.nn.CrossEntropyLoss`` instead applies the
+    weights of *all* classes to the smoothing term, which moves the targets towards the rare class. Weights have mean 1
+    over the training rows, so the loss can be divided by the number of rows.
 
     Source: smoothing: Szegedy et al. 2016, section 7; effective number: Cui et al. 2019, equation 3.
     Cost: not measurable.
-    Alternatives: no weights when the metric is accuracy and the classes are near even; no smoothing when
-    probabilities are to be used as they are.
+    Alternatives: no weights if the metric is accuracy and classes have similar sizes; no smoothing if the
+    probabilities are used without calibration.
 
     Args:
         num_classes: C.
-        class_weights: ``none``, ``balanced`` (N / (C n_c)), ``effective_number``, or one number a class.
-        label_smoothing: eps in [0, 1), as torch means it: the true class keeps 1 - eps + eps / C.
+        class_weights: ``none``, ``balanced`` (N / (C n_c)), ``effective_number``, or one number for each class.
+        label_smoothing: eps in [0, 1) as in torch: the target of the true class is 1 - eps + eps / C.
         beta: Beta of the effective number, in [0, 1).
 
     Raises:

@@ -1,4 +1,4 @@
-"""Squared error of one number a row. Legend: B rows."""
+"""Squared error of one number for each row. Legend: B rows."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class MeanSquaredError(Objective):
 
     Source: Legendre 1805.
     Cost: not measurable.
-    Alternatives: cross-entropy on ``data.label_threshold`` where only above or below matters.
+    Alternatives: cross-entropy with ``data.label_threshold``, if only above or below a threshold matters.
     """
 
     outputs = ("values",)
 
     def forward(self, model: Model, batch: Mapping[str, Tensor], shared: Shared | None = None) -> Outcome:
-        """Return ``squared_error`` [B], where rows have targets, and ``values`` [B]."""
+        """Return ``squared_error`` [B], if rows have targets, and ``values`` [B]."""
         values = model(batch)["logits"].float().squeeze(-1)
         losses = {"squared_error": (values - batch["targets"]) ** 2} if "targets" in batch else {}
         return Outcome(losses, {"values": values})

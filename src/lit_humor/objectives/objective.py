@@ -20,12 +20,12 @@ Model = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an objective returns.
+    """The result of an objective.
 
     Attributes:
-        losses: Named losses, one float32 value a row [B]; their sum is what training minimises. A loss per row,
-            not a mean, lets the learner divide by the rows of the optimizer step, however they are spread over
-            micro-batches and processes.
+        losses: Named losses [B] float32, one value for each row; training minimises their sum. They are not means, so
+            that the learner can divide by the rows of the optimizer step, however these are divided into micro-batches
+            and processes.
         outputs: Named tensors for metrics and predictions; classification has ``probabilities`` [B, C] float32.
     """
 
@@ -39,23 +39,24 @@ class Outcome:
 
     @classmethod
     def joined(cls, parts: Sequence[Outcome]) -> Outcome:
-        """The outcome of a batch from those of its parts, in order; every tensor's first dimension is that of rows."""
+        """Join the outcomes of a batch's chunks, in order; the first dimension of every tensor is rows."""
         if len(parts) == 1:
             return parts[0]
         kinds = [(part.losses, part.outputs) for part in parts]
         joined = [
-            {name: torch.cat([one[name] for one in kind]) for name in kind[0]} for kind in zip(*kinds, strict=True)
+            {name: torch.cat([tensors[name] for tensors in kind]) for name in kind[0]}
+            for kind in zip(*kinds, strict=True)
         ]
         return cls(*joined)
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What the rows of an optimizer step need of one another.
+    """The vectors that the losses of all rows of an optimizer step use.
 
     Attributes:
-        values: [N, ...] of every row that counts, the same on all processes.
-        own: [B] int64, the place of each row of the batch among them; 0 for a filler.
+        values: [N, ...] vectors of all rows but padding rows, the same in all processes.
+        own: [B] int64, the index in ``values`` of each row of the batch; 0 for a padding row.
     """
 
     values: Tensor
@@ -63,49 +64,51 @@ class Shared:
 
     @classmethod
     def of_batch(cls, values: Tensor, row_weights: Tensor) -> Shared:
-        """A batch whose rows [B, ...] are all there are; fillers are left out."""
+        """Return the vectors [B, ...] of a batch as those of a whole step, without padding rows."""
         counts = row_weights > 0
         return cls(values[counts], (counts.cumsum(0) - 1).clamp(min=0))
 
 
 class Objective(nn.Module, ABC):
-    """What training minimises; a new loss is a new subclass in a new file.
+    """A loss; a new loss is a new subclass in a new file.
 
-    Most losses of a row need that row alone: such an objective has ``forward``. Where rows need one another, as the
-    negatives of a contrastive loss do, it has ``shared`` and ``coupled`` as well. Then the rows that see one another
-    are those of the optimizer step, whatever memory and number of devices.
+    Most losses of a row depend only on that row: such an objective has ``forward``. If a loss depends on other rows, as
+    a contrastive loss on its negatives, the objective also has ``shared`` and ``coupled``. The other rows are those of
+    the optimizer step, whatever the memory and the number of devices.
 
     Attributes:
-        outputs: Names of the outputs, so that a task it does not serve is refused at once; empty says nothing of them.
+        outputs: Names of the outputs, which are compared with those that the tasks need; empty: not compared.
     """
 
     outputs: ClassVar[tuple[str, ...]] = ()
 
     @property
     def couples_rows(self) -> bool:
-        """Whether rows of an optimizer step need one another."""
+        """Whether the loss of a row depends on other rows of the optimizer step."""
         return type(self).shared is not Objective.shared
 
     def prepare(self, training: TrainingRows) -> None:
-        """Look at the training rows before training; not called for evaluation."""
+        """Adapt to the training rows, before training; not called for evaluation."""
 
     def shared(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor | None:
-        """[B, ...] what other rows of the step need of each row, e.g. embeddings; None where rows are independent."""
+        """Return the vectors [B, ...] that losses of other rows use, e.g. embeddings; None if rows are independent."""
         return None
 
     def coupled(self, shared: Shared, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Named losses [B] of the batch's rows that depend on the model through ``shared`` alone."""
+        """Return named losses [B] that depend on the model only through ``shared``."""
         return {}
 
     @abstractmethod
     def forward(self, model: Model, batch: Mapping[str, Tensor], shared: Shared | None = None) -> Outcome:
-        """Run the model on the batch and return the losses; the same in training and validation.
+        """Run the model and return losses and outputs, in training and validation alike.
 
-        Rows of ``predict.py`` have labels of zero and no ``targets``: a loss of targets is left out then.
+        Rows of ``predict.py`` have labels of 0 and no ``targets``: losses that need targets are left out then.
 
         Args:
             model: The model.
             batch: A batch, or a chunk of one.
-            shared: Of the whole step, where rows need one another; without it the batch's rows are all there are.
-                Losses of ``coupled`` are part of the result.
+            shared: Vectors of the whole step, if the objective couples rows; None means those of the batch.
+
+        Returns:
+            Losses, with those of ``coupled``, and outputs.
         """

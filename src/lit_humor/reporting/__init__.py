@@ -1,4 +1,4 @@
-"""Pages from run folders: what a run learned and got wrong, and how two compare.
+"""Pages from run folders: results and mistakes of a run, and comparisons of two runs.
 
-Reads run folders alone and never loads torch.
+Reads only run folders and never loads torch.
 """

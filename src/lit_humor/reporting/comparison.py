@@ -1,4 +1,4 @@
-"""Two runs on the same rows: what differs, and whether it is more than chance."""
+"""Compares two runs on the same rows: differences, and whether they are significant."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def write_comparison(first: Path, second: Path, page: Path) -> dict[str, float]:
     """Write a page that compares two runs.
 
     Returns:
-        What differs in the split to quote, as ``comparison.differences`` of their kind of task has it.
+        Differences in the headline split, by name; see ``differences`` of the task's ``comparison``.
 
     Raises:
-        UserError: A run is not done, or they were scored on other rows, or learned another task.
+        UserError: A run is not done, or the runs have different rows or tasks.
         MissingExtraError: The ``report`` extra is not installed.
     """
     runs = read_run(first), read_run(second)
@@ -49,43 +49,43 @@ def write_comparison(first: Path, second: Path, page: Path) -> dict[str, float]:
     return kind.differences(runs[0].headline if runs[0].headline in shared else shared[0], runs)
 
 
-def in_words(first: Path, second: Path, found: Mapping[str, float]) -> str:
-    """What ``write_comparison`` returned, on one line."""
+def in_words(first: Path, second: Path, differences: Mapping[str, float]) -> str:
+    """Return the result of ``write_comparison`` as one line."""
     kind: Any = find_module(record.read_tasks(first).kinds[0], "comparison")
-    return kind.in_words(found, f"{second.name} less {first.name}")
+    return kind.in_words(differences, f"{second.name} less {first.name}")
 
 
-def _kind(one: Evidence, other: Evidence) -> Any:
-    """How runs of this kind of task are compared."""
-    kinds = [run.tasks.kinds for run in (one, other)]
+def _kind(first: Evidence, second: Evidence) -> Any:
+    """Return the module that compares runs of this kind of task."""
+    kinds = [run.tasks.kinds for run in (first, second)]
     module = find_module(kinds[0][0], "comparison") if kinds[0] == kinds[1] else None
     if module is None:
         found = " and ".join(", ".join(names) for names in kinds)
-        fix = f"leave runs away and set {typed('run', str(one.folder))}"
+        fix = f"leave runs away and set {typed('run', str(first.folder))}"
         raise UserError("runs", found=found, expected="two runs of one kind of task", fix=fix)
     return module
 
 
-def _score_alike(one: Evidence, other: Evidence) -> str:
-    """What to type for a run like the second, on the rows of the first."""
+def _score_alike(first: Evidence, second: Evidence) -> str:
+    """Return the command that trains a run like the second on the rows of the first."""
     data = ("data=", "data.", "debug=")
-    (script, *typed), (_, *of_first) = other.environment["command"], one.environment["command"]
+    (script, *typed), (_, *of_first) = second.environment["command"], first.environment["command"]
     typed = [text for text in typed if not text.startswith((*data, "run_id=", "resume="))]
     typed += [text for text in of_first if text.startswith(data)]
-    split_seed = yaml.safe_load(one.config)["data"]["split_seed"]
+    split_seed = yaml.safe_load(first.config)["data"]["split_seed"]
     command = shlex.join([f"src/lit_humor/{script}", *typed, f"data.split_seed={split_seed}"])
     return f"train the second on the rows of the first: python {command}"
 
 
-def _settings(one: Evidence, other: Evidence) -> Section:
-    """What the configurations set differently, but for places."""
-    first, second = (_flat(yaml.safe_load(run.config)) for run in (one, other))
+def _settings(*runs: Evidence) -> Section:
+    """Return the settings in which two runs differ, without paths."""
+    first, second = (_flat(yaml.safe_load(run.config)) for run in runs)
     rows = [
-        [key, *(str(found.get(key, "")) for found in (first, second))]
+        [key, *(str(settings.get(key, "")) for settings in (first, second))]
         for key in dict.fromkeys([*first, *second])
         if first.get(key) != second.get(key) and key.rpartition(".")[2] not in _PLACES
     ]
-    commits = [str(run.environment["commit"])[:12] for run in (one, other)]
+    commits = [str(run.environment["commit"])[:12] for run in runs]
     return Section(
         "Settings",
         [f"Commits: A {commits[0]}, B {commits[1]}.", Grid("Settings that differ", ["key", "A", "B"], rows)],
@@ -93,7 +93,9 @@ def _settings(one: Evidence, other: Evidence) -> Section:
 
 
 def _flat(node: Any, key: str = "") -> dict[str, Any]:
-    """Values by dotted keys."""
+    """Return the values of nested nodes by dotted keys."""
     if not isinstance(node, dict):
         return {key: node}
-    return {path: value for name, one in node.items() for path, value in _flat(one, f"{key}.{name}".strip(".")).items()}
+    return {
+        path: value for name, part in node.items() for path, value in _flat(part, f"{key}.{name}".strip(".")).items()
+    }

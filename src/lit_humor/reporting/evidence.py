@@ -1,4 +1,4 @@
-"""What a run folder says: read once, without torch."""
+"""Reads a run folder once, without torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lit_humor.tasks.reports.scored import ScoredRun
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence(ScoredRun):
-    """A run, as its folder has it.
+    """The contents of a run folder.
 
     Attributes:
         folder: The run folder.
@@ -27,9 +27,9 @@ class Evidence(ScoredRun):
         data_report: ``data_report.json``.
         result: ``result.json``.
         config: ``config.yaml`` as text.
-        epochs: Rows of ``metrics.csv`` that close an epoch, numbers by column.
+        epochs: One row of ``metrics.csv`` for each epoch, numbers by column.
         steps: Rows of ``metrics.csv`` with learning rates.
-        tasks: What the run learned, and which number of it is followed.
+        tasks: The tasks of the run, with the monitored metric.
     """
 
     folder: Path
@@ -75,7 +75,7 @@ def read_run(folder: Path) -> Evidence:
 
 
 def _merge_by_epoch(rows: list[dict[str, float]]) -> list[dict[str, float]]:
-    """One row an epoch: that of its validation, and what was logged of it later; not the scores after training."""
+    """Return one row for each epoch: its validation and its times, without the scores after training."""
     merged = {row["epoch"]: dict(row) for row in rows if "train/loss" in row}
     for row in rows:
         if any(name.startswith("time/") for name in row) and row["epoch"] in merged:

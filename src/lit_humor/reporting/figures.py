@@ -1,4 +1,4 @@
-"""The pictures that the page of every run has."""
+"""The figures on the page of every run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lit_humor.reporting.evidence import Evidence
 
 
 def learning_curves(run: Evidence, caption: str = "Learning curves") -> Picture:
-    """Losses, what validation was measured by, and the rate of each depth where one was logged."""
+    """Draw losses, validation metrics and, if they were logged, learning rates by depth."""
     depths = _depth_columns(run)
 
     def paint(figure: Any) -> None:
@@ -41,7 +41,7 @@ def learning_curves(run: Evidence, caption: str = "Learning curves") -> Picture:
 
 
 def _depth_columns(run: Evidence) -> list[str]:
-    """Columns of the learning rates, lowest layer first; biases and norms learn at the rate of their layer."""
+    """Return the columns of learning rates, lowest layer first; without biases, which have the rate of their layer."""
     return sorted(
         {name for row in run.steps for name in row if name.startswith("lr-") and ", biases" not in name},
         key=lambda name: max(row.get(name, 0.0) for row in run.steps),

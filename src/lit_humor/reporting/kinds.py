@@ -1,8 +1,8 @@
-"""What pages show of a kind of task: a folder of ``tasks/reports``, called like the task's file in ``tasks``.
+"""Finds the modules that make the page of a kind of task: a folder in ``tasks/reports`` with the name of the task.
 
 ``<kind>/sections.py`` has ``lead(run) -> str``, ``results(run) -> list[Grid]``, ``sections(run) -> list[Section]`` and
-``calibrate(run)``, what to keep beside the run for later predictions; ``<kind>/comparison.py`` has what two runs are
-compared by. A kind without such files gets a page of its numbers alone.
+``calibrate(run)``, numbers that are saved for later predictions; ``<kind>/comparison.py`` compares two runs. The page
+of a kind without these files shows only its metrics.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lit_humor.tasks import reports
 
 
 def find_module(kind: str, name: str) -> ModuleType | None:
-    """A module of a kind of task; None where there is none."""
+    """Return a module of a kind of task; None if it does not exist."""
     if not (Path(str(reports.__file__)).parent / kind / f"{name}.py").is_file():
         return None
     return importlib.import_module(f"{reports.__name__}.{kind}.{name}")

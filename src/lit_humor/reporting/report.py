@@ -1,4 +1,4 @@
-"""The command that turns run folders into pages."""
+"""The command that makes pages from run folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lit_humor.runs.watch import find_runs
 
 
 def report(cfg: DictConfig) -> None:
-    """Write the page of ``cfg.run``, or the one that compares ``cfg.runs``, and say where it is."""
+    """Write the page of ``cfg.run``, or the page that compares ``cfg.runs``, and show its path."""
     if cfg.run and cfg.output:
         fix = f"leave output away, then {shlex.join(['cp', f'{cfg.run}/report.html', cfg.output])}"
         raise UserError("output", found=str(cfg.output), expected="none for one run", fix=fix)
@@ -34,15 +34,15 @@ def report(cfg: DictConfig) -> None:
         )
     first, second = (open_run(run).folder for run in cfg.runs)
     page = Path(cfg.output or first / f"versus-{second.name}.html")
-    found = write_comparison(first, second, page)
+    differences = write_comparison(first, second, page)
     screen.show(
-        in_words(first, second, found),
+        in_words(first, second, differences),
         f"Comparison: {page}",
     )
 
 
 def _runs_to_name(cfg: DictConfig) -> str:
-    """What to type: the runs that were named, and else the newest ones that are there."""
+    """Return the remedy, with the runs that were named or else the newest runs."""
     named = [*([cfg.run] if cfg.run else []), *(cfg.runs or ())]
     both = list(dict.fromkeys([*named, *map(str, find_runs(Path(cfg.paths.logs_dir)))]))[:2]
     if not both:

@@ -1,4 +1,4 @@
-"""What one run learned and got wrong, as one page, its pictures, and the numbers behind them."""
+"""Writes the page of one run with its figures, and the calibration of its tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPORT_HTML, PICTURES = "report.html", "report"
 
 
 def write_report(folder: Path) -> Path:
-    """Write ``report.html`` and ``report/*.png`` into a run folder, and what the tasks of the run keep.
+    """Write ``report.html``, ``report/*.png`` and, for some tasks, ``calibration.json`` into a run folder.
 
     Returns:
         The page.
@@ -47,7 +47,7 @@ def write_report(folder: Path) -> Path:
 
 
 def _results(run: Evidence) -> list[Grid]:
-    """The numbers of a run of which nothing more is known."""
+    """Return tables of metrics for tasks without sections of their own."""
     grids = []
     for split, numbers in run.results.items():
         baseline = run.baselines.get(split, {})
@@ -67,13 +67,13 @@ def _learning(run: Evidence) -> Section:
         for row in run.epochs
     ]
     best = run.result.get("best") or {}
-    told = (
+    note = (
         f"The checkpoint of epoch {best['epoch'] + 1} was kept, the best by {best['monitor']}."
         if "epoch" in best
         else ""
     )
     picture = [figures.learning_curves(run)] if run.epochs else []
-    return Section("Learning", [*picture, Grid("Epochs", ["epoch", *names], rows, told)])
+    return Section("Learning", [*picture, Grid("Epochs", ["epoch", *names], rows, note)])
 
 
 def _data(run: Evidence) -> Section:
@@ -100,7 +100,7 @@ def _data(run: Evidence) -> Section:
 
 
 def _making(run: Evidence) -> Section:
-    """Plan, versions, command and configuration."""
+    """Return the section on command, commit, plan, cost and versions."""
     environment = run.environment
     plan, machine = environment["plan"], environment["machine"]
     choices = [[name.replace("_", " "), str(plan[name]), reason] for name, reason in plan["reasons"].items()]

@@ -1,5 +1,5 @@
-"""What a run learns to answer, a file for each task: its metrics, checks, columns, tables and baseline.
+"""Tasks, one file each: metrics, checks, prediction columns, tables and baseline.
 
-Nothing outside this room knows which number is the primary one. Importing a task loads no torch: commands that only
-read run folders ask it for names and definitions, and its methods import what they compute with.
+Code outside this room does not know which metric is the primary one. Importing a task does not load torch, since
+commands that only read run folders import tasks for names and definitions; methods import what they need.
 """

@@ -1,4 +1,4 @@
-"""What a task gives to predict.py, serve.py and export.py. Legend: B rows of a batch, N rows, K numbers of a row."""
+"""The answers of tasks for predict.py, serve.py and export.py. Legend: B, N rows, K numbers of a row."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lit_humor.core.errors import UserError
 
-if TYPE_CHECKING:  # what only reads run folders need not wait for torch
+if TYPE_CHECKING:  # commands that only read run folders do not load torch
     from torch import Tensor
 
     from lit_humor.tasks.task import Task
 
-PREDICTION = "prediction"  # the column that every task adds to the rows of a file
+PREDICTION = "prediction"  # the column that every task adds to a file
 
 Activation = Literal["softmax", "sigmoid", "none"]
 
 
 class ExportForm(NamedTuple):
-    """How a model that gives K numbers a row is written for other programs.
+    """How a model with K numbers for each row is exported.
 
     Attributes:
-        output: The numbers, as the objective and an ONNX graph call them.
-        names: [K] what each number is of.
-        activation: What makes them of the logits [B, K].
-        problem_type: What transformers calls such a model.
-        metrics: Numbers of the results for a model card.
-        purpose: A sentence for a model card: what the model does.
-        meaning: A sentence for a model card: how its numbers are to be read.
+        output: Name of the numbers in the objective's outputs and in an ONNX graph.
+        names: [K] name of each number.
+        activation: Function from logits [B, K] to the numbers.
+        problem_type: ``problem_type`` in transformers.
+        metrics: Names of the metrics on the model card.
+        purpose: Sentence for the model card: what the model does.
+        meaning: Sentence for the model card: what its numbers mean.
     """
 
     output: str
@@ -40,11 +40,11 @@ class ExportForm(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """What the words of a text are asked about.
+    """A number whose value can be attributed to the words of a text.
 
     Attributes:
-        name: Of the answer.
-        of: [B] of it, from what the network gives for a batch.
+        name: Name of the answer.
+        of: Function from the outputs of the network to the number [B].
     """
 
     name: str
@@ -57,19 +57,19 @@ def answers_of(
     calibration: Mapping[str, float],
     thresholds: Mapping[str, float | None],
 ) -> dict[str, dict[str, list[Any]]]:
-    """The answers of each task, by its name.
+    """Return the answers of each task by its name.
 
     Args:
-        tasks: Of a run.
-        outputs: What the objective gave for N rows, arrays by name.
-        calibration: What was fitted on validation.
-        thresholds: Of the tasks that have one.
+        tasks: The tasks of a run.
+        outputs: Outputs of the objective for N rows, arrays by name.
+        calibration: Temperature and threshold that were fitted on validation.
+        thresholds: Thresholds of the tasks that have one.
     """
     return {name: task.answers(outputs, calibration, thresholds.get(name)) for name, task in tasks.items()}
 
 
 def joined_answers(answers: Mapping[str, Mapping[str, Sequence[Any]]]) -> dict[str, Sequence[Any]]:
-    """Columns of all tasks; one that an earlier task has already gets the name of its task in front."""
+    """Return the columns of all tasks; a name that an earlier task has gets the name of its task in front."""
     joined: dict[str, Sequence[Any]] = {}
     for task_name, columns in answers.items():
         for name, values in columns.items():
@@ -80,10 +80,10 @@ def joined_answers(answers: Mapping[str, Mapping[str, Sequence[Any]]]) -> dict[s
 def read_thresholds(
     tasks: Mapping[str, Task], wanted: Any, calibration: Mapping[str, float]
 ) -> dict[str, float | None]:
-    """The threshold of each task that can have one.
+    """Return the threshold of each task that can have one.
 
     Raises:
-        UserError: One was asked for that no task has.
+        UserError: A threshold is set, and no task accepts it.
     """
     if wanted is None:
         return {}
@@ -100,10 +100,10 @@ def read_thresholds(
 
 
 def only_exported(tasks: Iterable[Task], where: str) -> Task:
-    """The one task of a run that can be exported.
+    """Return the task of a run with one task that can be exported.
 
     Raises:
-        UserError: There is none, or several.
+        UserError: There are several tasks, or it cannot be exported.
     """
     kinds = [task.kind for task in tasks]
     fit = [task for task in tasks if task.form is not None]

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from lit_humor.data.settings import DataSettings
     from lit_humor.metrics.classification import ClassificationMetrics
 
-_NEAR = 0.97  # of the loss of the best constant answer
+_NEAR = 0.97  # share of the loss of the best constant answer, from which a model counts as collapsed
 
 
 class Classification(Task):
-    """The class of a row, by the highest probability: objectives give ``probabilities`` [B, C] for ``labels`` [B]."""
+    """Predicts the class of a row, that of the highest probability, from ``probabilities`` [B, C]."""
 
     kind = "classification"
     definitions: ClassVar[Mapping[str, str]] = {
@@ -71,13 +71,13 @@ class Classification(Task):
         check_fit(splits, drawn, settings, val_key)
 
     def metrics(self, slice_values: Mapping[str, Sequence[str]], *, synced: bool = True) -> ClassificationMetrics:
-        """F1, accuracy, correlation, AUROC, calibration, the confusion matrix, and the first two by slice."""
+        """Return F1, accuracy, correlation, AUROC, calibration, confusion matrix; F1 and accuracy also by slice."""
         from lit_humor.metrics.classification import ClassificationMetrics
 
         return ClassificationMetrics(self.class_names, slice_values, synced=synced)
 
     def measure(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-        """Every number of a whole split without slices, on this process alone.
+        """Compute all metrics of a split without slices, only in this process.
 
         Args:
             labels: [N] int64.
@@ -88,7 +88,7 @@ class Classification(Task):
         return measure(self.class_names, labels, probabilities)
 
     def measure_columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        """Read ``label`` and ``p_<class>``."""
+        """Compute all metrics from ``label`` and ``p_<class>``."""
         import numpy as np
 
         code = {name: index for index, name in enumerate(self.class_names)}
@@ -96,7 +96,7 @@ class Classification(Task):
         return self.measure(labels, np.asarray([columns[PROBABILITY + name] for name in self.class_names]).T)
 
     def columns(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Any]:
-        """``label``, ``prediction``, and ``p_<class>`` for each class."""
+        """Return ``label``, ``prediction``, and ``p_<class>`` for each class."""
         probabilities, names = outputs["probabilities"], self.class_names
         return {
             "label": [names[index] for index in batch["labels"].tolist()],
@@ -107,7 +107,7 @@ class Classification(Task):
     def tables(
         self, split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None = None
     ) -> list[ResultTable]:
-        """Scalars beside the baseline, classes, confusion matrix and slices."""
+        """Return tables of metrics next to the baseline, classes, confusion matrix and slices."""
         scalars = [name for name, value in results.items() if isinstance(value, float) and name in self.definitions]
         columns = ["metric", "model"] + (["TF-IDF baseline"] if baseline else [])
         names = list(results["classes"])
@@ -126,7 +126,7 @@ class Classification(Task):
         ]
 
     def baseline(self, train: Examples, evaluated: Mapping[str, Examples]) -> Baseline:
-        """TF-IDF and logistic regression."""
+        """Fit and score TF-IDF with logistic regression."""
         from lit_humor.data.baseline import DESCRIPTION, fit_tfidf
 
         model = fit_tfidf(train)
@@ -142,14 +142,14 @@ class Classification(Task):
             names=self.class_names,
             activation="softmax",
             problem_type="single_label_classification",
-            metrics=("f1", "accuracy", "f1_macro", "auroc"),  # a temperature changes none of them
+            metrics=("f1", "accuracy", "f1_macro", "auroc"),  # metrics that a temperature does not change
             purpose=f"Tells {last} from {' / '.join(others)}.",
             meaning="A high probability says that a text looks like the jokes of the training data, not that it is "
             "funny, kind or true.",
         )
 
     def numbers(self, outputs: Mapping[str, Any], calibration: Mapping[str, float]) -> np.ndarray:
-        """[N, C] probabilities, calibrated by the temperature."""
+        """Return the probabilities [N, C], calibrated by the temperature."""
         from lit_humor.metrics.calibration import apply_temperature
 
         return apply_temperature(outputs["probabilities"], calibration.get("temperature", 1.0))
@@ -157,33 +157,33 @@ class Classification(Task):
     def answers(
         self, outputs: Mapping[str, Any], calibration: Mapping[str, float], threshold: float | None = None
     ) -> dict[str, list[Any]]:
-        """``prediction``, the likelier class or the last of two from a threshold on, and ``p_<class>``."""
+        """Return ``prediction``, the most probable class or by a threshold on the last of two, and ``p_<class>``."""
         numbers, names = self.numbers(outputs, calibration), self.class_names
         codes = numbers.argmax(axis=1) if threshold is None else (numbers[:, 1] >= threshold).astype(int)
         columns = {f"{PROBABILITY}{name}": numbers[:, index].tolist() for index, name in enumerate(names)}
         return {PREDICTION: [names[code] for code in codes.tolist()], **columns}
 
     def cells(self, answers: Mapping[str, Sequence[Any]], row: int | None) -> list[str]:
-        """Class and its probability."""
+        """Return the predicted class and its probability."""
         if row is None:
             return ["", ""]
         name = answers[PREDICTION][row]
         return [name, f"{answers[PROBABILITY + name][row]:.4f}"]
 
     def served(self, answers: Mapping[str, Sequence[Any]], row: int) -> dict[str, Any]:
-        """``label``, its ``probability``, and ``probabilities`` by class."""
+        """Return ``label``, its ``probability``, and ``probabilities`` by class."""
         probabilities = {name: answers[PROBABILITY + name][row] for name in self.class_names}
         label = answers[PREDICTION][row]
         return {"label": label, "probability": probabilities[label], "probabilities": probabilities}
 
     def explained(self, answers: Mapping[str, Sequence[Any]], row: int, calibration: Mapping[str, float]) -> Explained:
-        """The calibrated probability of the predicted class."""
+        """Return the calibrated probability of the predicted class."""
         name, temperature = answers[PREDICTION][row], calibration.get("temperature", 1.0)
         code = self.class_names.index(name)
         return Explained(name, lambda outputs: (outputs["logits"] / temperature).softmax(dim=-1)[:, code])
 
     def read_threshold(self, wanted: Any, calibration: Mapping[str, float]) -> float:
-        """A number between 0 and 1 for the last of two classes, or ``tuned``: the one of best F1 on validation."""
+        """Return a threshold for the last of two classes: a number between 0 and 1, or for ``tuned`` the fitted one."""
         tuned = calibration.get("threshold")
         if wanted == "tuned" and tuned is not None:
             return tuned
@@ -197,7 +197,7 @@ class Classification(Task):
         )
 
     def intervals(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[float, float]]:
-        """Of F1, accuracy and macro F1: bootstrap over rows."""
+        """Return intervals of F1, accuracy and macro F1 by bootstrap over rows."""
         import numpy as np
 
         from lit_humor.metrics.confusion import bootstrap_intervals, count_confusion
@@ -208,25 +208,25 @@ class Classification(Task):
         return {name: (values[0].item(), values[1].item()) for name, values in ends.items() if values.shape == (2,)}
 
     def is_collapsed(self, results: Mapping[str, Any], objective: nn.Module) -> bool:
-        """Whether one class only is answered, and the loss is no less than that of the best constant answer."""
+        """Return whether all rows get one class, with about the loss of the best constant answer."""
         weights: Any = getattr(objective, "class_weights", None)
         return is_collapsed(results, None if weights is None else weights.tolist())
 
 
 def slice_tables(split: str, results: Mapping[str, Any], names: Sequence[str]) -> list[ResultTable]:
-    """A table for each slice column: rows of each value, and some numbers of them."""
+    """Return a table for each slice column: the number of rows of each value, and their metrics."""
     return [
         ResultTable(
             f"{split}: by {column}",
             (column, "rows", *names),
-            [[value, found["rows"], *(found[name] for name in names)] for value, found in values.items()],
+            [[value, part["rows"], *(part[name] for name in names)] for value, part in values.items()],
         )
         for column, values in results["slices"].items()
     ]
 
 
 def is_collapsed(results: Mapping[str, Any], class_weights: list[float] | None = None) -> bool:
-    """Whether validation shows one class only and no less loss than the best constant answer.
+    """Return whether all rows get one class, with a loss of at least 97 % of that of the best constant answer.
 
     Args:
         results: ``confusion`` [C, C], a row for each true class, and ``loss``.

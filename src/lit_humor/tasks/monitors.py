@@ -1,4 +1,4 @@
-"""Which numbers of a run may be monitored: by early stopping, by the best checkpoint, by lists of runs."""
+"""The metrics that can be monitored, by early stopping, the best checkpoint and lists of runs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ MODES = ("max", "min")
 
 
 def monitors_of(tasks: Sequence[type[Task]]) -> tuple[str, ...]:
-    """What may be monitored: the numbers of validation, those of the first task first, and the training loss."""
+    """Return what can be monitored: validation metrics, those of the first task first, and the training loss."""
     return (*dict.fromkeys(f"val/{name}" for task in tasks for name in task.scalars), "train/loss")
 
 
 def unknown_monitors(
     tasks: Sequence[type[Task]], monitor: str | None, mode: str | None, callbacks: Mapping[str, Any] | None
 ) -> Iterator[UserError]:
-    """The errors for what no task measures; each names the key, and the numbers that there are.
+    """Yield errors for monitored names that no task measures; each names the key and the metrics that exist.
 
     Args:
-        tasks: Of the run.
-        monitor: What the run follows; None where it is too old to say so.
-        mode: Whether that should be high or low.
-        callbacks: Their nodes, by name; some of them have a ``monitor`` of their own.
+        tasks: The tasks of the run.
+        monitor: The monitored metric; None in an older run, whose configuration has none.
+        mode: ``max`` or ``min``, whichever is better.
+        callbacks: Nodes of callbacks by name; some have their own ``monitor``.
     """
     known = monitors_of(tasks)
     nodes = {name: node for name, node in (callbacks or {}).items() if node is not None}

@@ -1,4 +1,4 @@
-"""Several labels a row, each its own yes or no. Legend: B rows of a batch, N rows of a split, K labels."""
+"""Multi-label tasks: a row has some of K labels. Legend: B rows of a batch, N rows of a split, K labels."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from lit_humor.metrics.multilabel import MultiLabelMetrics
 
 _BASELINE = "TF-IDF of words (1-2) and characters (2-5, within words), a logistic regression for each label"
-_TRUE = "is_"  # columns of predictions: this and the name of a label, 0 or 1
+_TRUE = "is_"  # prefix of the columns of true labels, 0 or 1
 _NONE = "none"
 
 
 class MultiLabel(Task):
-    """The labels of a row: objectives give ``label_probabilities`` [B, K] for ``targets`` [B, K] of 0 and 1."""
+    """Predicts the labels of a row, ``targets`` [B, K] of 0 and 1, from ``label_probabilities`` [B, K]."""
 
     kind = "multilabel"
     definitions: ClassVar[Mapping[str, str]] = {
@@ -73,13 +73,13 @@ class MultiLabel(Task):
         check_fit(splits, drawn, settings, val_key)
 
     def metrics(self, slice_values: Mapping[str, Sequence[str]], *, synced: bool = True) -> MultiLabelMetrics:
-        """F1 by label and over all, exact matches, AUROC, and the same but the last by slice."""
+        """Return F1 by label and over all, exact matches and AUROC; all but AUROC also by slice."""
         from lit_humor.metrics.multilabel import MultiLabelMetrics
 
         return MultiLabelMetrics(self.class_names, slice_values, synced=synced)
 
     def measure_columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        """Read ``is_<label>`` and ``p_<label>``."""
+        """Compute all metrics from ``is_<label>`` and ``p_<label>``."""
         from sklearn.metrics import roc_auc_score
 
         from lit_humor.metrics.label_counts import THRESHOLD, label_counts, measure_labels
@@ -92,7 +92,7 @@ class MultiLabel(Task):
         return {**numbers, "auroc": sum(areas) / len(areas) if areas else None, "slices": {}}
 
     def columns(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Any]:
-        """``label`` and ``prediction``, the names joined; ``is_<label>`` and ``p_<label>`` for each label."""
+        """Return ``label`` and ``prediction``, joined names; ``is_<label>`` and ``p_<label>`` for each label."""
         probabilities, targets = outputs["label_probabilities"].numpy(), batch["targets"].numpy()
         return {
             "label": self._joined(targets),
@@ -104,7 +104,7 @@ class MultiLabel(Task):
     def tables(
         self, split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None = None
     ) -> list[ResultTable]:
-        """Numbers beside the baseline, those of each label, and some by slice."""
+        """Return tables of metrics next to the baseline, of labels and of slices."""
         names = [name for name in self.scalars if isinstance(results.get(name), float)]
         columns = ["metric", "model"] + (["TF-IDF baseline"] if baseline else [])
         rows = [[name, results[name], *([baseline.get(name, "")] if baseline else [])] for name in names]
@@ -129,48 +129,48 @@ class MultiLabel(Task):
         )
 
     def numbers(self, outputs: Mapping[str, Any], calibration: Mapping[str, float]) -> np.ndarray:
-        """[N, K] the probability of each label; no temperature is fitted."""
+        """Return the probability of each label, [N, K]; no temperature is fitted."""
         return outputs["label_probabilities"]
 
     def answers(
         self, outputs: Mapping[str, Any], calibration: Mapping[str, float], threshold: float | None = None
     ) -> dict[str, list[Any]]:
-        """``prediction``, the names of the labels given, and ``p_<label>``."""
+        """Return ``prediction``, the names of the predicted labels, and ``p_<label>``."""
         numbers = self.numbers(outputs, calibration)
         columns = {f"{PROBABILITY}{name}": numbers[:, index].tolist() for index, name in enumerate(self.class_names)}
         return {PREDICTION: self._joined(numbers, threshold), **columns}
 
     def cells(self, answers: Mapping[str, Sequence[Any]], row: int | None) -> list[str]:
-        """The labels given, and the probability of each label there is."""
+        """Return the predicted labels, and the probability of every label."""
         if row is None:
             return ["", ""]
         shown = (f"{name} {answers[PROBABILITY + name][row]:.4f}" for name in self.class_names)
         return [answers[PREDICTION][row], ", ".join(shown)]
 
     def served(self, answers: Mapping[str, Sequence[Any]], row: int) -> dict[str, Any]:
-        """``label``, the names joined, and ``probabilities`` by label."""
+        """Return ``label``, the joined names, and ``probabilities`` by label."""
         probabilities = {name: answers[PROBABILITY + name][row] for name in self.class_names}
         return {"label": answers[PREDICTION][row], "probabilities": probabilities}
 
     def explained(self, answers: Mapping[str, Sequence[Any]], row: int, calibration: Mapping[str, float]) -> Explained:
-        """The probability of the likeliest label."""
+        """Return the probability of the most probable label."""
         code = max(range(len(self.class_names)), key=lambda index: answers[PROBABILITY + self.class_names[index]][row])
         return Explained(self.class_names[code], lambda outputs: outputs["logits"][:, code].sigmoid())
 
     def read_threshold(self, wanted: Any, calibration: Mapping[str, float]) -> float:
-        """A number between 0 and 1, from which on every label is given."""
+        """Return a number between 0 and 1: labels of at least this probability are predicted."""
         if isinstance(wanted, int | float) and 0 < wanted < 1:
             return float(wanted)
         raise UserError("threshold", found=str(wanted), expected="a number between 0 and 1", fix="set threshold=0.5")
 
     def intervals(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[float, float]]:
-        """Of F1 over labels, over all, and of exact matches: bootstrap over rows."""
+        """Return intervals of macro F1, micro F1 and exact matches by bootstrap over rows."""
         from lit_humor.metrics.label_counts import THRESHOLD, label_intervals
 
         return label_intervals(self._matrix(columns, _TRUE), self._matrix(columns, PROBABILITY) >= THRESHOLD)
 
     def baseline(self, train: Examples, evaluated: Mapping[str, Examples]) -> Baseline:
-        """TF-IDF and a logistic regression for each label."""
+        """Fit and score TF-IDF with a logistic regression for each label."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.multiclass import OneVsRestClassifier
         from sklearn.pipeline import make_pipeline
@@ -193,23 +193,25 @@ class MultiLabel(Task):
         return Baseline(_BASELINE, results)
 
     def is_collapsed(self, results: Mapping[str, Any], objective: nn.Module) -> bool:
-        """Whether no row was given any label, though rows have some."""
+        """Return whether no label is predicted for any row, although rows have labels."""
         labels = results["labels"].values()
-        return any(one["rows"] for one in labels) and not any(one["recall"] or one["precision"] for one in labels)
+        return any(label["rows"] for label in labels) and not any(
+            label["recall"] or label["precision"] for label in labels
+        )
 
     def _matrix(self, columns: Mapping[str, Sequence[Any]], prefix: str) -> np.ndarray:
-        """[N, K] the columns of this prefix."""
+        """Return the columns of a prefix, [N, K]."""
         import numpy as np
 
         return np.stack([np.asarray(columns[prefix + name], dtype=np.float64) for name in self.class_names], axis=1)
 
     def _joined(self, values: Any, threshold: float | None = None) -> list[str]:
-        """The names of the labels from a threshold on, of each row of [N, K]."""
+        """Return, for each row of values [N, K], the joined names of labels that reach the threshold."""
         from lit_humor.metrics.label_counts import THRESHOLD
 
         given = values >= (THRESHOLD if threshold is None else threshold)
         return [
-            ", ".join(name for name, one in zip(self.class_names, row, strict=True) if one) or _NONE
+            ", ".join(name for name, is_given in zip(self.class_names, row, strict=True) if is_given) or _NONE
             for row in given.tolist()
         ]
 
@@ -221,7 +223,7 @@ def _with_rows(counts: np.ndarray, num_rows: int) -> np.ndarray:
 
 
 def _problem(examples: Examples) -> str:
-    """Why these cannot be learned; empty where they can."""
+    """Return why the targets cannot be learned; empty if they can."""
     import numpy as np
 
     if examples.targets is None or examples.targets.ndim < 2:

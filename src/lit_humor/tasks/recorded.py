@@ -1,4 +1,4 @@
-"""What a run folder says of the tasks of its run, for commands that only read run folders. Standard library only."""
+"""The tasks of a run as recorded in its folder, for commands that only read run folders. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class RecordedTasks:
     """The content of ``tasks.json``.
 
     Attributes:
-        monitor: What the best checkpoint follows and lists of runs show, e.g. ``val/f1``.
-        mode: ``max`` where that should be high, ``min`` where it should be low.
-        tasks: By name what ``Task.describe`` says.
+        monitor: The metric that chooses the best checkpoint and that lists of runs show, e.g. ``val/f1``.
+        mode: ``max`` if a high value is better, ``min`` if a low value is.
+        tasks: Results of ``Task.describe`` by name.
     """
 
     monitor: str
@@ -26,45 +26,45 @@ class RecordedTasks:
 
     @property
     def score(self) -> str:
-        """The monitored number as results call it, without its split."""
+        """Name of the monitored metric in the results, without the split."""
         return self.monitor.rpartition("/")[2]
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Files of the tasks, which are those of their sections in ``reporting``, too."""
+        """Kinds of the tasks, which are also the names of their folders in ``tasks/reports``."""
         return tuple(dict.fromkeys(task["kind"] for task in self.tasks.values()))
 
     @property
     def curves(self) -> tuple[str, ...]:
-        """Numbers that are shown epoch by epoch, the monitored one among them."""
+        """Metrics that are shown for each epoch, with the monitored one."""
         names = dict.fromkeys(f"val/{name}" for task in self.tasks.values() for name in reversed(task["curves"]))
         return tuple(names if self.monitor.endswith("/loss") else {self.monitor: None} | names)
 
     @property
     def compared(self) -> dict[str, str]:
-        """Numbers of a table of many runs, the monitored one first, each with the better direction."""
+        """Metrics of a table of runs, the monitored one first, each with ``max`` or ``min``, whichever is better."""
         names = {name: mode for task in self.tasks.values() for name, mode in task["compared"].items()}
         return {self.score: self.mode} | names
 
     def score_in(self, results: Mapping[str, Any], split: str) -> float | None:
-        """The monitored number of a split in ``result.json``; None where it is measured in training alone."""
+        """Return the monitored metric of a split in ``result.json``; None if it is only measured in training."""
         return results.get(split, {}).get(self.score)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of ``tasks.json``."""
+        """Return the content of ``tasks.json``."""
         return asdict(self)
 
 
 def record_tasks(tasks: Mapping[str, Task], monitor: str | None, mode: str | None) -> RecordedTasks:
-    """What to write of the tasks of a run."""
+    """Return the record of a run's tasks, to be written into its folder."""
     described = {name: task.describe() for name, task in tasks.items()}
     return RecordedTasks(monitor or BEFORE_TASKS.monitor, mode or BEFORE_TASKS.mode, described)
 
 
 def recorded_tasks(content: Mapping[str, Any] | None) -> RecordedTasks:
-    """The tasks of a run by the content of its ``tasks.json``; None stands for a run that is too old to have one."""
+    """Return the tasks of a run from the content of its ``tasks.json``; None is an older run without this file."""
     return RecordedTasks(**content) if content else BEFORE_TASKS
 
 
-# Runs that were made before there were tasks: all of them classified, and followed F1.
+# Runs from before there were tasks: all of them classify, and F1 is monitored.
 BEFORE_TASKS = RecordedTasks("val/f1", "max", {Classification.kind: Classification().describe()})

@@ -23,7 +23,7 @@ _BASELINE = "TF-IDF of words (1-2) and characters (2-5, within words), ridge reg
 
 
 class Regression(Task):
-    """The number of a row: objectives give ``values`` [B] for ``targets`` [B], from ``data.target_column``."""
+    """Predicts the number of a row, ``data.target_column``, from ``values`` [B]."""
 
     kind = "regression"
     definitions: ClassVar[Mapping[str, str]] = {
@@ -67,13 +67,13 @@ class Regression(Task):
         check_fit(splits, drawn, settings, val_key)
 
     def metrics(self, slice_values: Mapping[str, Sequence[str]], *, synced: bool = True) -> RegressionMetrics:
-        """Errors, rank correlation, and the mean absolute error by slice."""
+        """Return errors and rank correlation; the mean absolute error also by slice."""
         from lit_humor.metrics.regression import RegressionMetrics
 
         return RegressionMetrics(slice_values, synced=synced)
 
     def measure_columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        """Read ``target`` and ``prediction``."""
+        """Compute all metrics from ``target`` and ``prediction``."""
         import numpy as np
 
         from lit_humor.metrics.errors import measure_errors
@@ -81,13 +81,13 @@ class Regression(Task):
         return measure_errors(*(np.asarray(columns[name], dtype=np.float64) for name in ("target", PREDICTION)))
 
     def columns(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Any]:
-        """``target`` and ``prediction``, float32."""
+        """Return ``target`` and ``prediction``, float32."""
         return {"target": batch["targets"].numpy(), "prediction": outputs["values"].numpy()}
 
     def tables(
         self, split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None = None
     ) -> list[ResultTable]:
-        """Numbers beside the baseline, and the mean absolute error by slice."""
+        """Return tables of metrics next to the baseline, and of the mean absolute error by slice."""
         names = [name for name in self.scalars if isinstance(results.get(name), float)]
         columns = ["metric", "model"] + (["TF-IDF baseline"] if baseline else [])
         rows = [[name, results[name], *([baseline.get(name, "")] if baseline else [])] for name in names]
@@ -111,13 +111,13 @@ class Regression(Task):
         )
 
     def numbers(self, outputs: Mapping[str, Any], calibration: Mapping[str, float]) -> np.ndarray:
-        """[N, 1] the predicted numbers."""
+        """Return the predicted numbers, [N, 1]."""
         return outputs["values"].reshape(-1, 1)
 
     def answers(
         self, outputs: Mapping[str, Any], calibration: Mapping[str, float], threshold: float | None = None
     ) -> dict[str, list[Any]]:
-        """``prediction``, a number."""
+        """Return ``prediction``, a number."""
         return {PREDICTION: outputs["values"].reshape(-1).tolist()}
 
     def cells(self, answers: Mapping[str, Sequence[Any]], row: int | None) -> list[str]:
@@ -129,7 +129,7 @@ class Regression(Task):
         return Explained("the number", lambda outputs: outputs["logits"].squeeze(-1))
 
     def intervals(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[float, float]]:
-        """Of RMSE and mean absolute error: bootstrap over rows; of the rank correlation: Fisher's transformation."""
+        """Return intervals: RMSE and MAE by bootstrap over rows, the rank correlation by Fisher's transformation."""
         import numpy as np
 
         from lit_humor.metrics.intervals import bootstrap_of_means, spearman_interval
@@ -142,11 +142,11 @@ class Regression(Task):
         return ends | ({"spearman": of_ranks} if of_ranks else {})
 
     def is_collapsed(self, results: Mapping[str, Any], objective: nn.Module) -> bool:
-        """Whether every row got the same number, though their numbers differ."""
+        """Return whether all rows get the same number, although their targets differ."""
         return results["spearman"] is None and results["rmse"] > 0 and results["rows"] > 1
 
     def baseline(self, train: Examples, evaluated: Mapping[str, Examples]) -> Baseline:
-        """TF-IDF and ridge regression."""
+        """Fit and score TF-IDF with ridge regression."""
         from sklearn.linear_model import Ridge
         from sklearn.pipeline import make_pipeline
 
@@ -161,7 +161,7 @@ class Regression(Task):
 
 
 def _problem(targets: np.ndarray | None) -> str:
-    """Why these cannot be learned; empty where they can."""
+    """Return why the targets cannot be learned; empty if they can."""
     if targets is None:
         return "no numbers"
     if targets.ndim > 1:

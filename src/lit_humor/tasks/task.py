@@ -1,6 +1,6 @@
-"""The task contract: what a run learns to answer, and all that follows from it.
+"""The task contract: what a run learns to answer, with its metrics, checks, columns and tables.
 
-Add a file here and a node in ``configs/task`` to add one. Legend: B rows of a batch, N rows of a split.
+A new task is a new file here, and a node in ``configs/task``. Legend: B rows of a batch, N rows of a split.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from lit_humor.core.errors import UserError
 from lit_humor.tasks.answers import PREDICTION, Explained, ExportForm, joined_answers
 
-if TYPE_CHECKING:  # what only reads run folders need not wait for torch
+if TYPE_CHECKING:  # commands that only read run folders do not load torch
     import numpy as np
     from torch import Tensor, nn
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:  # what only reads run folders need not wait for torch
     from lit_humor.data.settings import DataSettings
     from lit_humor.metrics.task_metrics import TaskMetrics
 
-TASK_ARGUMENTS = ("class_names",)  # what Python adds to the node of a task when it builds it
-NETWORK_ARGUMENTS = OBJECTIVE_ARGUMENTS = ("num_classes",)  # what a task may add to theirs
+TASK_ARGUMENTS = ("class_names",)  # arguments that the code adds when it builds a task
+NETWORK_ARGUMENTS = OBJECTIVE_ARGUMENTS = ("num_classes",)  # arguments that a task may add for them
 
 
 class ResultTable(NamedTuple):
-    """A table for the screen: cells are texts or numbers."""
+    """A table for the screen; cells are texts or numbers."""
 
     title: str
     columns: Sequence[str]
@@ -34,11 +34,11 @@ class ResultTable(NamedTuple):
 
 
 class Baseline(NamedTuple):
-    """What a simple model scores on the same rows.
+    """The results of a simple model on the same rows.
 
     Attributes:
-        description: What model.
-        results: By split, numbers as ``TaskMetrics.compute`` gives them.
+        description: Description of the model.
+        results: Metrics by split, as in ``TaskMetrics.compute``.
     """
 
     description: str
@@ -48,21 +48,21 @@ class Baseline(NamedTuple):
 class Task(ABC):
     """What a run learns to answer.
 
-    Which of its numbers chooses the checkpoint, and whether it should be high or low, stands in ``configs/task`` as
-    ``monitor`` and ``mode``.
+    ``monitor`` and ``mode`` in ``configs/task`` say which of its metrics chooses the checkpoint, and whether a high or
+    low value is better.
 
     Args:
-        class_names: Class names in class order; none where rows have no classes.
+        class_names: Class names in class order; empty if rows have no classes.
 
     Attributes:
-        kind: Name of the task's file, and of its sections in ``reporting``.
-        definitions: Every number by its name with what it means; ``loss`` is the objective's.
-        scalars: Those of one value each, which may be monitored as ``val/<name>``.
-        curves: The two numbers shown for each epoch, with short headings.
-        compared: Numbers that stand in a table of many runs, each with ``max`` or ``min``, whichever is better.
-        constant_answer: What a collapsed model answers.
-        outputs: What an objective has to give for it beside its losses.
-        objective: The usual choice of ``configs/objective`` for it.
+        kind: Name of the task's file, and of its folder in ``tasks/reports``.
+        definitions: Meaning of each metric by its name; ``loss`` is that of the objective.
+        scalars: Metrics of one value, which can be monitored as ``val/<name>``.
+        curves: The two metrics that are shown for each epoch, with short headings.
+        compared: Metrics of a table of runs, each with ``max`` or ``min``, whichever is better.
+        constant_answer: The answers of a collapsed model, for a message.
+        outputs: Outputs that the objective must have.
+        objective: The usual choice of ``configs/objective``.
     """
 
     kind: ClassVar[str]
@@ -80,84 +80,84 @@ class Task(ABC):
     @property
     @abstractmethod
     def network_arguments(self) -> dict[str, Any]:
-        """What the network needs to know of the task when it is built, such as the width of its head."""
+        """Arguments of the network's constructor, such as ``num_classes``, the number of logits."""
 
     @property
     @abstractmethod
     def objective_arguments(self) -> dict[str, Any]:
-        """What the objective needs to know of the task when it is built."""
+        """Arguments of the objective's constructor."""
 
     @abstractmethod
     def check(self, splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettings, val_key: str) -> None:
-        """Refuse data that can not train or steer a model.
+        """Check that the data can be used for training and validation.
 
         Args:
-            splits: The splits that are trained and validated on.
-            drawn: How they came about.
-            settings: What was asked for.
-            val_key: The key that names validation data of their own, e.g. ``data.val_path``.
+            splits: The splits by name.
+            drawn: How splits were drawn.
+            settings: Settings of splits and batches.
+            val_key: The setting for a separate validation file, e.g. ``data.val_path``.
 
         Raises:
-            UserError: Names what decides it, and what to set.
+            UserError: The data cannot be used; the message names the setting to change.
         """
 
     @abstractmethod
     def metrics(self, slice_values: Mapping[str, Sequence[str]], *, synced: bool = True) -> TaskMetrics:
-        """New metrics of one stage.
+        """Return new metrics for one stage.
 
         Args:
             slice_values: Names of slice columns with their values, e.g. ``{"language": ["en", "es"]}``.
-            synced: Whether ``compute`` adds up the rows of all processes, which then all have to call it.
+            synced: Whether ``compute`` gathers the rows of all processes; all of them must call it then.
         """
 
     @abstractmethod
     def columns(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Columns of ``predictions/<split>.parquet`` for the rows of a batch.
+        """Return columns of ``predictions/<split>.parquet`` for the rows of a batch.
 
         Args:
-            outputs: What the objective gave beside its losses, of these rows, on the CPU.
+            outputs: Outputs of the objective for these rows, on the CPU.
             batch: The rows, on the CPU.
 
         Returns:
-            A list, or an array whose first dimension is rows, for each column; B of each.
+            A list or array of B values for each column.
         """
 
     @abstractmethod
     def measure_columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        """Every number of rows that were answered before, without slices, on this process alone.
+        """Compute all metrics of saved predictions, without slices, only in this process.
 
         Args:
-            columns: Of ``predictions/<split>.parquet``.
+            columns: Columns of ``predictions/<split>.parquet``.
         """
 
     @abstractmethod
     def tables(
         self, split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None = None
     ) -> list[ResultTable]:
-        """Results of a split for the screen, beside those of the baseline where there is one."""
+        """Return tables of a split's results for the screen, next to those of the baseline if there is one."""
 
     def baseline(self, train: Examples, evaluated: Mapping[str, Examples]) -> Baseline | None:
-        """Fit a simple model on the training rows, and score it by split; None where the task has none.
+        """Fit a simple model on the training rows and score it by split; return None if the task has none.
 
         Raises:
-            ValueError: It can not be fitted; says why.
+            ValueError: The model cannot be fitted; the message says why.
         """
         return None
 
     @property
     def form(self) -> ExportForm | None:
-        """How a model of this task is exported; None where it cannot be."""
+        """How a model of this task is exported; None if it cannot be exported."""
         return None
 
     def numbers(self, outputs: Mapping[str, Any], calibration: Mapping[str, float]) -> np.ndarray:
-        """[N, K] float64, the numbers behind the answers, as an exported model gives them.
+        """Return [N, K] float64, the numbers behind the answers, as an exported model computes them.
 
         Args:
-            outputs: What the objective gave beside its losses, arrays whose first dimension is the N rows.
-            calibration: What was fitted on validation, if anything.
+            outputs: Outputs of the objective, arrays whose first dimension is N.
+            calibration: Temperature and threshold that were fitted on validation, or empty.
 
         Raises:
-            UserError: This task answers with something else.
+            UserError: The answers of this task have no such numbers.
         """
         found, fix = f"a run of {self.kind}", "use its answers"
         raise UserError("scores", found=found, expected="a task that answers with numbers", fix=fix)
@@ -166,52 +166,52 @@ class Task(ABC):
     def answers(
         self, outputs: Mapping[str, Any], calibration: Mapping[str, float], threshold: float | None = None
     ) -> dict[str, list[Any]]:
-        """Columns that ``predict.py`` adds to N rows: ``prediction``, and what it was made of.
+        """Return the columns that ``predict.py`` adds to N rows: ``prediction`` and, for example, probabilities.
 
         Args:
-            outputs: As of ``numbers``.
-            calibration: What was fitted on validation, if anything.
-            threshold: As ``read_threshold`` gave it.
+            outputs: As in ``numbers``.
+            calibration: As in ``numbers``.
+            threshold: Result of ``read_threshold``.
         """
 
     def cells(self, answers: Mapping[str, Sequence[Any]], row: int | None) -> list[str]:
-        """What a line on the screen says of an answer; as many empty cells for a blank text (None)."""
+        """Return the cells of an answer on the screen; for a blank text (``row`` None) as many empty cells."""
         return [""] if row is None else [str(answers[PREDICTION][row])]
 
     def served(self, answers: Mapping[str, Sequence[Any]], row: int) -> dict[str, Any]:
-        """What ``serve.py`` sends of an answer; ``label`` is what a page shows."""
+        """Return the JSON of an answer for ``serve.py``; its page shows ``label``."""
         return {"label": answers[PREDICTION][row]}
 
     def explained(
         self, answers: Mapping[str, Sequence[Any]], row: int, calibration: Mapping[str, float]
     ) -> Explained | None:
-        """What the words of a text are asked about; None where words cannot be asked."""
+        """Return the number whose value is attributed to words; None if this task cannot be explained."""
         return None
 
     def read_threshold(self, wanted: Any, calibration: Mapping[str, float]) -> float | None:
-        """The value of ``threshold=`` for this task.
+        """Return the value of ``threshold=`` for this task.
 
         Raises:
-            UserError: It has no threshold, or not this one.
+            UserError: The task has no threshold, or the value is not valid.
         """
         expected = f"none, as {self.kind} has no threshold"
         raise UserError("threshold", found=str(wanted), expected=expected, fix="leave threshold away")
 
     def intervals(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[float, float]]:
-        """95 % intervals of some of its numbers over the rows of ``predictions/<split>.parquet``; loads no torch."""
+        """Return 95 % intervals of some metrics from ``predictions/<split>.parquet``, without loading torch."""
         return {}
 
     def is_collapsed(self, results: Mapping[str, Any], objective: nn.Module) -> bool:
-        """Whether validation shows a model that answers the same whatever it reads.
+        """Return whether the model gives the same answer to all validation rows.
 
         Args:
-            results: Of a validation, with its ``loss``.
-            objective: What it was trained with.
+            results: Metrics of a validation, with ``loss``.
+            objective: The training objective.
         """
         return False
 
     def describe(self) -> dict[str, Any]:
-        """Plain values that the run folder keeps of this task."""
+        """Return plain values of this task for the run folder."""
         return {
             "kind": self.kind,
             "definitions": dict(self.definitions),
@@ -221,7 +221,7 @@ class Task(ABC):
 
 
 def join_results(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """What several tasks say as one: mappings within, such as numbers by slice, are put together in the same way."""
+    """Join the results of several tasks; nested mappings, such as metrics by slice, are joined as well."""
     joined: dict[str, Any] = {}
     for part in parts:
         for name, value in part.items():
@@ -233,15 +233,15 @@ def join_results(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 def columns_of(
     tasks: Mapping[str, Task], outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]
 ) -> dict[str, Sequence[Any]]:
-    """Columns of all tasks for the rows of a batch."""
+    """Return the columns of all tasks for the rows of a batch."""
     return joined_answers({name: task.columns(outputs, batch) for name, task in tasks.items()})
 
 
 def class_names_of_tasks(tasks: Mapping[str, Task]) -> tuple[str, ...]:
-    """Class names in class order; none where no task has classes."""
+    """Return class names in class order; empty if no task has classes."""
     return next((task.class_names for task in tasks.values() if task.class_names), ())
 
 
 def definitions_of(tasks: Mapping[str, Task]) -> dict[str, str]:
-    """Every number of a run with its meaning."""
+    """Return the meaning of every metric of a run by its name."""
     return {name: meaning for task in tasks.values() for name, meaning in task.definitions.items()}

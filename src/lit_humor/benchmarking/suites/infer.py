@@ -17,7 +17,7 @@ from lit_humor.benchmarking.raw_step import build, synchronise
 from lit_humor.benchmarking.suites.ladder import PLAIN
 from lit_humor.core import markdown
 from lit_humor.core.batch import TRAIN
-from lit_humor.data.batches.batching import WindowSampler
+from lit_humor.data.batches.batching import GlobalBatchSampler
 
 _ROWS = 1024
 _WAYS = (  # name, overrides, whether rows are sorted by length
@@ -47,7 +47,7 @@ def _measure(overrides: Sequence[str], is_sorted: bool) -> dict[str, Any]:
     lengths, rows = setup.datamodule.prepared[TRAIN].lengths[:_ROWS], setup.cfg.data.eval_batch_size
     batches = [list(range(start, min(start + rows, len(lengths)))) for start in range(0, len(lengths), rows)]
     if is_sorted:
-        batches = list(WindowSampler(lengths, window_size=rows, micro_batch_size=rows, seed=None))
+        batches = list(GlobalBatchSampler(lengths, global_batch_size=rows, micro_batch_size=rows, seed=None))
     collate = setup.datamodule.train_dataloader().collate_fn
     with torch.inference_mode(), setup.autocast():
         model(setup.take(collate(max(batches, key=lambda batch: lengths[batch].max()))))

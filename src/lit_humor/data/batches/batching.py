@@ -17,27 +17,27 @@ from lit_humor.core.batch import Batch
 from lit_humor.core.seeds import derive_seed
 from lit_humor.data.preparing.preparation import Prepared
 
-_WINDOWS_PER_POOL = 100
+_GLOBAL_BATCHES_PER_POOL = 100
 
 
-class WindowSampler(Sampler[list[int]]):
+class GlobalBatchSampler(Sampler[list[int]]):
     """Deals the micro-batches of one process.
 
-    A *window* is the rows of one optimizer step over all processes. Windows are drawn from (seed, epoch) alone;
-    only then is each cut into micro-batches and dealt to processes, so that 1 x 32, 4 x 8 and 2 processes x 2 x 8
-    train on the same rows, step by step. A row index ``~i`` (negative) stands for a *filler*: row ``i`` with weight
-    zero, put in where the last window cannot give every process equally many micro-batches.
+    A *global batch* is the rows of one optimizer step over all processes. Global batches are drawn from (seed, epoch)
+    alone. Each is then cut into micro-batches, which are dealt to processes, so that 1 x 32, 4 x 8 and 2 processes
+    x 2 x 8 train on the same rows in every step. A negative row index ``~i`` stands for a *padding row*: row ``i``
+    with weight 0, put in where a global batch has too few rows for equally many micro-batches in every process.
 
     Args:
         lengths: [N] tokens of each row.
-        window_size: Rows of a window.
+        global_batch_size: Rows of an optimizer step over all processes.
         micro_batch_size: Rows of a micro-batch at most.
-        seed: Seed of the run; None keeps the rows in order of length, longest first, for evaluation.
-        length_grouped: Draw each window from rows of like length: pools of 100 windows are sorted, and the
-            windows shuffled, so that the order stays random and padding is short.
-        fixed_order: [N] rows in the order of every epoch, in place of one that is drawn; then only rows of the same
-            window are grouped by length.
-        rank: This process.
+        seed: Seed of the run; None orders rows by length, longest first, for evaluation.
+        length_grouped: Put rows of similar length into each global batch: rows are sorted within pools of 100 global
+            batches, which are then shuffled. The order stays random, and there is little padding.
+        fixed_order: [N] rows in the order of every epoch, instead of a random one; rows are then grouped by length
+            only within a global batch.
+        rank: Number of this process.
         world_size: Number of processes.
     """
 
@@ -45,7 +45,7 @@ class WindowSampler(Sampler[list[int]]):
         self,
         lengths: np.ndarray,
         *,
-        window_size: int,
+        global_batch_size: int,
         micro_batch_size: int,
         seed: int | None,
         length_grouped: bool = False,
@@ -54,36 +54,36 @@ class WindowSampler(Sampler[list[int]]):
         world_size: int = 1,
     ) -> None:
         self.lengths = lengths
-        self.window_size, self.micro_batch_size = window_size, micro_batch_size
+        self.global_batch_size, self.micro_batch_size = global_batch_size, micro_batch_size
         self.seed, self.length_grouped, self.fixed_order = seed, length_grouped, fixed_order
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
         self.num_batches_to_skip = 0
 
     @property
-    def sampler(self) -> WindowSampler:
-        """The object whose ``set_epoch`` the Trainer calls at the start of each epoch."""
+    def sampler(self) -> GlobalBatchSampler:
+        """This object: Lightning calls ``set_epoch`` of the attribute with this name when an epoch starts."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration deals."""
+        """Set the epoch that the next iteration gives the batches of."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.lengths), self.window_size)
-        return whole * self._num_micro_batches(self.window_size) + self._num_micro_batches(rest)
+        whole, rest = divmod(len(self.lengths), self.global_batch_size)
+        return whole * self._num_micro_batches(self.global_batch_size) + self._num_micro_batches(rest)
 
     def __iter__(self) -> Iterator[list[int]]:
         skip, self.num_batches_to_skip = self.num_batches_to_skip, 0
-        for window in self.windows():
-            for batch in self._deal(window):
+        for global_batch in self.global_batches():
+            for batch in self._deal(global_batch):
                 if skip:
                     skip -= 1
                 else:
                     yield batch
 
-    def windows(self) -> list[np.ndarray]:
-        """The rows of each optimizer step of this epoch, the same for every process."""
+    def global_batches(self) -> list[np.ndarray]:
+        """Return the rows of each optimizer step of this epoch, the same in every process."""
         if self.fixed_order is not None:
             return self._cut(self.fixed_order)
         if self.seed is None:
@@ -93,30 +93,31 @@ class WindowSampler(Sampler[list[int]]):
         order = generator.permutation(len(self.lengths))
         if not self.length_grouped:
             return self._cut(order)
-        # Rows that fill no window are set aside at random, not the shortest or longest of a pool.
-        num_whole = len(order) - len(order) % self.window_size
-        pool_size = self.window_size * _WINDOWS_PER_POOL
+        # The rows of the last, smaller step are random ones, not the shortest or longest of a pool.
+        num_whole = len(order) - len(order) % self.global_batch_size
+        pool_size = self.global_batch_size * _GLOBAL_BATCHES_PER_POOL
         pools = [order[start : min(start + pool_size, num_whole)] for start in range(0, num_whole, pool_size)]
-        windows = [w for pool in pools for w in self._cut(pool[np.argsort(-self.lengths[pool], kind="stable")])]
-        return [windows[index] for index in generator.permutation(len(windows))] + self._cut(order[num_whole:])
+        ordered = [pool[np.argsort(-self.lengths[pool], kind="stable")] for pool in pools]
+        complete = [rows for pool in ordered for rows in self._cut(pool)]
+        return [complete[index] for index in generator.permutation(len(complete))] + self._cut(order[num_whole:])
 
     def _cut(self, order: np.ndarray) -> list[np.ndarray]:
-        return [order[start : start + self.window_size] for start in range(0, len(order), self.window_size)]
+        return [order[start : start + self.global_batch_size] for start in range(0, len(order), self.global_batch_size)]
 
     def _num_micro_batches(self, num_rows: int) -> int:
         return math.ceil(math.ceil(num_rows / self.world_size) / self.micro_batch_size)
 
-    def _deal(self, window: np.ndarray) -> list[list[int]]:
-        """Cut a window into this process's micro-batches; rows of like length share one."""
-        count = self._num_micro_batches(len(window)) * self.world_size
+    def _deal(self, rows: np.ndarray) -> list[list[int]]:
+        """Return the micro-batches of this process from a global batch; rows of similar length share a micro-batch."""
+        count = self._num_micro_batches(len(rows)) * self.world_size
         if self.length_grouped:
-            window = window[np.argsort(-self.lengths[window], kind="stable")]
-        parts = np.array_split(window, count)[self.rank :: self.world_size]
-        return [[int(row) for row in part] or [~int(window[0])] for part in parts]
+            rows = rows[np.argsort(-self.lengths[rows], kind="stable")]
+        parts = np.array_split(rows, count)[self.rank :: self.world_size]
+        return [[int(row) for row in part] or [~int(rows[0])] for part in parts]
 
 
 class RowIndices(Dataset[int]):
-    """Hands indices through, negative ones (fillers) included."""
+    """A data set whose items are the row indices themselves, also negative ones (padding rows)."""
 
     def __init__(self, num_rows: int) -> None:
         self.num_rows = num_rows
@@ -130,13 +131,13 @@ class RowIndices(Dataset[int]):
 
 @dataclass(frozen=True)
 class Collator:
-    """Makes a batch of row indices: what the model reads, and what every batch has beside it.
+    """Makes a batch from row indices: the tensors that the model reads, and those that every batch has.
 
     Attributes:
         prepared: The rows as the model reads them.
-        labels: [N] int64.
+        labels: [N] int64, classes.
         slices: [N, S] int64, codes of language, genre, ...; -1 where unknown.
-        targets: [N] numbers to predict; None where there are none.
+        targets: [N] numbers to predict; None in a data set without them.
     """
 
     prepared: Prepared
@@ -145,7 +146,7 @@ class Collator:
     targets: np.ndarray | None = None
 
     def __call__(self, indices: list[int]) -> Batch:
-        """Make one batch; ``~i`` gives row ``i`` with weight zero."""
+        """Make one batch; ``~i`` gives row ``i`` with weight 0."""
         rows = np.asarray([index if index >= 0 else ~index for index in indices], dtype=np.int64)
         batch = {
             **self.prepared.collate(rows),
@@ -156,4 +157,4 @@ class Collator:
         }
         if self.targets is not None:
             batch["targets"] = torch.from_numpy(self.targets[rows]).float()
-        return batch  # type: ignore[return-value]  # its other tensors are the model's own
+        return batch  # type: ignore[return-value]  # its other tensors are those that the model reads

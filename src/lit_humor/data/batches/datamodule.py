@@ -1,4 +1,4 @@
-"""From a source of texts to batches."""
+"""The data module: from a source of texts to batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from lit_humor.core.batch import SPLITS, TEST, TRAIN, VAL
 from lit_humor.core.rows import TrainingRows
-from lit_humor.data.batches.batching import Collator, WindowSampler
+from lit_humor.data.batches.batching import Collator, GlobalBatchSampler
 from lit_humor.data.batches.slices import slice_codes, slice_values
 from lit_humor.data.batches.workers import build_loader
 from lit_humor.data.dividing.fitness import check_fit, notes_on_labels, notes_on_test
@@ -26,17 +26,17 @@ from lit_humor.data.sources.source import Source
 
 
 class HumorDataModule(pl.LightningDataModule):
-    """Loads, splits, prepares and batches.
+    """Loads the rows, draws missing splits, prepares the rows and makes batches.
 
     Args:
-        source: Where the texts come from.
-        preparation: Makes of the rows what the model reads.
-        settings: How rows become batches.
-        window_size: Rows of an optimizer step over all devices; None takes ``settings.batch_size``.
+        source: Loads the texts.
+        preparation: Makes tensors of the rows (token ids).
+        settings: Settings of splits and batches.
+        global_batch_size: Rows of an optimizer step over all devices; None takes ``settings.batch_size``.
         micro_batch_size: Rows of a batch on one device; None takes ``settings.batch_size``.
         num_workers: Loader processes; None takes ``settings.num_workers``.
         seed: Seed of the order of training rows.
-        announce: Called with a line before work that takes long.
+        announce: Called with a message for the user before work that takes long.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class HumorDataModule(pl.LightningDataModule):
         preparation: Preparation,
         settings: DataSettings,
         *,
-        window_size: int | None = None,
+        global_batch_size: int | None = None,
         micro_batch_size: int | None = None,
         num_workers: int | None = None,
         seed: int = 42,
@@ -53,7 +53,7 @@ class HumorDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.source, self.preparation, self.settings, self.seed = source, preparation, settings, seed
-        self.window_size = window_size or settings.batch_size
+        self.global_batch_size = global_batch_size or settings.batch_size
         self.micro_batch_size = micro_batch_size or settings.batch_size
         self.num_workers = settings.num_workers if num_workers is None else num_workers
         self.announce = announce
@@ -65,10 +65,10 @@ class HumorDataModule(pl.LightningDataModule):
         self._resumed_at = (0, 0)
 
     def load(self) -> dict[str, Examples]:
-        """Load the splits and draw those that are missing from the training rows; calling it again does nothing.
+        """Load the splits, and draw missing ones from the training rows; a second call returns the same splits.
 
         Raises:
-            UserError: The data is not fit to train on; names the key, file or row.
+            UserError: The data cannot be used; the message names the key, file or row.
         """
         if self.splits:
             return self.splits
@@ -81,16 +81,16 @@ class HumorDataModule(pl.LightningDataModule):
         return self.splits
 
     def setup(self, stage: str | None = None) -> None:
-        """Load and prepare, once."""
+        """Load and prepare the splits, once."""
         for name, examples in self.load().items():
             if name not in self.prepared:
                 self.prepared[name] = self.preparation.prepare(examples, self.settings.cache_dir)
 
     def check_fit_for_training(self, *checks: Callable[..., None]) -> None:
-        """Raise a UserError where splits cannot train or steer a model.
+        """Check that the splits can be used for training and validation; raise a UserError if not.
 
         Args:
-            checks: Those of the tasks that are to be learned; without any, that of classification.
+            checks: ``Task.check`` of the tasks; without any, that of classification.
         """
         self.load()
         for check in checks or (check_fit,):
@@ -103,14 +103,14 @@ class HumorDataModule(pl.LightningDataModule):
 
     @property
     def training_rows(self) -> TrainingRows:
-        """What network and objective may know of the training rows."""
+        """Facts about the training rows for network and objective: class counts, tokens in use."""
         self.setup()
         class_counts = np.bincount(self.splits[TRAIN].labels, minlength=len(self.splits[TRAIN].class_names))
         used_tokens = self.preparation.used_tokens(self.prepared.values())
         return TrainingRows(class_counts, self.prepared[TRAIN].mean_target_tokens, used_tokens)
 
     def report(self) -> dict[str, Any]:
-        """Count what is in the data; see ``data_report``."""
+        """Return counts of the data; see ``data_report``."""
         self.setup()
         order = fixed_order(self.splits[TRAIN], self.settings, self.seed)
         counts = data_report(self.splits, self.prepared, self.settings, order)
@@ -132,7 +132,7 @@ class HumorDataModule(pl.LightningDataModule):
         return self._test_split
 
     def test_on(self, split: str) -> None:
-        """Have ``trainer.test`` score another split."""
+        """Make ``trainer.test`` score another split."""
         self._test_split = split
 
     def replace_texts(self, split: str, texts: Sequence[str]) -> None:
@@ -146,7 +146,7 @@ class HumorDataModule(pl.LightningDataModule):
         return self._loader(self.test_split, self._sampler(self.test_split, training=False))
 
     def state_dict(self) -> dict[str, Any]:
-        """How far training is, for a checkpoint: the epoch, and the batches of it that are done."""
+        """Return the epoch and the number of its batches that are done, for a checkpoint."""
         if self.trainer is None:
             return {"epoch": 0, "num_batches_done": 0}
         done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
@@ -154,15 +154,15 @@ class HumorDataModule(pl.LightningDataModule):
         return {"epoch": self.trainer.current_epoch + at_end, "num_batches_done": 0 if at_end else done}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where a checkpoint left off: the batches already trained on in that epoch are skipped."""
+        """Continue at the position in a checkpoint: skip the batches of that epoch that are done."""
         self._resumed_at = (state_dict["epoch"], state_dict["num_batches_done"])
 
-    def _sampler(self, split: str, training: bool) -> WindowSampler:
+    def _sampler(self, split: str, training: bool) -> GlobalBatchSampler:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         rows = self.settings.eval_batch_size
-        sampler = WindowSampler(
+        sampler = GlobalBatchSampler(
             self.prepared[split].lengths,
-            window_size=self.window_size if training else rows * world_size,
+            global_batch_size=self.global_batch_size if training else rows * world_size,
             micro_batch_size=self.micro_batch_size if training else rows,
             seed=self.seed if training else None,
             length_grouped=self.settings.length_grouped and training,
@@ -170,11 +170,11 @@ class HumorDataModule(pl.LightningDataModule):
             rank=rank,
             world_size=world_size,
         )
-        if training:  # the epoch too: loader processes ask for rows before the Trainer calls set_epoch
+        if training:  # set here, since loader processes take rows before set_epoch is called
             sampler.epoch, sampler.num_batches_to_skip = self._resumed_at
         return sampler
 
-    def _loader(self, split: str, sampler: WindowSampler) -> DataLoader:
+    def _loader(self, split: str, sampler: GlobalBatchSampler) -> DataLoader:
         examples = self.splits[split]
         codes = slice_codes(examples, self.slice_values)
         collator = Collator(self.prepared[split], examples.labels, codes, examples.targets)

@@ -10,16 +10,16 @@ from lit_humor.data.examples import Examples
 
 
 def slice_values(splits: Mapping[str, Examples]) -> dict[str, list[str]]:
-    """The values of each slice column over all splits, sorted."""
+    """Return the sorted values of each slice column over all splits."""
     values: dict[str, set[str]] = {}
     for examples in splits.values():
         for name, column in examples.slices.items():
             values.setdefault(name, set()).update(value for value in column if value is not None)
-    return {name: sorted(one) for name, one in values.items() if one}
+    return {name: sorted(distinct) for name, distinct in values.items() if distinct}
 
 
 def slice_codes(examples: Examples, values: Mapping[str, list[str]]) -> np.ndarray:
-    """[N, S] int64, the place of each row's value in ``values``; -1 where a row has none."""
+    """Return [N, S] int64, the index of each row's value in ``values``; -1 for a row without a value."""
     codes = np.full((len(examples), len(values)), -1, dtype=np.int64)
     for column, (name, known) in enumerate(values.items()):
         index = {value: code for code, value in enumerate(known)}

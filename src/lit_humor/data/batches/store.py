@@ -19,12 +19,12 @@ _CHUNK_TOKENS = 2**22
 
 @dataclass(frozen=True)
 class TokenStore:
-    """Token ids of a split, end to end, with the place where each row starts.
+    """Token ids of a split in one array, with the index where each row starts.
 
     Attributes:
         input_ids: [T] int32.
         offsets: [N + 1] int64; row ``i`` is ``input_ids[offsets[i]:offsets[i + 1]]``.
-        second_starts: [N] int32, tokens of a row before its second text; the row's length if it has none.
+        second_starts: [N] int32, tokens of a row before its second text; the row's length if it has no second text.
         num_truncated: Rows that were longer than ``max_length`` and lost their end.
     """
 
@@ -34,7 +34,7 @@ class TokenStore:
     num_truncated: int
 
     def __reduce__(self) -> tuple[Callable[..., TokenStore], tuple[Any, ...]]:
-        """Another process maps the same files, instead of being sent what is in them."""
+        """Pickle the folder name instead of the arrays if these are mapped from files."""
         if isinstance(self.input_ids, np.memmap):
             return open_store, (Path(str(self.input_ids.filename)).parent,)
         return TokenStore, (self.input_ids, self.offsets, self.second_starts, self.num_truncated)
@@ -45,24 +45,24 @@ class TokenStore:
         return np.diff(self.offsets)
 
     def row(self, index: int) -> np.ndarray:
-        """Token ids of one row, a view."""
+        """Return the token ids of one row, a view."""
         return self.input_ids[self.offsets[index] : self.offsets[index + 1]]
 
     def mark_used(self, used: np.ndarray) -> None:
-        """Set ``used[i]`` for every token id ``i`` that occurs."""
+        """Set ``used[i]`` to True for every token id ``i`` that occurs."""
         for start in range(0, len(self.input_ids), _CHUNK_TOKENS):
             used[self.input_ids[start : start + _CHUNK_TOKENS]] = True
 
 
 def open_store(folder: Path) -> TokenStore:
-    """Map what ``tokens.tokenize`` wrote, read-only."""
+    """Map the files of ``tokens.tokenize``, read-only."""
     names = ("input_ids", "offsets", "second_starts")
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
     return TokenStore(**arrays, num_truncated=json.loads((folder / "meta.json").read_text())["num_truncated"])
 
 
 def used_tokens(stores: Iterable[TokenStore], vocabulary_size: int, special_ids: Sequence[int]) -> np.ndarray:
-    """[U] int64, the token ids that occur in any store, and the special ones."""
+    """Return [U] int64, the token ids that occur in any store, and the special ones."""
     used = np.zeros(max(vocabulary_size, *special_ids) + 1, dtype=bool)
     used[list(special_ids)] = True
     for store in stores:

@@ -1,4 +1,4 @@
-"""Tokenize once, keep the result in memory-mapped files."""
+"""Tokenizes a split once, and keeps the token ids in memory-mapped files."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:  # loader processes import this file
     from lit_humor.data.examples import Examples
 
 _CHUNK_ROWS = 8192
-_MOST_CHARACTERS = 100  # of a token, on average; what is cut off costs memory, in a pair by the product of both
-_FORMAT = 1  # raise when the meaning of the files changes
+_MOST_CHARACTERS = 100  # per token: longer texts are cut before tokenizing, which saves memory
+_FORMAT = 1  # increase when the format of the files changes
 
 
 def tokenize(
     examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int, cache_dir: str | Path
 ) -> TokenStore:
-    """Tokenize a split, or map the files that an earlier run left.
+    """Tokenize a split, or map the files of an earlier run.
 
-    The key of the cache is a hash of the texts, the tokenizer and ``max_length``. Files appear by one rename, so
-    that two runs may start together.
+    The key of the cache is a hash of the texts, the tokenizer and ``max_length``. A folder of files appears by one
+    rename, so two runs may write the same one.
 
     Args:
         examples: The texts.
         tokenizer: A fast tokenizer.
-        max_length: Tokens of a row at most, special tokens included; a pair loses the end of its longer text.
-        cache_dir: Folder of the cache; created if needed.
+        max_length: Most tokens of a row, with special tokens; of a pair the longer text is truncated.
+        cache_dir: Folder of the cache; made if it does not exist.
 
     Returns:
         The store, memory-mapped read-only.
@@ -50,7 +50,7 @@ def tokenize(
             _write(temporary, examples, tokenizer, max_length)
             temporary.rename(folder)
         except OSError:
-            if not (folder / "meta.json").is_file():  # else another run was faster with the same content
+            if not (folder / "meta.json").is_file():  # otherwise another run wrote the same files first
                 raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -59,7 +59,7 @@ def tokenize(
 
 def _key(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int) -> str:
     digest = hashlib.sha256(f"{_FORMAT}/{max_length}/{type(tokenizer).__name__}".encode())
-    tokenizer.backend_tokenizer.no_truncation()  # what the last call left is no part of the tokenizer
+    tokenizer.backend_tokenizer.no_truncation()  # the settings of the last call are not part of the tokenizer
     tokenizer.backend_tokenizer.no_padding()
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     for column in (examples.texts, examples.text_pairs or []):
@@ -73,7 +73,7 @@ def _key(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int
 def encode(
     texts: list[str], text_pairs: list[str] | None, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> TokenStore:
-    """Tokenize texts in memory; arguments and result as of ``tokenize``."""
+    """Tokenize texts in memory; arguments and result as in ``tokenize``."""
     parts = list(_chunks(texts, text_pairs, tokenizer, max_length))
     rows = [row for ids, _, _ in parts for row in ids]
     return TokenStore(
@@ -87,7 +87,7 @@ def encode(
 def _chunks(
     texts: list[str], text_pairs: list[str] | None, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> Iterator[tuple[list[list[int]], list[int], int]]:
-    """Token ids, starts of the second text and number of truncated rows, some thousand rows at a time."""
+    """Yield token ids, starts of the second texts and the number of truncated rows, for 8192 rows at a time."""
     for start in range(0, len(texts), _CHUNK_ROWS):
         stop = start + _CHUNK_ROWS
         pairs = None if text_pairs is None else _beginnings(text_pairs[start:stop], max_length)
@@ -106,12 +106,12 @@ def _chunks(
 
 
 def _beginnings(texts: list[str], max_length: int) -> list[str]:
-    """What a row can be made of, where a text may be a whole book."""
+    """Cut texts that are far longer than a row, such as a whole book."""
     return [text[: max_length * _MOST_CHARACTERS] for text in texts]
 
 
 def _second_start(sequence_ids: list[int | None]) -> int:
-    """Tokens before the second text of a pair; the row's length where the second text is empty."""
+    """Return the number of tokens before the second text; the row's length if the second text is empty."""
     return sequence_ids.index(1) if 1 in sequence_ids else len(sequence_ids)
 
 

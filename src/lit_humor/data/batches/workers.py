@@ -1,4 +1,4 @@
-"""Loader processes: started without copying a lock that is held, and left alone by signals to the run."""
+"""Loader processes: started from a process without threads, and protected from signals to the run."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from multiprocessing.context import BaseContext
 
 from torch.utils.data import DataLoader
 
-from lit_humor.data.batches.batching import Collator, RowIndices, WindowSampler
+from lit_humor.data.batches.batching import Collator, GlobalBatchSampler, RowIndices
 
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 
 
 def build_loader(
-    collator: Collator, sampler: WindowSampler, num_rows: int, num_workers: int, *, pin_memory: bool
+    collator: Collator, sampler: GlobalBatchSampler, num_rows: int, num_workers: int, *, pin_memory: bool
 ) -> DataLoader:
-    """Batches of a sampler, made by so many loader processes, or by this one.
+    """Return a loader of a sampler's batches, made by loader processes or by this process.
 
     Args:
-        collator: Makes a batch of row numbers.
-        sampler: Gives the row numbers of each batch.
+        collator: Makes a batch from row indices.
+        sampler: Gives the row indices of each batch.
         num_rows: Rows of the split.
-        num_workers: Loader processes; 0 for none.
+        num_workers: Number of loader processes; 0 makes batches in this process.
         pin_memory: Whether batches go to a GPU.
     """
     modules = (Collator.__module__, type(collator.prepared).__module__)
@@ -36,25 +36,25 @@ def build_loader(
         num_workers=num_workers,
         multiprocessing_context=loader_context(*modules) if num_workers else None,
         worker_init_fn=settle_in,
-        persistent_workers=num_workers > 0,  # to start them takes longer than a short epoch
+        persistent_workers=num_workers > 0,  # starting them takes longer than a short epoch
         pin_memory=pin_memory,
     )
 
 
 def loader_context(*modules: str) -> BaseContext:
-    """How to start loader processes: from a server that has no threads, forked as fast as from this process.
+    """Return the context that starts loader processes: they are forked from a server process without threads.
 
-    This process has threads of the training's backend. One may hold a lock of the interpreter at the moment of a
-    fork, and the copy then waits for it for ever (CPython before 3.12).
+    This process has threads of the training's backend. If one of them holds a lock of the interpreter during a fork,
+    the new process waits for the lock for ever (CPython before 3.12).
 
     Args:
-        modules: What the server imports once, for all loader processes.
+        modules: Names of modules that the server imports once, for all loader processes.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # the server and all that it starts inherit this
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # the server and its processes inherit this mask
     try:
-        resource_tracker.ensure_running()  # which unblocks two of them here
+        resource_tracker.ensure_running()  # this unblocks two of the signals
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         forkserver.ensure_running()
     finally:
@@ -63,8 +63,8 @@ def loader_context(*modules: str) -> BaseContext:
 
 
 def settle_in(worker: int) -> None:
-    """Called first in a loader process: a signal to all processes of a run is for the one that trains to answer."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # where another part of the program started the server
+    """Block signals in a loader process, so that only the training process handles a signal to all processes."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # if other code started the server
     if hasattr(signal, "sigwaitinfo"):
         threading.Thread(target=_leave_when_told, daemon=True).start()
     else:
@@ -72,7 +72,7 @@ def settle_in(worker: int) -> None:
 
 
 def _leave_when_told() -> None:
-    """The process that trains ends its loader processes by SIGTERM, as a scheduler asks a whole run to stop."""
+    """Exit at a SIGTERM of the training process, but not at one that a scheduler sends to all processes."""
     owner = multiprocessing.parent_process()
     while owner is not None and signal.sigwaitinfo({signal.SIGTERM}).si_pid != owner.pid:
         pass

@@ -1,4 +1,4 @@
-"""What a model reads of a row: made from examples once, kept in files, collated into tensors; one file a kind of model.
+"""Preparations: they make of examples the inputs of a model, keep these in files, and collate them into tensors.
 
-The model names its preparation (``model.preparation``); a run that names none reads texts.
+There is one file for each kind of model; ``model.preparation`` names the class. Without it, a model reads texts.
 """

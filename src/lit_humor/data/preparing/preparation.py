@@ -1,6 +1,6 @@
-"""The preparation contract: rows as a model reads them. Legend: N rows of a split, B rows of a batch.
+"""The preparation contract: rows as the inputs of a model. Legend: N rows of a split, B rows of a batch.
 
-No library that a loader process would have to wait for: it imports this.
+Imports no library that is slow to load, since loader processes import this module.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Reading(Protocol):
-    """What a preparation asks of a pretrained model; see ``Pretrained`` of the room of models."""
+    """The parts of a pretrained model that a preparation uses; see ``Pretrained`` in ``models``."""
 
     @property
     def config(self) -> Any:
@@ -39,41 +39,41 @@ class Digest(Protocol):
 
 
 class Prepared(ABC):
-    """The rows of a split as a model reads them.
+    """The rows of a split as inputs of a model.
 
-    Loader processes get it by pickle: one that lies in files is sent as their name, and maps them there.
+    Loader processes receive it by pickle. If it is kept in files, only their name is sent, and they are mapped there.
     """
 
     @property
     @abstractmethod
     def lengths(self) -> np.ndarray:
-        """[N] int64, tokens that a row costs, those of a target or a picture included."""
+        """[N] int64, the tokens that each row costs, with those of a target text or a picture."""
 
     @property
     @abstractmethod
     def num_truncated(self) -> int:
-        """Rows that were too long and lost a part."""
+        """Number of rows that were too long and were truncated."""
 
     @property
     def mean_target_tokens(self) -> float | None:
-        """Target tokens of a row on average; None where rows have no target texts."""
+        """Mean number of target tokens of a row; None if rows have no target texts."""
         return None
 
     @abstractmethod
     def collate(self, rows: np.ndarray) -> dict[str, Tensor]:
-        """What the model reads of rows [B], in their order; every tensor's first dimension is rows."""
+        """Return the input tensors of rows [B], in their order; the first dimension of every tensor is B."""
 
     @abstractmethod
     def update_digest(self, digest: Digest) -> None:
-        """Add all that the model may read to a hash: a run goes on with the same rows only."""
+        """Add everything that the model may read to a hash, which shows whether a resumed run has the same rows."""
 
 
 class Preparation(ABC):
-    """From examples to what a model reads.
+    """Makes inputs of a model from examples.
 
     Args:
-        pretrained: What the model is loaded from.
-        settings: How rows become batches.
+        pretrained: The pretrained model.
+        settings: Settings of batches.
     """
 
     def __init__(self, pretrained: Reading, settings: DataSettings) -> None:
@@ -85,9 +85,9 @@ class Preparation(ABC):
 
         Args:
             examples: The rows.
-            cache_dir: Where files of prepared rows are kept, and found again; None keeps the rows in memory.
+            cache_dir: Folder of prepared rows, which are used again; None keeps the rows in memory.
         """
 
     def used_tokens(self, splits: Iterable[Prepared]) -> np.ndarray | None:
-        """[U] int64, the token ids that may occur; None where nobody counts them."""
+        """Return [U] int64, the token ids that may occur; None if they are not counted."""
         return None

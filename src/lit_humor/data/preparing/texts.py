@@ -1,6 +1,6 @@
-"""Texts, or pairs of texts, as token ids. Legend: B rows of a batch, T tokens of its longest row (rounded up).
+"""Makes token ids from texts or pairs of texts. Legend: B rows of a batch, T tokens of its longest row (rounded up).
 
-NumPy and torch only: loader processes import it.
+Imports only NumPy and torch, since loader processes import this module.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PreparedTexts(Prepared):
-    """Token ids; a batch is as wide as its longest row.
+    """The token ids of a split.
 
     Attributes:
         store: Token ids of the rows.
         pad_token_id: The tokenizer's pad id (XLM-R: 1).
-        padding: ``longest`` pads to the longest row of the batch, ``max_length`` always to ``max_length``.
-        max_length: Width under ``padding="max_length"``.
+        padding: ``longest`` pads to the longest row of the batch, ``max_length`` to ``max_length`` tokens.
+        max_length: Most tokens of a row.
         pad_to_multiple_of: The width is rounded up to a multiple of this.
-        with_token_types: Give ``token_type_ids`` (0 on the first text, 1 on the second).
+        with_token_types: Make ``token_type_ids`` (0 for the first text, 1 for the second).
     """
 
     store: TokenStore
@@ -46,16 +46,16 @@ class PreparedTexts(Prepared):
 
     @property
     def lengths(self) -> np.ndarray:
-        """[N] int64, tokens of each row."""
+        """[N] int64, the tokens of each row."""
         return self.store.lengths
 
     @property
     def num_truncated(self) -> int:
-        """Rows that were longer than ``max_length`` and lost their end."""
+        """Number of rows that were longer than ``max_length`` and were truncated."""
         return self.store.num_truncated
 
     def collate(self, rows: np.ndarray) -> dict[str, Tensor]:
-        """``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, [B, T] int64 each."""
+        """Return ``input_ids``, ``attention_mask`` and, if asked for, ``token_type_ids``, each [B, T] int64."""
         lengths = self.lengths[rows]
         width = self.width(int(lengths.max()))
         input_ids = np.full((len(rows), width), self.pad_token_id, dtype=np.int64)
@@ -70,19 +70,19 @@ class PreparedTexts(Prepared):
         return {name: torch.from_numpy(values) for name, values in tensors.items()}
 
     def width(self, longest: int) -> int:
-        """Tokens that each row of a batch takes whose longest row has ``longest``."""
+        """Return T, the padded tokens of each row, for a batch whose longest row has ``longest`` tokens."""
         width = self.max_length if self.padding == "max_length" else longest
         rounded = math.ceil(width / self.pad_to_multiple_of) * self.pad_to_multiple_of
         return min(rounded, self.max_length)
 
     def update_digest(self, digest: Digest) -> None:
-        """Add every token in its place."""
+        """Add the token ids and the starts of rows to a hash."""
         for array in (self.store.input_ids, self.store.offsets):
             digest.update(np.ascontiguousarray(array).data)
 
 
 class TextPreparation(Preparation):
-    """What every encoder of texts reads."""
+    """Makes the inputs of an encoder of texts."""
 
     def __init__(self, pretrained: Reading, settings: DataSettings) -> None:
         super().__init__(pretrained, settings)
@@ -90,7 +90,7 @@ class TextPreparation(Preparation):
         self.with_token_types = getattr(pretrained.config, "type_vocab_size", 0) > 1  # BERT has them, XLM-R has not
 
     def prepare(self, examples: Examples, cache_dir: str | Path | None) -> PreparedTexts:
-        """Tokenize the texts, or map the files of a run before."""
+        """Tokenize the texts, or map the files of an earlier run."""
         settings = self.settings
         if cache_dir is None:
             store = encode(examples.texts, examples.text_pairs, self.tokenizer, settings.max_length)
@@ -106,6 +106,6 @@ class TextPreparation(Preparation):
         )
 
     def used_tokens(self, splits: Iterable[Prepared]) -> np.ndarray:
-        """[U] int64, the token ids that occur in any split, and the special ones."""
-        stores = [one.store for one in splits if isinstance(one, PreparedTexts)]
+        """Return [U] int64, the token ids that occur in any split, and the special ones."""
+        stores = [prepared.store for prepared in splits if isinstance(prepared, PreparedTexts)]
         return used_tokens(stores, len(self.tokenizer), self.tokenizer.all_special_ids)

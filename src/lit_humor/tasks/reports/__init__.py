@@ -1,4 +1,4 @@
-"""What report.py shows of a task beside what every run shows: a folder for each kind of task, found by its name.
+"""Parts of pages for each kind of task, in a folder with the name of the kind.
 
-A kind without a folder gets a page of its numbers alone. Nothing here loads torch or writes into a run folder.
+The page of a kind without a folder shows only its metrics. Nothing here loads torch or writes into a run folder.
 """

@@ -1,4 +1,4 @@
-"""What the pages of tasks share: numbers with intervals beside a baseline, numbers by slice, rows as tables."""
+"""Parts that pages of several tasks use: metrics with intervals, metrics by slice, tables of rows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Ends = tuple[float, float]
 
 
 def with_interval(value: float, ends: Ends | None) -> str:
-    """A number, and its interval where it has one."""
+    """Return a number as text, with its interval if there is one."""
     return f"{value:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else f"{value:.3f}"
 
 
 def lead_of(run: ScoredRun, task: Task) -> str:
-    """The numbers to quote, of the split to quote."""
+    """Return a sentence with the main metrics of the headline split."""
     columns, results = run.predictions[run.headline], run.results[run.headline]
     ends = task.intervals(columns)
     numbers = [f"{name} {with_interval(results[name], ends[name])}" for name in ends if results.get(name) is not None]
@@ -31,7 +31,7 @@ def lead_of(run: ScoredRun, task: Task) -> str:
 
 
 def result_grids(run: ScoredRun, task: Task) -> list[Grid]:
-    """The numbers of each split, with intervals, beside those of the baseline."""
+    """Return tables of the metrics of each split, with intervals, next to those of the baseline."""
     grids = []
     for split, columns in run.predictions.items():
         results, baseline, ends = run.results[split], run.baselines.get(split, {}), task.intervals(columns)
@@ -47,13 +47,13 @@ def result_grids(run: ScoredRun, task: Task) -> list[Grid]:
 
 
 def slice_grids(split: str, columns: Mapping[str, Sequence[Any]], task: Task) -> list[Grid]:
-    """Every number that has an interval, for each value of a slice column."""
+    """Return tables of metrics, with intervals, for each value of each slice column."""
     grids = []
     for column in (name for name in SLICE_COLUMNS if name in columns):
         rows = []
         names: list[str] = []
-        for value in sorted({str(one) for one in columns[column] if one not in (None, "")}):
-            members = [row for row, one in enumerate(columns[column]) if str(one) == value]
+        for value in sorted({str(cell) for cell in columns[column] if cell not in (None, "")}):
+            members = [row for row, cell in enumerate(columns[column]) if str(cell) == value]
             part = {name: [values[row] for row in members] for name, values in columns.items()}
             numbers, ends = task.measure_columns(part), task.intervals(part)
             names = names or [name for name in task.compared if name in numbers]
@@ -67,7 +67,7 @@ def slice_grids(split: str, columns: Mapping[str, Sequence[Any]], task: Task) ->
 def row_grid(
     caption: str, columns: Mapping[str, Sequence[Any]], rows: Iterable[int], shown: Mapping[str, Sequence[Any]]
 ) -> Grid:
-    """Rows in the given order, the first fifty, with some columns beside their texts."""
+    """Return a table of the first 50 of some rows, in the given order, with their texts and other columns."""
     order = list(rows)
     cells = [
         [str(columns["id"][row]), row_text(columns, row), *(_cell(values[row]) for values in shown.values())]
@@ -78,7 +78,7 @@ def row_grid(
 
 
 def row_text(columns: Mapping[str, Sequence[Any]], row: int) -> str:
-    """A row's text, followed by its second text where it has one."""
+    """Return the text of a row, followed by its second text if there is one."""
     pair = columns["text_pair"][row] if "text_pair" in columns else None
     return f"{columns['text'][row]} ‖ {pair}" if pair else str(columns["text"][row])
 

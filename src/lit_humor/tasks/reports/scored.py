@@ -1,4 +1,4 @@
-"""What a run was scored on and what it scored: all that pages of a task read."""
+"""The predictions and metrics of a run, which the pages of a task are made from."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lit_humor.core.batch import TEST, VAL
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredRun:
-    """Predictions and numbers of a run, by split.
+    """Predictions and metrics of a run by split.
 
     Attributes:
         predictions: Columns of ``predictions/<split>.parquet``.
-        results: Numbers, as ``TaskMetrics.compute`` gives them.
-        baselines: The same of the baseline; empty where there is none.
-        origins: Where the rows are from.
+        results: Metrics, as in ``TaskMetrics.compute``.
+        baselines: Metrics of the baseline; empty if there is none.
+        origins: Where the rows come from.
     """
 
     predictions: Mapping[str, Mapping[str, list[Any]]]
@@ -27,5 +27,5 @@ class ScoredRun:
 
     @property
     def headline(self) -> str:
-        """The split to quote: test, or val where there is none."""
+        """The split of the main results: test, or val if there is no test split."""
         return TEST if TEST in self.predictions else VAL

@@ -1,4 +1,4 @@
-"""Two classifiers on the same rows. Legend: N rows."""
+"""Compares two classifiers on the same rows. Legend: N rows."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ from lit_humor.tasks.reports.scored import ScoredRun
 
 
 def check_same_rows(split: str, runs: tuple[ScoredRun, ScoredRun], fix: str) -> None:
-    """Refuse two runs that were scored on other rows or classes.
+    """Check that two runs have the same rows and classes.
 
     Raises:
-        UserError: Says what to type instead.
+        UserError: They have not; ``fix`` is its remedy.
     """
     _check_same_rows(split, *(predictions_of(run)[split] for run in runs), fix=fix)
 
 
 def sections(split: str, runs: tuple[ScoredRun, ScoredRun]) -> list[Section]:
-    """Scores that differ, McNemar's test, and rows that are judged differently."""
-    one, other = (predictions_of(run)[split] for run in runs)
-    return [_differences(split, one, other), _disagreements(split, one, other)]
+    """Return differences of scores, McNemar's test, and rows with different predictions."""
+    first, second = (predictions_of(run)[split] for run in runs)
+    return [_differences(split, first, second), _disagreements(split, first, second)]
 
 
 def differences(split: str, runs: tuple[ScoredRun, ScoredRun]) -> dict[str, float]:
-    """``mcnemar_p``, ``f1_difference`` and ``accuracy_difference`` (second less first)."""
+    """Return ``mcnemar_p``, ``f1_difference`` and ``accuracy_difference`` (second minus first)."""
     pair = [predictions_of(run)[split] for run in runs]
-    scores = [scores_of(found.counts) for found in pair]
+    scores = [scores_of(predictions.counts) for predictions in pair]
     gaps = {f"{key}_difference": float(scores[1][key] - scores[0][key]) for key in ("f1", "accuracy")}
-    return {"mcnemar_p": mcnemar(*(found.predicted == found.labels for found in pair))[2], **gaps}
+    return {"mcnemar_p": mcnemar(*(predictions.predicted == predictions.labels for predictions in pair))[2], **gaps}
 
 
-def in_words(found: Mapping[str, float], names: str) -> str:
-    """Differences on one line; ``names`` says which run is taken from which."""
-    gaps = f"F1 {found['f1_difference']:+.4f}, accuracy {found['accuracy_difference']:+.4f}"
-    return f"{gaps} ({names}); McNemar's p {found['mcnemar_p']:.4f}"
+def in_words(differences: Mapping[str, float], names: str) -> str:
+    """Return the differences as one line; ``names`` says which run is subtracted from which."""
+    gaps = f"F1 {differences['f1_difference']:+.4f}, accuracy {differences['accuracy_difference']:+.4f}"
+    return f"{gaps} ({names}); McNemar's p {differences['mcnemar_p']:.4f}"
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
-    """McNemar's exact test of whether two models are right equally often.
+    """Compute McNemar's exact test of whether two models are right equally often.
 
     Source: McNemar 1947; the exact binomial form.
 
     Args:
         first: [N] bool, whether the first model is right.
-        second: [N] bool, the second.
+        second: [N] bool, whether the second model is right.
 
     Returns:
-        Rows that the first alone has right, that the second alone has right, and the two-sided p value.
+        Number of rows that only the first model has right, that only the second has right, and the two-sided p value.
     """
     alone = int((first & ~second).sum()), int((second & ~first).sum())
     return *alone, float(binomtest(alone[0], sum(alone)).pvalue) if sum(alone) else 1.0
 
 
 def _check_same_rows(split: str, *pair: Predictions, fix: str) -> None:
-    one, other = pair
-    if one.class_names != other.class_names:
-        found = f"classes {list(one.class_names)} and {list(other.class_names)}"
+    first, second = pair
+    if first.class_names != second.class_names:
+        found = f"classes {list(first.class_names)} and {list(second.class_names)}"
         raise UserError("runs", found=found, expected="the same classes", fix=fix)
-    same = [one.columns[name] == other.columns[name] for name in ("id", "text")]
-    if not all(same) or not np.array_equal(one.labels, other.labels):
+    same = [first.columns[name] == second.columns[name] for name in ("id", "text")]
+    if not all(same) or not np.array_equal(first.labels, second.labels):
         raise UserError(
             "runs",
             found=f"other rows in {split}",
@@ -75,23 +75,21 @@ def _check_same_rows(split: str, *pair: Predictions, fix: str) -> None:
         )
 
 
-def _differences(split: str, one: Predictions, other: Predictions) -> Section:
-    size = len(one.class_names)
-    pairs = one.predicted * size + other.predicted
-    counts = count_confusion(one.labels, pairs, size * size)[:size].reshape(size, size, size)
-    ends, scores = bootstrap_difference(counts), (scores_of(one.counts), scores_of(other.counts))
+def _differences(split: str, first: Predictions, second: Predictions) -> Section:
+    size = len(first.class_names)
+    pairs = first.predicted * size + second.predicted
+    counts = count_confusion(first.labels, pairs, size * size)[:size].reshape(size, size, size)
+    ends, scores = bootstrap_difference(counts), (scores_of(first.counts), scores_of(second.counts))
     rows = []
     for key, name in SCORES.items():
-        first, second = float(scores[0][key]), float(scores[1][key])
-        rows.append(
-            [name, f"{first:.3f}", f"{second:.3f}", f"{second - first:+.3f} [{ends[key][0]:+.3f}, {ends[key][1]:+.3f}]"]
-        )
-    alone = mcnemar(one.predicted == one.labels, other.predicted == other.labels)
+        a, b = float(scores[0][key]), float(scores[1][key])
+        rows.append([name, f"{a:.3f}", f"{b:.3f}", f"{b - a:+.3f} [{ends[key][0]:+.3f}, {ends[key][1]:+.3f}]"])
+    alone = mcnemar(first.predicted == first.labels, second.predicted == second.labels)
     return Section(
         f"Differences in {split}",
         [
             Grid(
-                f"{split}: {len(one.labels):,} rows",
+                f"{split}: {len(first.labels):,} rows",
                 ["metric", "A", "B", "B less A"],
                 rows,
                 "95 % intervals in brackets: paired bootstrap over rows.",
@@ -100,25 +98,29 @@ def _differences(split: str, one: Predictions, other: Predictions) -> Section:
                 "McNemar's exact test",
                 ["only A is right", "only B is right", "p"],
                 [[str(alone[0]), str(alone[1]), f"{alone[2]:.4f}"]],
-                "p: how often two models of equal worth would differ so much on these rows. Seeds are not in it.",
+                "p: how often equally good models would differ this much on such rows; seeds are left out.",
             ),
         ],
     )
 
 
-def _disagreements(split: str, one: Predictions, other: Predictions) -> Section:
-    differ = np.flatnonzero(one.predicted != other.predicted)
-    gap = np.abs(one.probabilities - other.probabilities).max(axis=1)
+def _disagreements(split: str, first: Predictions, second: Predictions) -> Section:
+    differ = np.flatnonzero(first.predicted != second.predicted)
+    gap = np.abs(first.probabilities - second.probabilities).max(axis=1)
     shown = differ[np.argsort(-gap[differ], kind="stable")][:SHOWN]
     rows = [
         [
-            str(one.columns["id"][row]),
-            one.text(row),
+            str(first.columns["id"][row]),
+            first.text(row),
             *(
-                found.class_names[index]
-                for found, index in ((one, one.labels[row]), (one, one.predicted[row]), (other, other.predicted[row]))
+                predictions.class_names[index]
+                for predictions, index in (
+                    (first, first.labels[row]),
+                    (first, first.predicted[row]),
+                    (second, second.predicted[row]),
+                )
             ),
-            *(f"{found.probabilities[row].max():.3f}" for found in (one, other)),
+            *(f"{predictions.probabilities[row].max():.3f}" for predictions in (first, second)),
         ]
         for row in shown
     ]

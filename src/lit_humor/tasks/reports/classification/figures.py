@@ -1,4 +1,4 @@
-"""The pictures of a classifier's page."""
+"""The figures on a classifier's page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONFUSION_INCHES = (7.5, 3.4)
 
 
 def paint_confusion(figure: Any, counts: np.ndarray, class_names: Sequence[str]) -> None:
-    """Fill a figure with counts [C, C], and with shares of each true class."""
+    """Draw a confusion matrix [C, C] as counts and as shares of each true class."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = len(class_names)
     titles = "rows", "share of the true class"
@@ -32,17 +32,19 @@ def paint_confusion(figure: Any, counts: np.ndarray, class_names: Sequence[str])
         axes.set_title(title, fontsize="medium")
 
 
-def confusion(split: str, found: Predictions) -> Picture:
-    """Counts, and shares of each true class."""
+def confusion(split: str, predictions: Predictions) -> Picture:
+    """Draw the confusion matrix as counts and as shares of each true class."""
     caption = f"Confusion matrix ({split})"
-    return draw(caption, lambda figure: paint_confusion(figure, found.counts, found.class_names), CONFUSION_INCHES)
+    return draw(
+        caption, lambda figure: paint_confusion(figure, predictions.counts, predictions.class_names), CONFUSION_INCHES
+    )
 
 
-def precision_recall(split: str, found: Predictions) -> Picture:
-    """Precision over recall of the last class."""
+def precision_recall(split: str, predictions: Predictions) -> Picture:
+    """Draw precision over recall of the last class."""
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
-    positive, scores = found.labels == len(found.class_names) - 1, found.probabilities[:, -1]
+    positive, scores = predictions.labels == len(predictions.class_names) - 1, predictions.probabilities[:, -1]
 
     def paint(figure: Any) -> None:
         precision, recall, _ = precision_recall_curve(positive, scores)
@@ -58,18 +60,18 @@ def precision_recall(split: str, found: Predictions) -> Picture:
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
         axes.legend(frameon=False, loc="lower left")
 
-    return draw(f"Precision and recall of {found.class_names[-1]} ({split})", paint, (5.5, 3.6))
+    return draw(f"Precision and recall of {predictions.class_names[-1]} ({split})", paint, (5.5, 3.6))
 
 
 def reliability_curves(split: str, before: Reliability, after: Reliability) -> Picture:
-    """Accuracy over confidence, as the model has it and after temperature scaling."""
+    """Draw accuracy over confidence, before and after temperature scaling."""
 
     def paint(figure: Any) -> None:
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], linestyle=":", color="gray", label="a probability that means what it says")
-        for found, color, name in ((before, ONE, "as it is"), (after, OTHER, "temperature scaled")):
-            filled = found.rows > 0
-            axes.plot(found.confidence[filled], found.accuracy[filled], color=color, marker="o", label=name)
+        for predictions, color, name in ((before, ONE, "as it is"), (after, OTHER, "temperature scaled")):
+            filled = predictions.rows > 0
+            axes.plot(predictions.confidence[filled], predictions.accuracy[filled], color=color, marker="o", label=name)
         least = np.nanmin(before.confidence) - 0.03
         axes.set(xlabel="highest probability", ylabel="accuracy", xlim=(least, 1.01), ylim=(0, 1.02))
         axes.legend(frameon=False, loc="lower right")

@@ -1,4 +1,4 @@
-"""What a classifier said of a split. Legend: N rows, C classes."""
+"""The predictions of a classifier. Legend: N rows, C classes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lit_humor.core.batch import PROBABILITY, SLICE_COLUMNS
 from lit_humor.metrics.confusion import count_confusion
 from lit_humor.tasks.reports.scored import ScoredRun
 
-SCORES = {"f1": "F1", "accuracy": "accuracy", "f1_macro": "macro F1"}  # of scores_of, as pages call them
+SCORES = {"f1": "F1", "accuracy": "accuracy", "f1_macro": "macro F1"}  # keys of scores_of, and their names on pages
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the model said of a split.
+    """Predictions of a split.
 
     Attributes:
         class_names: In class order.
-        labels: [N] class indices.
-        probabilities: [N, C].
+        labels: [N] true class indices.
+        probabilities: [N, C] predicted probabilities.
         columns: The other columns of the file, such as ``id``, ``text``, ``group``.
     """
 
@@ -36,33 +36,33 @@ class Predictions:
 
     @cached_property
     def predicted(self) -> np.ndarray:
-        """[N] the most probable class."""
+        """[N] indices of the most probable classes."""
         return self.probabilities.argmax(axis=1)
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """[C, C] rows, true class before predicted class."""
+        """[C, C] confusion matrix; the first dimension is the true class."""
         return self.counts_of(np.arange(len(self.labels)))
 
     def counts_of(self, rows: np.ndarray) -> np.ndarray:
-        """The same, of some rows."""
+        """Return the confusion matrix of some rows."""
         return count_confusion(self.labels[rows], self.predicted[rows], len(self.class_names))
 
     def slices(self) -> dict[str, dict[str, np.ndarray]]:
-        """Rows by language, genre, part and length (in quarters), as far as the data tells them."""
-        found = {name: _rows_by_value(self.columns[name]) for name in SLICE_COLUMNS if name in self.columns}
+        """Return rows by language, genre, part and length (in quarters), as far as the data has these columns."""
+        slices = {name: _rows_by_value(self.columns[name]) for name in SLICE_COLUMNS if name in self.columns}
         if "tokens" in self.columns and len(self.labels) >= 4:
-            found["length"] = _rows_by_length(np.asarray(self.columns["tokens"]))
-        return {name: values for name, values in found.items() if values}
+            slices["length"] = _rows_by_length(np.asarray(self.columns["tokens"]))
+        return {name: values for name, values in slices.items() if values}
 
     def text(self, row: int) -> str:
-        """A row's text, behind its second text where it has one."""
+        """Return the text of a row, followed by its second text if there is one."""
         pair = (self.columns.get("text_pair") or [""] * len(self.labels))[row]
         return f"{self.columns['text'][row]} ‖ {pair}" if pair else str(self.columns["text"][row])
 
 
 def predictions_of(run: ScoredRun) -> dict[str, Predictions]:
-    """The predictions of a run by split."""
+    """Return the predictions of a run by split."""
     return {split: _predictions(columns) for split, columns in run.predictions.items()}
 
 
@@ -88,12 +88,12 @@ def _rows_by_value(column: list[Any]) -> dict[str, np.ndarray]:
 
 
 def _rows_by_length(lengths: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows by quarters of their length in tokens."""
+    """Return rows in quarters by their length in tokens."""
     edges = np.unique(np.quantile(lengths, (0.25, 0.5, 0.75), method="lower"))
     quarter = np.searchsorted(edges, lengths)
-    found = {}
+    rows_by_length = {}
     for index in range(len(edges) + 1):
         rows = np.flatnonzero(quarter == index)
         if len(rows):
-            found[f"{lengths[rows].min()}-{lengths[rows].max()} tokens"] = rows
-    return found
+            rows_by_length[f"{lengths[rows].min()}-{lengths[rows].max()} tokens"] = rows
+    return rows_by_length

@@ -1,4 +1,4 @@
-"""The rows of a split that are worth reading, as tables."""
+"""Tables of rows of a split to read, such as mistakes."""
 
 from __future__ import annotations
 
@@ -19,73 +19,85 @@ _DOUBTS = (
 )
 
 
-def row_sections(split: str, found: Predictions) -> list[Section]:
-    """The surest mistakes, the closest calls, doubtful labels, and pairs of twins judged alike."""
-    confidence = found.probabilities.max(axis=1)
-    wrong = np.flatnonzero(found.predicted != found.labels)
+def row_sections(split: str, predictions: Predictions) -> list[Section]:
+    """Return the most certain mistakes, the least certain rows, doubtful labels, and twins with one prediction."""
+    confidence = predictions.probabilities.max(axis=1)
+    wrong = np.flatnonzero(predictions.predicted != predictions.labels)
     mistakes = wrong[np.argsort(-confidence[wrong], kind="stable")]
-    top = np.sort(found.probabilities, axis=1)
+    top = np.sort(predictions.probabilities, axis=1)
     close = np.argsort(top[:, -1] - top[:, -2], kind="stable")
     sections = [
-        Section("Mistakes", [row_grid(f"The surest of {len(mistakes)} mistakes in {split}", found, mistakes)]),
-        Section("Close calls", [row_grid(f"The closest calls in {split}", found, close)]),
-        Section("Doubtful labels", [_doubtful(split, found)]),
+        Section("Mistakes", [row_grid(f"The surest of {len(mistakes)} mistakes in {split}", predictions, mistakes)]),
+        Section("Close calls", [row_grid(f"The closest calls in {split}", predictions, close)]),
+        Section("Doubtful labels", [_doubtful(split, predictions)]),
     ]
-    twins = twin_pairs(found)
+    twins = twin_pairs(predictions)
     if len(twins):
-        broken = twins[found.predicted[twins[:, 0]] == found.predicted[twins[:, 1]]]
-        told = f"{len(broken)} of {len(twins)} pairs of {split} judged alike"
-        sections.append(Section("Twins", [_twins(told, found, broken)]))
+        broken = twins[predictions.predicted[twins[:, 0]] == predictions.predicted[twins[:, 1]]]
+        caption = f"{len(broken)} of {len(twins)} pairs of {split} judged alike"
+        sections.append(Section("Twins", [_twins(caption, predictions, broken)]))
     return sections
 
 
-def twin_pairs(found: Predictions) -> np.ndarray:
-    """[P, 2] rows of groups that hold one row of each of two classes: a joke and its serious twin."""
+def twin_pairs(predictions: Predictions) -> np.ndarray:
+    """Return [P, 2], groups of two rows with different labels: a joke and its serious twin."""
     groups: dict[Any, list[int]] = {}
-    for row, group in enumerate(found.columns.get("group", ())):
+    for row, group in enumerate(predictions.columns.get("group", ())):
         groups.setdefault(group, []).append(row)
-    pairs = [rows for rows in groups.values() if len(rows) == 2 and found.labels[rows[0]] != found.labels[rows[1]]]
+    pairs = [
+        rows
+        for rows in groups.values()
+        if len(rows) == 2 and predictions.labels[rows[0]] != predictions.labels[rows[1]]
+    ]
     return np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
 
 
-def _twins(caption: str, found: Predictions, pairs: np.ndarray) -> Grid:
-    """A row a pair: the joke beside its serious twin."""
-    last = len(found.class_names) - 1
+def _twins(caption: str, predictions: Predictions, pairs: np.ndarray) -> Grid:
+    """Return a table of pairs: the joke next to its serious twin."""
+    last = len(predictions.class_names) - 1
     rows = []
     for pair in pairs:
-        serious, joke = sorted((int(row) for row in pair), key=lambda row: found.labels[row])
-        probabilities = (f"{found.probabilities[row, last]:.3f}" for row in (joke, serious))
-        judged = found.class_names[found.predicted[joke]]
-        rows.append([str(found.columns["group"][joke]), found.text(joke), found.text(serious), judged, *probabilities])
-    name = found.class_names[last]
+        serious, joke = sorted((int(row) for row in pair), key=lambda row: predictions.labels[row])
+        probabilities = (f"{predictions.probabilities[row, last]:.3f}" for row in (joke, serious))
+        judged = predictions.class_names[predictions.predicted[joke]]
+        rows.append(
+            [
+                str(predictions.columns["group"][joke]),
+                predictions.text(joke),
+                predictions.text(serious),
+                judged,
+                *probabilities,
+            ]
+        )
+    name = predictions.class_names[last]
     columns = ["pair", "joke", "serious twin", "both judged", f"p({name}) of the joke", "of its twin"]
     return Grid(caption, columns, rows, "", bool(rows), texts=(1, 2))
 
 
-def _doubtful(split: str, found: Predictions) -> Grid | str:
+def _doubtful(split: str, predictions: Predictions) -> Grid | str:
     try:
-        suspects = suspect_labels(found.labels, found.probabilities)
+        suspects = suspect_labels(predictions.labels, predictions.probabilities)
     except MissingExtraError as error:
         return str(error)
     if suspects is None:
         return f"Labels were not judged: the model's macro F1 is below {LEAST_F1}."
-    mistakes = int((found.predicted != found.labels).sum())
-    told = f"{len(suspects)} labels of {split} that the model doubts ({mistakes} mistakes in {len(found.labels)} rows)"
-    return row_grid(told, found, suspects, note=_DOUBTS)
+    mistakes = f"{int((predictions.predicted != predictions.labels).sum())} mistakes in {len(predictions.labels)} rows"
+    caption = f"{len(suspects)} labels of {split} that the model doubts ({mistakes})"
+    return row_grid(caption, predictions, suspects, note=_DOUBTS)
 
 
 def row_grid(
-    caption: str, found: Predictions, rows: Sequence[int] | np.ndarray, limit: int | None = SHOWN, note: str = ""
+    caption: str, predictions: Predictions, rows: Sequence[int] | np.ndarray, limit: int | None = SHOWN, note: str = ""
 ) -> Grid:
-    """A table of rows in the given order, the first fifty if not told otherwise."""
+    """Return a table of rows in the given order, at most ``limit`` of them."""
     shown = list(rows)[:limit]
     cells = [
         [
-            str(found.columns["id"][row]),
-            found.text(row),
-            found.class_names[found.labels[row]],
-            found.class_names[found.predicted[row]],
-            f"{found.probabilities[row].max():.3f}",
+            str(predictions.columns["id"][row]),
+            predictions.text(row),
+            predictions.class_names[predictions.labels[row]],
+            predictions.class_names[predictions.predicted[row]],
+            f"{predictions.probabilities[row].max():.3f}",
         ]
         for row in shown
     ]

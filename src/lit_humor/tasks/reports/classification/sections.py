@@ -1,4 +1,4 @@
-"""What the page of a classifier shows beside what every page shows."""
+"""The sections on a classifier's page."""
 
 from __future__ import annotations
 
@@ -22,32 +22,31 @@ _PER_CLASS = ("precision", "recall", "class_f1")
 
 
 def lead(run: ScoredRun) -> str:
-    """The numbers to quote, with their intervals."""
-    found = predictions_of(run)[run.headline]
-    ends = bootstrap_intervals(found.counts)
-    scores = scores_of(found.counts)
-    told = ", ".join(f"{name} {_with_interval(scores[key], ends[key])}" for key, name in SCORES.items())
-    names = " / ".join(found.class_names)
-    return (
-        f"{len(found.labels):,} rows of {run.headline}: {told}. Classes: {names}; F1 alone is that of the last of two."
-    )
+    """Return a sentence with the main scores and their intervals."""
+    predictions = predictions_of(run)[run.headline]
+    ends = bootstrap_intervals(predictions.counts)
+    scores = scores_of(predictions.counts)
+    numbers = ", ".join(f"{name} {_with_interval(scores[key], ends[key])}" for key, name in SCORES.items())
+    names = " / ".join(predictions.class_names)
+    rows = f"{len(predictions.labels):,} rows of {run.headline}"
+    return f"{rows}: {numbers}. Classes: {names}; F1 alone is that of the last of two."
 
 
 def results(run: ScoredRun) -> list[Grid]:
-    """Scores of every split with intervals, beside the baseline, and those of each class."""
+    """Return tables of every split's scores with intervals, next to the baseline, and of each class."""
     grids = list[Grid]()
-    for split, found in predictions_of(run).items():
+    for split, predictions in predictions_of(run).items():
         numbers, baseline = run.results[split], run.baselines.get(split, {})
-        ends = bootstrap_intervals(found.counts)
+        ends = bootstrap_intervals(predictions.counts)
         rows = []
         for name, value in numbers.items():
             if isinstance(value, float):
-                told = f"{value:.3f}" if name not in ends else _with_interval(value, ends[name])
-                rows.append([name, told, f"{baseline[name]:.3f}" if isinstance(baseline.get(name), float) else ""])
-        note = "These rows chose the checkpoint, so their numbers flatter a little. " if split == VAL else ""
+                shown = f"{value:.3f}" if name not in ends else _with_interval(value, ends[name])
+                rows.append([name, shown, f"{baseline[name]:.3f}" if isinstance(baseline.get(name), float) else ""])
+        note = "These rows chose the checkpoint, so their numbers are a little too good. " if split == VAL else ""
         grids.append(
             Grid(
-                f"{split}: {len(found.labels):,} rows ({run.origins.get(split, split)})",
+                f"{split}: {len(predictions.labels):,} rows ({run.origins.get(split, split)})",
                 ["metric", "model", "TF-IDF baseline"],
                 rows,
                 note + _INTERVALS,
@@ -56,64 +55,68 @@ def results(run: ScoredRun) -> list[Grid]:
         classes = [
             [
                 name,
-                *(_with_interval(scores_of(found.counts)[key][i], ends[key][:, i]) for key in _PER_CLASS),
+                *(_with_interval(scores_of(predictions.counts)[key][i], ends[key][:, i]) for key in _PER_CLASS),
                 str(rows_of),
             ]
-            for i, (name, rows_of) in enumerate(zip(found.class_names, found.counts.sum(axis=1).tolist(), strict=True))
+            for i, (name, rows_of) in enumerate(
+                zip(predictions.class_names, predictions.counts.sum(axis=1).tolist(), strict=True)
+            )
         ]
         grids.append(Grid(f"{split}: classes", ["class", "precision", "recall", "F1", "rows"], classes))
     return grids
 
 
 def sections(run: ScoredRun) -> list[Section]:
-    """Confusion, slices, probabilities, and rows that are worth reading."""
-    predictions = predictions_of(run)
-    found = predictions[run.headline]
+    """Return sections on confusion, slices, probabilities, and rows to read."""
+    by_split = predictions_of(run)
+    predictions = by_split[run.headline]
     return [
-        _confusion(predictions),
-        _slices(run.headline, found),
-        _probabilities(run.headline, found, calibrate(run)),
-        *row_sections(run.headline, found),
+        _confusion(by_split),
+        _slices(run.headline, predictions),
+        _probabilities(run.headline, predictions, calibrate(run)),
+        *row_sections(run.headline, predictions),
     ]
 
 
 def calibrate(run: ScoredRun) -> dict[str, float]:
-    """Temperature, and with two classes the threshold of the scaled last one, both fitted on validation."""
+    """Fit the temperature and, with two classes, the threshold of the last one after scaling, on validation."""
     val = predictions_of(run).get(VAL)
     if val is None:
         return {}
     temperature = fit_temperature(val.probabilities, val.labels)
-    found = {"temperature": temperature}
+    calibration = {"temperature": temperature}
     if len(val.class_names) == 2:
-        found["threshold"] = best_threshold(apply_temperature(val.probabilities, temperature)[:, 1], val.labels)
-    return found
+        calibration["threshold"] = best_threshold(apply_temperature(val.probabilities, temperature)[:, 1], val.labels)
+    return calibration
 
 
 def _with_interval(value: Any, ends: np.ndarray) -> str:
     return f"{float(value):.3f} [{ends[0]:.3f}, {ends[1]:.3f}]"
 
 
-def _confusion(predictions: Mapping[str, Predictions]) -> Section:
+def _confusion(by_split: Mapping[str, Predictions]) -> Section:
     section = Section("Confusion")
-    for split, found in predictions.items():
-        shares = found.counts / np.maximum(found.counts.sum(axis=1, keepdims=True), 1)
+    for split, predictions in by_split.items():
+        shares = predictions.counts / np.maximum(predictions.counts.sum(axis=1, keepdims=True), 1)
         rows = [
             [name, *(f"{count} ({share:.1%})" for count, share in zip(counts, parts, strict=True))]
-            for name, counts, parts in zip(found.class_names, found.counts.tolist(), shares.tolist(), strict=True)
+            for name, counts, parts in zip(
+                predictions.class_names, predictions.counts.tolist(), shares.tolist(), strict=True
+            )
         ]
-        section.parts.append(figures.confusion(split, found))
+        section.parts.append(figures.confusion(split, predictions))
         section.parts.append(
-            Grid(f"{split}: rows and share of the true class", ["true \\ predicted", *found.class_names], rows)
+            Grid(f"{split}: rows and share of the true class", ["true \\ predicted", *predictions.class_names], rows)
         )
     return section
 
 
-def _slices(split: str, found: Predictions) -> Section:
+def _slices(split: str, predictions: Predictions) -> Section:
     section = Section("Slices")
-    for name, values in found.slices().items():
+    for name, values in predictions.slices().items():
         rows = []
         for value, members in values.items():
-            counts = found.counts_of(members)
+            counts = predictions.counts_of(members)
             scores, ends = scores_of(counts), bootstrap_intervals(counts)
             rows.append([value, *(_with_interval(scores[key], ends[key]) for key in SCORES), str(len(members))])
         few = any(len(members) < _FEW_ROWS for members in values.values())
@@ -123,13 +126,13 @@ def _slices(split: str, found: Predictions) -> Section:
     return section
 
 
-def _probabilities(split: str, found: Predictions, calibration: Mapping[str, float]) -> Section:
-    section = Section("Probabilities", [figures.precision_recall(split, found)])
+def _probabilities(split: str, predictions: Predictions, calibration: Mapping[str, float]) -> Section:
+    section = Section("Probabilities", [figures.precision_recall(split, predictions)])
     if not calibration:
         return section
     temperature = calibration["temperature"]
-    scaled = apply_temperature(found.probabilities, temperature)
-    before, after = reliability(found.probabilities, found.labels), reliability(scaled, found.labels)
+    scaled = apply_temperature(predictions.probabilities, temperature)
+    before, after = reliability(predictions.probabilities, predictions.labels), reliability(scaled, predictions.labels)
     section.parts += [
         figures.reliability_curves(split, before, after),
         Grid(
@@ -143,9 +146,9 @@ def _probabilities(split: str, found: Predictions, calibration: Mapping[str, flo
         rows = []
         for name, threshold in (("as it is", 0.5), ("best F1 of val", calibration["threshold"])):
             called = (scaled[:, 1] >= threshold).astype(np.int64)
-            scores = scores_of(count_confusion(found.labels, called, 2))
+            scores = scores_of(count_confusion(predictions.labels, called, 2))
             values = [scores["precision"][1], scores["recall"][1], scores["f1"], scores["accuracy"]]
             rows.append([name, f"{threshold:.3f}", *(f"{float(value):.3f}" for value in values)])
         columns = ["", "threshold", "precision", "recall", "F1", "accuracy"]
-        section.parts.append(Grid(f"Where to draw the line for {found.class_names[1]} ({split})", columns, rows))
+        section.parts.append(Grid(f"Where to draw the line for {predictions.class_names[1]} ({split})", columns, rows))
     return section

@@ -1,4 +1,4 @@
-"""What the page of a run with several labels a row shows beside what every page shows."""
+"""The sections on the page of a run with several labels for each row."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lit_humor.tasks.reports.scored import ScoredRun
 
 
 def lead(run: ScoredRun) -> str:
-    """The numbers to quote, with their intervals."""
+    """Return a sentence with the main metrics and their intervals."""
     return lead_of(run, _task(run))
 
 
 def results(run: ScoredRun) -> list[Grid]:
-    """Scores of every split with intervals, beside the baseline, and those of each label."""
+    """Return tables of every split's scores with intervals, next to the baseline, and of each label."""
     grids = result_grids(run, _task(run))
     for split in run.predictions:
         rows = [
@@ -30,7 +30,7 @@ def results(run: ScoredRun) -> list[Grid]:
 
 
 def sections(run: ScoredRun) -> list[Section]:
-    """Slices, and the rows whose labels are wrong with the highest certainty."""
+    """Return sections on slices and on the most certain mistakes."""
     split = run.headline
     columns = run.predictions[split]
     mistakes = [
@@ -49,15 +49,15 @@ def sections(run: ScoredRun) -> list[Section]:
 
 
 def calibrate(run: ScoredRun) -> dict[str, float]:
-    """Nothing is fitted on validation."""
+    """Return nothing, since nothing is fitted on validation."""
     return {}
 
 
 def _task(run: ScoredRun) -> MultiLabel:
-    """The task, with the names of the labels."""
+    """Return the task, with the names of the labels."""
     return MultiLabel(run.results[run.headline]["labels"])
 
 
 def _doubt(columns: Mapping[str, Sequence[Any]], names: Sequence[str], row: int) -> float:
-    """How far the worst probability of a row is from its label."""
+    """Return the largest distance of a row's probabilities from its labels."""
     return max(abs(columns[f"is_{name}"][row] - columns[PROBABILITY + name][row]) for name in names)

@@ -1,4 +1,4 @@
-"""What the page of a regression shows beside what every page shows. Legend: N rows."""
+"""The sections on the page of a regression. Legend: N rows."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from lit_humor.tasks.regression import Regression
 from lit_humor.tasks.reports.numbers import lead_of, result_grids, row_grid, slice_grids
 from lit_humor.tasks.reports.scored import ScoredRun
 
-_PARTS = 5  # of the rows, by their number
+_PARTS = 5  # parts of equally many rows, by their target
 
 
 def lead(run: ScoredRun) -> str:
-    """The numbers to quote, with their intervals."""
+    """Return a sentence with the main metrics and their intervals."""
     return lead_of(run, Regression())
 
 
 def results(run: ScoredRun) -> list[Grid]:
-    """Errors and rank correlation of every split with intervals, beside the baseline."""
+    """Return tables of every split's errors and rank correlation with intervals, next to the baseline."""
     return result_grids(run, Regression())
 
 
 def sections(run: ScoredRun) -> list[Section]:
-    """Predictions over numbers, slices, and the rows of the largest errors."""
+    """Return sections on predictions over targets, slices, and rows with the largest errors."""
     split = run.headline
     columns = run.predictions[split]
     errors = np.asarray(columns["prediction"]) - np.asarray(columns["target"])
@@ -41,7 +41,7 @@ def sections(run: ScoredRun) -> list[Section]:
 
 
 def calibrate(run: ScoredRun) -> dict[str, float]:
-    """Nothing is fitted on validation."""
+    """Return nothing, since nothing is fitted on validation."""
     return {}
 
 
@@ -60,7 +60,7 @@ def _picture(split: str, columns: Mapping[str, Sequence[float]]) -> Picture:
 
 
 def _parts(split: str, columns: Mapping[str, Sequence[float]]) -> Grid:
-    """Mean prediction and error of the rows with the lowest numbers, and so on up to the highest."""
+    """Return a table of mean prediction and error by fifths of the rows, from low to high targets."""
     targets, predictions = (np.asarray(columns[name]) for name in ("target", "prediction"))
     rows = [
         [
