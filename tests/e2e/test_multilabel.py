@@ -105,10 +105,16 @@ def test_it_is_scored_again(run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "found"),
-    [("data.target_columns=[rating]", "2 in column 'rating'"), ("data.target_column=rating", "no columns of labels")],
+    [
+        ("data.target_columns=[pun,rating]", "2 in column 'rating'"),
+        ("data.target_column=rating", "no columns of labels"),
+        ("data.target_columns=[pun]", "one column only"),
+    ],
 )
 def test_what_is_no_label_is_refused(tmp_path: Path, setting: str, found: str) -> None:
-    (tmp_path / "in.csv").write_text("text,rating\n" + "\n".join(f"text {row},{row % 3}" for row in range(20)) + "\n")
+    (tmp_path / "in.csv").write_text(
+        "text,rating,pun\n" + "\n".join(f"text {row},{row % 3},1" for row in range(20)) + "\n"
+    )
     data = "data=csv", f"data.train_path={tmp_path}/in.csv", setting
     done = typed_here("train", "task=multilabel", "model=tiny", "trainer=cpu", *data, f"paths.logs_dir={tmp_path}")
     assert_one_message(done, found)

@@ -135,12 +135,13 @@ def test_a_process_that_fails_ends_all(tmp_path: Path, action: str, event: str, 
     assert ended.seconds < 30, ended.output
     if action == "out of memory":
         told = next(line for line in ended.output.splitlines() if line.startswith("Error: memory: found too little"))
-        assert "Fix: set trainer.max_tokens=" in told  # others would wait for passes that never come
+        assert "Fix: set trainer.max_tokens=" in told  # others would wait for chunks that never come
 
 
 def test_a_loader_process_that_is_killed_ends_the_run(tmp_path: Path) -> None:
     accident = {"event": "batch", "at": 3, "action": "kill a loader process"}
     ended = train(tmp_path, *_arguments(tmp_path, "run", "trainer.num_workers=2"), accident=accident, timeout=60)
     assert ended.code not in (0, -signal.SIGKILL), ended.output
-    assert "exited unexpectedly" in ended.output
+    # torch notices that it is gone, or asks it first for the memory of a batch that it had announced
+    assert "exited unexpectedly" in ended.output or "ConnectionRefusedError" in ended.output
     assert ended.left == []

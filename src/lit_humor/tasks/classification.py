@@ -64,10 +64,12 @@ class Classification(Task):
 
         for examples in splits.values():
             if not examples.class_names:
-                several = bool(examples.target_names)
-                fix = f"set task={'multilabel' if several else 'regression'}, or leave data.target_column{'s' * several} out"
-                found, expected = "numbers to predict", "labels, which task=classification predicts"
-                raise UserError(f"data.target_column{'s' * several}", found=found, expected=expected, fix=fix)
+                key, task = "data.target_column", "regression"
+                if examples.target_names:
+                    key, task = "data.target_columns", "multilabel"
+                fix = f"set task={task}, or leave {key} out"
+                expected = "labels, which task=classification predicts"
+                raise UserError(key, found="numbers to predict", expected=expected, fix=fix)
         check_fit(splits, drawn, settings, val_key)
 
     def metrics(self, slice_values: Mapping[str, Sequence[str]], *, synced: bool = True) -> ClassificationMetrics:
