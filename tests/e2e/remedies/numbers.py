@@ -36,6 +36,7 @@ _RATING = ("task=regression", "data.target_column=rating")
 
 CASES = {
     "numbers: none": from_file(RATED, "data.label_column=pun", "task=regression", fill={"<column>": "rating"}),
+    "numbers: in place of a label": from_file(RATED, "data.target_column=rating"),
     "numbers: all the same": from_file(RATED, "task=regression", "data.target_column=same", fill={"<column>": "rating"}),
     "numbers: one column and several": from_file(RATED, "task=multilabel", "data.target_column=rating", "data.target_columns=[pun,long]"),
     "numbers: a row without one": from_file(_GAPS, *_RATING),
