@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Add a loss
 # An objective takes the model and a batch and returns **one value a row**; the learner sums, divides by the rows of the optimizer step
-# and logs. That is why a new loss needs no thought about accumulation, devices or fillers. Here is focal loss (Lin et al. 2017).
+# and logs. That is why a new loss needs no thought about accumulation, devices or padding rows. Here is focal loss (Lin et al. 2017).
 
 # %%
 import lightning.pytorch as pl

@@ -164,9 +164,7 @@ class OptimizerStep:
         with self.autocast():
             loss = row_losses().sum()
         totals += torch.stack((loss.detach(), chunk["row_weights"].sum()))
-        loss = loss * torch.where(
-            loss.detach().isfinite(), 1.0, float("nan")
-        )  # NaN reaches the gradient, and so the guard of every process
+        loss = loss * torch.where(loss.detach().isfinite(), 1.0, float("nan"))  # NaN reaches the guard of every process
         return loss * (self.world_size / self.global_batch_size)
 
     def _add_gradient(self, loss: Tensor) -> None:
