@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lit_humor.core.batch import PROBABILITY
 from lit_humor.core.errors import UserError
 from lit_humor.tasks.answers import PREDICTION, Explained, ExportForm
-from lit_humor.tasks.task import Baseline, ResultTable, Task
+from lit_humor.tasks.task import Baseline, ResultTable, Task, slice_tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,16 +47,6 @@ class Classification(Task):
     constant_answer = "one class only"
     outputs = ("probabilities",)
     objective = "cross_entropy"
-
-    @property
-    def network_arguments(self) -> dict[str, Any]:
-        """``num_classes``: the width of the head."""
-        return {"num_classes": len(self.class_names)}
-
-    @property
-    def objective_arguments(self) -> dict[str, Any]:
-        """``num_classes``: as many as the model gives logits."""
-        return {"num_classes": len(self.class_names)}
 
     def check(self, splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettings, val_key: str) -> None:
         """Training and validation need rows of every class; see ``data.dividing.fitness``."""
@@ -213,18 +203,6 @@ class Classification(Task):
         """Return whether all rows get one class, with about the loss of the best constant answer."""
         weights: Any = getattr(objective, "class_weights", None)
         return is_collapsed(results, None if weights is None else weights.tolist())
-
-
-def slice_tables(split: str, results: Mapping[str, Any], names: Sequence[str]) -> list[ResultTable]:
-    """Return a table for each slice column: the number of rows of each value, and their metrics."""
-    return [
-        ResultTable(
-            f"{split}: by {column}",
-            (column, "rows", *names),
-            [[value, part["rows"], *(part[name] for name in names)] for value, part in values.items()],
-        )
-        for column, values in results["slices"].items()
-    ]
 
 
 def is_collapsed(results: Mapping[str, Any], class_weights: list[float] | None = None) -> bool:

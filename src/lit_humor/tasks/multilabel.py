@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lit_humor.core.batch import PROBABILITY
 from lit_humor.core.errors import UserError
 from lit_humor.tasks.answers import PREDICTION, Explained, ExportForm
-from lit_humor.tasks.classification import slice_tables
-from lit_humor.tasks.task import Baseline, ResultTable, Task
+from lit_humor.tasks.task import Baseline, ResultTable, Task, scalar_table, slice_tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,16 +45,6 @@ class MultiLabel(Task):
     constant_answer = "the same labels only"
     outputs = ("label_probabilities",)
     objective = "binary_cross_entropy"
-
-    @property
-    def network_arguments(self) -> dict[str, Any]:
-        """``num_classes``: the width of the head."""
-        return {"num_classes": len(self.class_names)}
-
-    @property
-    def objective_arguments(self) -> dict[str, Any]:
-        """``num_classes``: as many as the model gives logits."""
-        return {"num_classes": len(self.class_names)}
 
     def check(self, splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettings, val_key: str) -> None:
         """Training and validation need rows, and every row a 0 or 1 for each label."""
@@ -105,12 +94,9 @@ class MultiLabel(Task):
         self, split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None = None
     ) -> list[ResultTable]:
         """Return tables of metrics next to the baseline, of labels and of slices."""
-        names = [name for name in self.scalars if isinstance(results.get(name), float)]
-        columns = ["metric", "model"] + (["TF-IDF baseline"] if baseline else [])
-        rows = [[name, results[name], *([baseline.get(name, "")] if baseline else [])] for name in names]
         labels = [(n, c["precision"], c["recall"], c["f1"], c["rows"]) for n, c in results["labels"].items()]
         return [
-            ResultTable(f"{split}: {results['rows']} rows", columns, rows),
+            scalar_table(split, results, self.scalars, baseline),
             ResultTable(f"{split}: labels", ("label", "precision", "recall", "f1", "rows"), labels),
             *slice_tables(split, results, ("f1_macro", "exact_match")),
         ]

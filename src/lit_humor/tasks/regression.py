@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lit_humor.core.errors import UserError
 from lit_humor.tasks.answers import PREDICTION, Explained, ExportForm
-from lit_humor.tasks.classification import slice_tables
-from lit_humor.tasks.task import Baseline, ResultTable, Task
+from lit_humor.tasks.task import Baseline, ResultTable, Task, scalar_table, slice_tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,16 +39,6 @@ class Regression(Task):
     constant_answer = "one number only"
     outputs = ("values",)
     objective = "mean_squared_error"
-
-    @property
-    def network_arguments(self) -> dict[str, Any]:
-        """The head gives one number."""
-        return {"num_classes": 1}
-
-    @property
-    def objective_arguments(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
 
     def check(self, splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettings, val_key: str) -> None:
         """Training and validation need rows, and every row a number."""
@@ -88,11 +77,8 @@ class Regression(Task):
         self, split: str, results: Mapping[str, Any], baseline: Mapping[str, Any] | None = None
     ) -> list[ResultTable]:
         """Return tables of metrics next to the baseline, and of the mean absolute error by slice."""
-        names = [name for name in self.scalars if isinstance(results.get(name), float)]
-        columns = ["metric", "model"] + (["TF-IDF baseline"] if baseline else [])
-        rows = [[name, results[name], *([baseline.get(name, "")] if baseline else [])] for name in names]
         return [
-            ResultTable(f"{split}: {results['rows']} rows", columns, rows),
+            scalar_table(split, results, self.scalars, baseline),
             *slice_tables(split, results, ("mae",)),
         ]
 

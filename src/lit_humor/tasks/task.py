@@ -78,14 +78,14 @@ class Task(ABC):
         self.class_names = tuple(class_names)
 
     @property
-    @abstractmethod
     def network_arguments(self) -> dict[str, Any]:
-        """Arguments of the network's constructor, such as ``num_classes``, the number of logits."""
+        """What the network needs to know of the task when it is built: ``num_classes``, the width of its head."""
+        return {"num_classes": max(len(self.class_names), 1)}
 
     @property
-    @abstractmethod
     def objective_arguments(self) -> dict[str, Any]:
-        """Arguments of the objective's constructor."""
+        """What the objective needs to know of the task when it is built: ``num_classes``, where rows have classes."""
+        return {"num_classes": len(self.class_names)} if self.class_names else {}
 
     @abstractmethod
     def check(self, splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettings, val_key: str) -> None:
@@ -218,6 +218,28 @@ class Task(ABC):
             "curves": dict(self.curves),
             "compared": dict(self.compared),
         }
+
+
+def scalar_table(
+    split: str, results: Mapping[str, Any], names: Iterable[str], baseline: Mapping[str, Any] | None
+) -> ResultTable:
+    """The numbers of these names that a split has, beside those of the baseline where there is one."""
+    shown = [name for name in names if isinstance(results.get(name), float)]
+    columns = ["metric", "model"] + (["TF-IDF baseline"] if baseline else [])
+    rows = [[name, results[name], *([baseline.get(name, "")] if baseline else [])] for name in shown]
+    return ResultTable(f"{split}: {results['rows']} rows", columns, rows)
+
+
+def slice_tables(split: str, results: Mapping[str, Any], names: Sequence[str]) -> list[ResultTable]:
+    """Return a table for each slice column: the number of rows of each value, and their metrics."""
+    return [
+        ResultTable(
+            f"{split}: by {column}",
+            (column, "rows", *names),
+            [[value, part["rows"], *(part[name] for name in names)] for value, part in values.items()],
+        )
+        for column, values in results["slices"].items()
+    ]
 
 
 def join_results(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
