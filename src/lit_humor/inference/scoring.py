@@ -130,17 +130,18 @@ def load_scorer(run: str | SavedRun, checkpoint: str | None = None) -> Scorer:
     saved = open_run(run)
     learner, pretrained = load_learner(saved, checkpoint), factory.open_pretrained(saved.config, saved.backbone)
     settings = replace(DataSettings.of(saved.config.data), padding="longest", pad_to_multiple_of=1)
+    preparation = factory.build_preparation(saved.config, pretrained, settings)
     machine = look_at_machine()
     device = torch.device("cuda" if machine.gpu_names else "cpu")
     native = machine.gpu_bf16 if machine.gpu_names else machine.cpu_bf16 is not None
     is_bf16 = PRECISIONS[saved.plan["precision"]].computes_in == "bfloat16"
     return Scorer(
         learner=learner.to(device),
-        preparation=factory.build_preparation(saved.config, pretrained, settings),
+        preparation=preparation,
         tokenizer=pretrained.tokenizer,
         max_length=saved.config.data.max_length,
         batch_size=saved.config.data.eval_batch_size,
-        with_token_types=getattr(pretrained.config, "type_vocab_size", 0) > 1,
+        with_token_types=getattr(preparation, "with_token_types", False),
         device=device,
         dtype=torch.bfloat16 if is_bf16 and native else torch.float32,
         calibration=saved.calibration,
