@@ -202,7 +202,7 @@ def test_a_path_with_a_comma_needs_quotes_in_a_sweep(tmp_path: Path) -> None:
 
 def test_a_mapping_with_keys_that_hydra_cannot_read(monkeypatch: pytest.MonkeyPatch) -> None:
     hints = {"label_aliases": dict[str, Any] | list[str] | None}
-    monkeypatch.setattr("lit_humor.config.declared._data_hints", lambda: hints)
+    monkeypatch.setattr("lit_humor.config.declared._hints_of_sources", lambda: hints)
     for typed, expected in (
         ("{a:b,c:d}", "{a:b,c:d}"),
         ("{не смешно: нет, x: 'a b'}", "['не смешно: нет','x: a b']"),

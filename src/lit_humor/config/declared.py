@@ -59,11 +59,12 @@ def numbers_as_texts(config_name: str, cfg: DictConfig) -> DictConfig:
     node = OmegaConf.select(cfg, "data")
     plain: Any = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else {}
     for name, value in plain.items():
+        if type(value) is not int and not (isinstance(value, list) and any(type(item) is int for item in value)):
+            continue
         text_type = text_type_of(config_name, f"data.{name}")
-        if text_type is not None and not text_type.is_list and type(value) is int:
-            node[name] = str(value)
-        elif text_type is not None and text_type.is_list and isinstance(value, list):
-            node[name] = [str(item) if type(item) is int else item for item in value]
+        if text_type is not None and text_type.is_list == isinstance(value, list):
+            is_list = isinstance(value, list)
+            node[name] = [str(item) if type(item) is int else item for item in value] if is_list else str(value)
     return cfg
 
 
@@ -109,7 +110,7 @@ def _without_none(hint: Any) -> Any:
 
 
 def _hint_in_group(group: str, rest: Sequence[str]) -> Any:
-    hint = _data_hints().get(rest[0]) if group == "data" else None
+    hint = _data_hint(rest[0]) if group == "data" else None
     if hint is not None:
         inner = _without_none(hint)
         return get_args(inner)[1] if len(rest) == 2 and get_origin(inner) is dict else hint if len(rest) == 1 else None
@@ -118,16 +119,21 @@ def _hint_in_group(group: str, rest: Sequence[str]) -> Any:
     return TextType(is_optional=True, may_be_node=True) if is_text else None
 
 
+def _data_hint(name: str) -> Any:
+    """Return the annotation of a key of ``data``; sources are imported only where no common setting has the name."""
+    return get_type_hints(DataSettings).get(name) or _hints_of_sources().get(name)
+
+
 @functools.cache
-def _data_hints() -> dict[str, Any]:
-    """Return the annotations of the keys of ``data``, for all sources that files of ``configs/data`` name."""
+def _hints_of_sources() -> dict[str, Any]:
+    """Return the annotations of the keys of all data sources that files of ``configs/data`` name."""
     hints: dict[str, Any] = {}
     for target in sorted({str(node["_target_"]) for node in _written("data").values() if "_target_" in node}):
         if target.startswith(_DATA):
             module, _, name = target.rpartition(".")
             source = getattr(importlib.import_module(module), name, object)
             hints |= get_type_hints(source) if dataclasses.is_dataclass(source) else get_type_hints(source.__init__)
-    return hints | get_type_hints(DataSettings)
+    return hints
 
 
 @functools.cache
