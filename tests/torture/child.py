@@ -26,7 +26,7 @@ EVENTS = {  # what: a function that is called just then
     "validation": "lit_humor.learning.learner.Learner.validation_step",
     "epoch end": "lit_humor.callbacks.epoch_timer.EpochTimer.on_train_epoch_end",
     "save": "lit_humor.engine.checkpoints._Hashing.write",
-    "swap": "lit_humor.runs.record.os.replace",
+    "swap": "lit_humor.core.files.os.replace",
     "logging": "lit_humor.callbacks.metrics_csv.MetricsCsv.save",
     "start": "lit_humor.engine.factory.build_datamodule",
     "before the test": "lit_humor.data.batches.datamodule.HumorDataModule.test_dataloader",
@@ -40,7 +40,7 @@ def meet(accident: dict[str, Any]) -> None:
     """Have the accident happen in this process, if it is the one."""
     if int(os.environ.get("LOCAL_RANK", "0")) != accident.get("rank", 0):
         return
-    owner, name = _find(EVENTS[accident["event"]])
+    owner, name = find(EVENTS[accident["event"]])
     function, left = getattr(owner, name), accident["at"]
 
     def counted(*arguments: Any, **named: Any) -> Any:
@@ -53,7 +53,8 @@ def meet(accident: dict[str, Any]) -> None:
     setattr(owner, name, counted)
 
 
-def _find(path: str) -> tuple[Any, str]:
+def find(path: str) -> tuple[Any, str]:
+    """Return the object that has a function, and the function's name there."""
     parts = path.split(".")
     for length in range(len(parts) - 1, 0, -1):
         try:

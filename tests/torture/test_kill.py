@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lit_humor.engine.checkpoints import read_checkpoint
+from tests.torture.child import EVENTS, find
 from tests.torture.running import ROUNDS, assert_equal_runs, leftovers, train
 
 SETTINGS = {
@@ -30,6 +31,12 @@ MOMENTS = {
     "logging": 20,
     "test": 2,
 }
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_every_accident_has_a_function_that_it_meets(event: str) -> None:
+    owner, name = find(EVENTS[event])
+    assert callable(getattr(owner, name))
 
 
 def _arguments(logs: Path, run_id: str, name: str) -> list[str]:
