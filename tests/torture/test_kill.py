@@ -88,6 +88,7 @@ def _kill(undisturbed: Callable[[str], Path], tmp_path: Path, moments: list[str]
         arguments = _arguments(tmp_path, f"run-{index}", name)
         killed = train(tmp_path, *arguments, accident=accident)
         assert killed.code in (0, -signal.SIGKILL), killed.output
+        assert killed.left == [], "loader processes and their server end with the training"
         happened += killed.code != 0
         for path in (tmp_path / f"run-{index}" / "checkpoints").glob("*.ckpt"):
             read_checkpoint(path)  # whole, and its checksum matches

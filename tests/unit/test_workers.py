@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import pickle
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +42,29 @@ def test_rows_reach_another_process_as_the_name_of_their_files(tiny_model: str, 
     assert len(sent) < 700 < prepared.store.input_ids.nbytes
     there, rows = pickle.loads(sent), np.arange(44)
     assert torch.equal(there.collate(rows)["input_ids"], prepared.collate(rows)["input_ids"])
+
+
+def _hold_a_loader(tiny_model: str, folder: Path, pids: Any) -> None:
+    datamodule = make_datamodule(tiny_model, folder, num_workers=2)
+    datamodule.setup()
+    batches: Any = iter(datamodule.train_dataloader())
+    next(batches)
+    workers = [worker.pid or 0 for worker in multiprocessing.active_children()]
+    pids.put([*workers, _parent(workers[0])])
+    time.sleep(600)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="no /proc here")
+def test_loader_processes_and_their_server_leave_a_training_that_was_killed(tiny_model: str, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    pids = context.Queue()
+    training = context.Process(target=_hold_a_loader, args=(tiny_model, tmp_path, pids))
+    training.start()
+    others = pids.get(timeout=120)
+    assert len(set(others)) == 3
+    os.kill(training.pid or 0, signal.SIGKILL)
+    training.join(10)
+    deadline = time.monotonic() + 20
+    while left := [pid for pid in others if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)

@@ -63,12 +63,25 @@ def loader_context(*modules: str) -> BaseContext:
 
 
 def settle_in(worker: int) -> None:
-    """Block signals in a loader process, so that only the training process handles a signal to all processes."""
+    """Block signals in a loader process, so that only the training process handles a signal to all processes.
+
+    The process exits when the training process ends, however it ends. Torch's own check does not see that: it watches
+    the server, which lives as long as one of its processes.
+    """
+    threading.Thread(target=_leave_with_owner, daemon=True).start()
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # if other code started the server
     if hasattr(signal, "sigwaitinfo"):
         threading.Thread(target=_leave_when_told, daemon=True).start()
     else:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def _leave_with_owner() -> None:
+    """Exit when the training process has ended."""
+    owner = multiprocessing.parent_process()
+    if owner is not None:
+        owner.join()
+        os._exit(0)
 
 
 def _leave_when_told() -> None:
