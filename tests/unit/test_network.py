@@ -24,7 +24,7 @@ from lit_humor.engine.weights import load_weights
 from lit_humor.models.encoder import TextClassifier
 from lit_humor.models.network import Network
 from lit_humor.objectives.cross_entropy import CrossEntropy
-from tests.unit.building import TRAINER, make_datamodule, make_learner
+from tests.unit.building import TRAINER, make_datamodule, make_learner, no_table
 
 
 class Least(Network):
@@ -135,4 +135,4 @@ def test_a_checkpoint_must_hold_exactly_that(tiny_model: str, tmp_path: Path) ->
     path = tmp_path / "whole.ckpt"
     torch.save({"state_dict": state | {"model.frozen.weight": torch.zeros(700, 8)}}, path)
     with pytest.raises(UserError, match=r"model\.frozen\.weight is there, but not here"):
-        load_weights(learner, path)
+        load_weights(learner, path, no_table)

@@ -13,7 +13,7 @@ from lit_humor.learning.learner import Learner
 from lit_humor.models.network import Network
 from lit_humor.objectives.cross_entropy import CrossEntropy
 from lit_humor.tasks.classification import Classification
-from tests.unit.building import BagOfTokens
+from tests.unit.building import BagOfTokens, no_table
 
 TINY = "{_target_: lit_humor.models.embedded.random_xlm_roberta, cache_dir: /elsewhere, vocab_size: 600, "
 TINY += "hidden_size: 16, num_layers: 2, num_heads: 2, initializer_range: 0.1}"
@@ -96,7 +96,7 @@ def test_another_model_is_told_by_what_differs(tmp_path: Path, case: str) -> Non
     assert told in str(error.value)
     assert "Fix: set model=tiny." in str(error.value), "the choice that this folder's configuration comes from"
     with pytest.raises(UserError) as error:
-        load_weights(_learner(["no", "yes"], here), run / "checkpoints" / "best.ckpt")
+        load_weights(_learner(["no", "yes"], here), run / "checkpoints" / "best.ckpt", no_table)
     assert told in str(error.value)
     assert f"Fix: set run={run}." in str(error.value)
 

@@ -59,12 +59,13 @@ def numbers_as_texts(config_name: str, cfg: DictConfig) -> DictConfig:
     node = OmegaConf.select(cfg, "data")
     plain: Any = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else {}
     for name, value in plain.items():
-        if type(value) is not int and not (isinstance(value, list) and any(type(item) is int for item in value)):
+        values = value if isinstance(value, list) else [value]
+        if not any(type(item) is int for item in values):
             continue
         text_type = text_type_of(config_name, f"data.{name}")
         if text_type is not None and text_type.is_list == isinstance(value, list):
-            is_list = isinstance(value, list)
-            node[name] = [str(item) if type(item) is int else item for item in value] if is_list else str(value)
+            texts = [str(item) if type(item) is int else item for item in values]
+            node[name] = texts if text_type.is_list else texts[0]
     return cfg
 
 

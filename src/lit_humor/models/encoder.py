@@ -32,6 +32,8 @@ class TextClassifier(Network):
         pooling: ``first`` token or ``mean`` of tokens.
         embeddings: Word embeddings to train: ``all``, those of tokens that occur (``used``, see ``prepare``), or none
             (``frozen``).
+        saved_embeddings: Word embeddings in checkpoints: ``all``, or the ``trained`` rows and the hash of the others,
+            which then come from ``pretrained`` again; without effect where all rows learn.
         fast_dropout: Use ``FastDropout``.
         short_last_layer: Compute only the first token of the last layer, if pooling is ``first``.
         gradient_checkpointing: Keep only the input of each layer and compute the rest again in the backward pass.
@@ -53,6 +55,7 @@ class TextClassifier(Network):
         attention_dropout: float = 0.1,
         pooling: Literal["first", "mean"] = "first",
         embeddings: Literal["all", "used", "frozen"] = "all",
+        saved_embeddings: Literal["all", "trained"] = "all",
         fast_dropout: bool = False,
         short_last_layer: bool = False,
         gradient_checkpointing: bool = False,
@@ -70,7 +73,7 @@ class TextClassifier(Network):
             self.backbone.pooler = None  # type: ignore[assignment]  # unused: it would get no gradient, and DDP would stop
         self.pool = POOLINGS[pooling]
         self.head = ClassificationHead(config.hidden_size, num_classes, dropout, config.initializer_range)
-        self.embeddings = embeddings
+        self.embeddings, self.saves_all = embeddings, saved_embeddings == "all"
         if embeddings == "frozen":
             self.backbone.get_input_embeddings().requires_grad_(False)
         if fast_dropout:
@@ -82,13 +85,14 @@ class TextClassifier(Network):
             self.backbone.activation_checkpointing_enable({"use_reentrant": False})
 
     def prepare(self, training: TrainingRows) -> None:
-        """Train the embeddings of tokens that occur, where these alone are to learn."""
+        """Keep the embeddings of tokens that occur, where these alone learn or are saved."""
         used_tokens = training.used_tokens
-        if self.embeddings == "used" and used_tokens is not None:
+        is_part = self.embeddings == "used" or (self.embeddings == "frozen" and not self.saves_all)
+        if is_part and used_tokens is not None:
             table = self.backbone.get_input_embeddings()
             assert isinstance(table, nn.Embedding)
             rows = used_tokens[used_tokens < table.num_embeddings]
-            self.backbone.set_input_embeddings(UsedRowsEmbedding(table, rows))
+            self.backbone.set_input_embeddings(UsedRowsEmbedding(table, rows, self.saves_all))
 
     def compile_parts(self, whole: bool = False, backend: str = "inductor") -> None:
         """Compile the layers, or the encoder without the head as a whole; see ``Network``."""

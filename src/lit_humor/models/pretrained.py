@@ -85,6 +85,12 @@ class Pretrained:
         num_parameters = sum(parameter.numel() for parameter in model.parameters())
         return 4 * num_parameters + 8 * (num_parameters - model.get_input_embeddings().weight.numel())
 
+    def load_table(self) -> Tensor:
+        """Return the pretrained word embeddings [V, D] in fp32, as training starts from them."""
+        embeddings = load_backbone(self.name, self.config, "sdpa", with_weights=True).get_input_embeddings()
+        assert isinstance(embeddings, nn.Embedding)
+        return embeddings.weight.detach()
+
     def save(self, folder: Path, config: PretrainedConfig | None, class_names: Sequence[str]) -> None:
         """Write configuration and tokenizer, so that the run loads without the hub.
 
