@@ -28,7 +28,7 @@ def _arguments(logs: Path, name: str, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same training twice: with whole word embeddings in its checkpoints, and with trained rows."""
     logs = tmp_path_factory.mktemp("logs")
     for name, more in (("whole", ()), ("rows", (TRAINED,))):
@@ -41,8 +41,8 @@ def _state(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
     return dict(torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"])
 
 
-def test_checkpoints_hold_the_trained_rows_and_the_hash_of_the_base(logs: Path) -> None:
-    whole, rows = _state(logs / "whole"), _state(logs / "rows")
+def test_checkpoints_hold_the_trained_rows_and_the_hash_of_the_base(both: Path) -> None:
+    whole, rows = _state(both / "whole"), _state(both / "rows")
     ids = rows.pop(f"{TABLE}.rows").long()
     assert len(rows.pop(f"{TABLE}.base")) == 32
     assert 100 < len(ids) < len(whole[f"{TABLE}.weight"])
@@ -50,30 +50,30 @@ def test_checkpoints_hold_the_trained_rows_and_the_hash_of_the_base(logs: Path) 
     assert rows.keys() == whole.keys()
     for name, value in rows.items():
         assert torch.equal(value, whole[name]), name
-    assert result_of(logs / "rows")["results"] == result_of(logs / "whole")["results"]
+    assert result_of(both / "rows")["results"] == result_of(both / "whole")["results"]
 
 
 @pytest.mark.parametrize("settings", [(f"text={NEVER_SEEN}",), ("output=out.csv", "input=in.csv")])
 def test_words_that_training_never_saw_are_predicted_alike(
-    logs: Path, tmp_path: Path, settings: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    both: Path, tmp_path: Path, settings: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "in.csv").write_text(f"text\n{NEVER_SEEN}\nVowels OUT\n")
     printed = []
     for name in ("whole", "rows"):
         here = [value.replace("=out", f"={tmp_path}/{name}").replace("=in", f"={tmp_path}/in") for value in settings]
-        done = typed("predict", f"run={logs / name}", *here)
+        done = typed("predict", f"run={both / name}", *here)
         assert done.returncode == 0, done.stderr
         out = tmp_path / f"{name}.csv"
         printed.append(out.read_text() if out.is_file() else done.stdout.replace(name, ""))
     assert printed[0] == printed[1]
 
 
-def test_it_is_evaluated_and_exported_alike(logs: Path, tmp_path: Path) -> None:
+def test_it_is_evaluated_and_exported_alike(both: Path, tmp_path: Path) -> None:
     weights = []
     for name in ("whole", "rows"):
-        done = typed("eval", f"run={logs / name}", "split=val")
+        done = typed("eval", f"run={both / name}", "split=val")
         assert done.returncode == 0, done.stderr
-        done = typed("export", f"run={logs / name}", f"output={tmp_path / name}")
+        done = typed("export", f"run={both / name}", f"output={tmp_path / name}")
         assert done.returncode == 0, done.stderr
         weights.append(load_file(tmp_path / name / "model.safetensors"))
     assert weights[0].keys() == weights[1].keys()
@@ -81,12 +81,12 @@ def test_it_is_evaluated_and_exported_alike(logs: Path, tmp_path: Path) -> None:
         assert torch.equal(value, weights[1][key]), key
 
 
-def test_an_interrupted_run_goes_on_exactly(logs: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_exactly(both: Path, tmp_path: Path) -> None:
     arguments = _arguments(tmp_path, "run", TRAINED, "resume=auto")
     assert train(tmp_path, *arguments, accident={"event": "batch", "at": 5, "action": "SIGTERM"}).code == 143
     done = train(tmp_path, *arguments)
     assert done.code == 0, done.output
-    assert_equal_runs(tmp_path / "run", logs / "rows")
+    assert_equal_runs(tmp_path / "run", both / "rows")
 
 
 @pytest.mark.slow
@@ -100,14 +100,14 @@ def test_two_processes_save_them_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("first", "second"), [("rows", TRAINED), ("whole", TRAINED), ("rows", "")])
 def test_a_run_starts_from_either_form_and_keeps_rows_it_does_not_use(
-    logs: Path, tmp_path: Path, first: str, second: str
+    both: Path, tmp_path: Path, first: str, second: str
 ) -> None:
     """Other rows than those in use here were trained by the first run: they are saved again."""
     few = ("data.languages=[en]", "data.rows_per_split=16", "trainer.max_epochs=1", "optim.learning_rate=1e-12")
-    done = train(tmp_path, *_arguments(tmp_path, "next", *few, *filter(None, [second])), f"init_from={logs / first}")
+    done = train(tmp_path, *_arguments(tmp_path, "next", *few, *filter(None, [second])), f"init_from={both / first}")
     assert done.code == 0, done.output
     printed = []
-    for run in (logs / first, tmp_path / "next"):
+    for run in (both / first, tmp_path / "next"):
         done = typed("predict", f"run={run}", "text=Der Zug nach Ulm fährt heute nicht, sagt die Ärztin.")
         assert done.returncode == 0, done.stderr
         printed.append(done.stdout.replace(str(run), ""))
@@ -121,13 +121,13 @@ def test_frozen_embeddings_are_saved_as_few_rows(tmp_path: Path) -> None:
     assert typed("eval", f"run={tmp_path / 'frozen'}", "split=val").returncode == 0
 
 
-def test_another_base_is_refused(logs: Path, tmp_path: Path) -> None:
+def test_another_base_is_refused(both: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    shutil.copytree(logs / "rows", run)
+    shutil.copytree(both / "rows", run)
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("initializer_range: 0.1", "initializer_range: 0.2"))
     refused = typed("eval", f"run={run}", "split=val")
     assert refused.returncode == 1
     assert "trained from other pretrained word embeddings than those of model.pretrained now" in refused.stderr
     assert "Traceback" not in refused.stderr
-    assert json.loads((run / "result.json").read_text()) == json.loads((logs / "rows" / "result.json").read_text())
+    assert json.loads((run / "result.json").read_text()) == json.loads((both / "rows" / "result.json").read_text())
