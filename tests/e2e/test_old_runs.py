@@ -2,27 +2,37 @@
 
 ``old_runs/202611.zip`` was made at 6ac81f8 by ``train.py debug=tiny trainer=cpu trainer.max_epochs=12
 callbacks.early_stopping=null report=false logger.tensorboard=null``: ``interrupted`` after two steps, ``done`` the same
-run to its end.
+run to its end. ``202611_corpus.zip`` has the rows of the embedded corpus that they were trained on, and the
+model that was made of it: it has grown since.
 """
 
+import functools
 import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from lit_humor.data.sources import demo
+from lit_humor.models import embedded
 from tests.e2e.typed import result_of, typed, typed_here
 
-PACKED = Path(__file__).with_name("old_runs") / "202611.zip"
+PACKED = [Path(__file__).with_name("old_runs") / name for name in ("202611.zip", "202611_corpus.zip")]
 LOSS = 0.7275860905647278  # of the interrupted one on val, said by eval.py of 6ac81f8
 MADE_IN = "/tmp/oldruns"  # the folder of run folders and cache then
 
 
+def _read_corpus_from(folder: Path) -> None:
+    demo.CORPUS_DIR = embedded._CORPUS_DIR = folder
+
+
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
-    """The folders, unpacked where nobody made them."""
-    with zipfile.ZipFile(PACKED) as file:
-        file.extractall(tmp_path)
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folders, unpacked where nobody made them, and the corpus of then."""
+    for path in PACKED:
+        with zipfile.ZipFile(path) as file:
+            file.extractall(tmp_path)
+    monkeypatch.setattr(demo, "CORPUS_DIR", tmp_path / "corpus")
     for run in ("interrupted", "done"):
         config = tmp_path / run / "config.yaml"
         config.write_text(config.read_text().replace(f"{MADE_IN}/cache", str(tmp_path / "cache")))
@@ -61,7 +71,7 @@ TYPED_THEN = (
 def test_it_is_resumed_to_the_same_end(old: Path, how: str) -> None:
     places = (f"paths.logs_dir={old}", f"paths.cache_dir={old}/cache")
     settings = (f"resume={old}/interrupted",) if how == "folder" else (*TYPED_THEN, *places, "resume=auto")
-    done = typed("train", *settings)
+    done = typed("train", *settings, before=functools.partial(_read_corpus_from, old / "corpus"))
     assert done.returncode == 0, done.stderr
     found, expected = result_of(old / "interrupted"), result_of(old / "done")
     assert found["steps"] == expected["steps"] == 24
