@@ -103,6 +103,45 @@ def test_what_was_not_measured_is_told_as_that(tmp_path: Path) -> None:
     assert why in (tmp_path / "audit" / "audit.html").read_text()
 
 
+def test_agreement_of_raters_is_that_of_a_textbook(tmp_path: Path) -> None:
+    """Krippendorff 2011, section C: nominal alpha .743 of four raters with gaps; a second file of perfect agreement."""
+    raters = ("123321412...", "1233224125.3", ".3332342251.", "12332441251.")
+    names = [f"rater_{number}" for number in range(1, 5)]
+    ratings = [[cell.replace(".", "") for cell in row] for row in zip(*raters, strict=True)]
+    texts = distinct_texts(16)
+    test = [["1"] * 4, ["2.0", " 2", "", "2"]] * 2
+    for name, part, offset in (("train", ratings, 0), ("test", test, 12)):
+        with (tmp_path / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            rows = ([texts[row + offset], row % 2, *cells] for row, cells in enumerate(part))
+            csv.writer(file).writerows([("text", "label", *names), *rows])
+    done = typed_here(
+        *("audit", "data=csv", f"data.train_path={tmp_path / 'train.csv'}", f"data.test_path={tmp_path / 'test.csv'}"),
+        *("model=tiny", f"paths.logs_dir={tmp_path}", "run_id=audit", f"raters=[{','.join(names)}]"),
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "audit" / "audit.json").read_text())["agreement"]
+    assert found["train"]["alpha"] == pytest.approx(0.743, abs=5e-4)
+    assert (found["train"]["rows"], found["train"]["num_rows"], found["train"]["ratings"]) == (11, 12, 40)
+    assert found["train"]["values"] == {"1": 9, "2": 13, "3": 10, "4": 5, "5": 3}, "not the one of a row alone"
+    assert found["test"]["alpha"] == 1
+    assert found["test"]["values"] == {"1": 8, "2": 6}
+    assert (found["all splits"]["rows"], found["all splits"]["ratings"]) == (15, 54)
+    page = (tmp_path / "audit" / "audit.html").read_text()
+    for told in ("0.743 [", "1.000 [1.000, 1.000]"):
+        assert told in done.stdout
+        assert told in page
+    assert "Krippendorff" in page
+
+
+def test_raters_that_are_no_columns_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("text,label,rater_1,rater_2\na joke,1,1,0\na report,0,0,0\n", encoding="utf-8")
+    arguments = ("data=csv", f"data.train_path={path}", "model=tiny", f"paths.logs_dir={tmp_path / 'logs'}")
+    told = typed_here("audit", *arguments, "raters=[rater_1,rater2]")
+    assert_one_message(told, "raters: found [rater_1, rater2]", "set 'raters=[rater_1,rater_2]'")
+    assert "Krippendorff" not in typed_here("audit", *arguments).stdout
+
+
 @pytest.mark.parametrize(
     ("argument", "part"),
     [("similarity=2", "similarity"), ("fix=.", "a path that exists already"), ("data=csv", "data.train_path")],

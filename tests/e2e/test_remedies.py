@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.remedies import data, inside, numbers, plans, settings, tables
+from tests.e2e.remedies import answers, data, inside, numbers, plans, settings, tables
 from tests.e2e.remedies import runs as about_runs
 from tests.e2e.remedies.sites import all_sites
 from tests.e2e.remedies.telling import Case, Obeyed, work_through
 from tests.e2e.typed import typed_here
 
-_FILES = (settings, data, tables, about_runs, plans, inside, numbers)
+_FILES = (settings, data, tables, about_runs, plans, inside, numbers, answers)
 CASES: dict[str, Case] = {name: case for file in _FILES for name, case in file.CASES.items()}
 OBEYED: dict[str, Obeyed] = {}
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
@@ -59,6 +60,39 @@ def test_report_again_and_two_runs(run: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "McNemar's p 1.0000" in done.stdout
     assert (run / "versus-copy.html").is_file()
+
+
+def test_answers_of_somebody_stand_beside_a_run(run: Path, tmp_path: Path) -> None:
+    """A language model that has all right but the last row, did not answer the first, and answered one more."""
+    own = read_predictions(run / "predictions" / "test.parquet")
+    last = len(own.labels) - 1
+    said = {row: own.class_names[label if row < last else 1 - label] for row, label in enumerate(own.labels.tolist())}
+    rows = [{"id": own.columns["id"][row], "answer": answer} for row, answer in said.items() if row]
+    path = tmp_path / "a language model.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [{"id": "another", "answer": 1}, *rows]))
+    done = typed_here("report", f"runs=[{run},{path}]")
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    assert f"has answers (column answer) to {last} of {last + 1} rows of test; 1 of the run without an answer" in told
+    right = own.predicted[1:] == own.labels[1:]
+    difference = (last - 1) / last - right.mean()
+    assert f"accuracy {difference:+.4f} (a language model.jsonl less run)" in told
+    html = (run / "versus-a language model.jsonl.html").read_text()
+    theirs = np.append(own.labels[1:-1], 1 - own.labels[-1])
+    assert f"{int((theirs != own.predicted[1:]).sum())} disagreements in test" in html
+    assert re.search(rf">{(last - 1) / last:.3f} \[0\.\d+, 1\.000\]", html)
+    assert "1 of its rows are not in test" in html
+    turned = typed_here("report", f"runs=[{path},{run}]", f"output={tmp_path / 'page.html'}")
+    assert f"accuracy {-difference:+.4f} (run less a language model.jsonl)" in " ".join(turned.stdout.split())
+    assert (tmp_path / "page.html").is_file()
+
+
+def test_answers_that_cannot_be_matched_are_refused(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "answers.csv").write_text("id,answer\nx,funny\n")
+    told = typed_here("report", f"runs=[{run},{tmp_path / 'answers.csv'}]")
+    assert_one_message(told, "answers.csv, line 2, column 'answer'", "found label 'funny'", "'not humor', 'humor'")
+    assert_one_message(typed_here("report", f"runs=[{run},{tmp_path / 'answer.csv'}]"), "no such file", "answers.csv")
+    assert_one_message(typed_here("report", f"runs=[{tmp_path / 'answers.csv'}]", f"run={run}"), "run, runs", "runs=[")
 
 
 def test_a_training_without_report_and_mistakes(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_two_runs_are_compared_on_the_same_rows_only(tmp_path: Path) -> None:
     one, other = make_run(tmp_path / "one"), make_run(tmp_path / "other", seed=1)
     found = write_comparison(one, other, tmp_path / "page.html")
     results = [json.loads((run / record.RESULT).read_text())["results"]["test"] for run in (one, other)]
-    assert found["accuracy_difference"] == pytest.approx(results[1]["accuracy"] - results[0]["accuracy"])
+    assert found.differences["accuracy_difference"] == pytest.approx(results[1]["accuracy"] - results[0]["accuracy"])
     html = (tmp_path / "page.html").read_text()
     assert "disagreements in test" in html
     assert "<td>seed</td>" in html.replace(' class="number"', "")

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lit_humor.auditing import duplicates, form, labels, shapes, texts
 from lit_humor.auditing.cleaning import CHANGES, Decision, check_is_new, class_counts, decide, write_clean_copy
+from lit_humor.auditing.raters import AGREEMENT_COLUMNS, agreement, agreement_lines
 from lit_humor.auditing.repairs import repair_splits
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Rows, join_splits
 from lit_humor.config.command import choice
@@ -27,11 +28,12 @@ from lit_humor.engine import factory, tables
 from lit_humor.engine.configuration import validate
 from lit_humor.engine.rundir import create_run_dir
 from lit_humor.metrics.label_errors import LEAST_F1
-from lit_humor.pages.page import render
+from lit_humor.pages.page import Grid, render
 from lit_humor.runs import record, screen
 
 AUDIT_JSON, AUDIT_HTML = "audit.json", "audit.html"
 _NUM_STEPS = 7
+_AGREEMENT = "Agreement of raters: Krippendorff's alpha of nominal labels"
 _CASES_ON_SCREEN, _CASES_IN_HTML = 3, 200
 _CASE_VALUES = {"mended": "repaired", "gone": "removed", "template": "template"}  # key of a case: what is shown
 
@@ -55,8 +57,9 @@ def audit(cfg: DictConfig) -> None:
         step("read")
         datamodule = factory.build_datamodule(cfg, factory.resolve_pretrained(cfg), plan=None)
         splits = datamodule.load()
+        agreements = agreement(splits, readings, list(cfg.raters)) if cfg.raters is not None else {}
         step("tokenize")
-        report: dict[str, Any] = {"data": datamodule.report()}
+        report: dict[str, Any] = {"data": datamodule.report(), "agreement": agreements}
         rows = join_splits(splits)
         step("languages")
         report["languages"] = {
@@ -137,6 +140,8 @@ def _show(report: dict[str, Any]) -> None:
     screen.show(*tables.data_tables(report["data"]))
     for name, languages in report["languages"].items():
         screen.show(f"languages ({name}): " + ", ".join(f"{code} {count}" for code, count in languages.items()))
+    if report["agreement"]:
+        screen.show(screen.table(_AGREEMENT, AGREEMENT_COLUMNS, agreement_lines(report["agreement"])))
     baseline_scores = report["baselines"]
     scalar_scores = [
         (name.replace("_", " "), value) for name, value in baseline_scores.items() if isinstance(value, float)
@@ -185,7 +190,12 @@ def _save(cfg: DictConfig, report: dict[str, Any]) -> None:
     record.write_json(folder / AUDIT_JSON, report)
     origins = ", ".join(split["origin"] for split in report["data"]["splits"].values())
     page = render(
-        "audit.html", title=f"Audit of {origins}", command=typed_command(), audit=report, limit=_CASES_IN_HTML
+        "audit.html",
+        title=f"Audit of {origins}",
+        command=typed_command(),
+        audit=report,
+        limit=_CASES_IN_HTML,
+        agreement=Grid(_AGREEMENT, list(AGREEMENT_COLUMNS), list(map(list, agreement_lines(report["agreement"])))),
     )
     record.write_text(folder / AUDIT_HTML, page)
     screen.write_log_to(folder / "log.txt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -12,7 +12,7 @@ from lit_humor.config.saved import SavedRun
 from lit_humor.core.errors import UserError
 from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column, no_pairs, unless_null
 from lit_humor.data.reading.places import name_place
-from lit_humor.data.reading.separated import Quoting
+from lit_humor.data.reading.separated import Quoting, as_quoting
 from lit_humor.data.reading.streams import check_input, read_chunks
 from lit_humor.inference.parts import check_target
 from lit_humor.tasks.answers import PREDICTION
@@ -57,11 +57,7 @@ def target_of(cfg: DictConfig) -> Path:
 
 def quoting_of(cfg: DictConfig, saved: SavedRun) -> Quoting:
     """Return the meaning of quotes in the input: as set, or as in the run."""
-    chosen = cfg.quoting or saved.config.data.get("quoting", "auto")
-    if chosen not in get_args(Quoting):
-        known = ", ".join(get_args(Quoting))
-        raise UserError("quoting", found=str(chosen), expected=f"one of {known}", fix="set quoting=none")
-    return cast(Quoting, chosen)
+    return as_quoting(str(cfg.quoting or saved.config.data.get("quoting", "auto")))
 
 
 def columns_of(cfg: DictConfig, saved: SavedRun, first: Mapping[str, Any], origin: str) -> dict[str, str | None]:

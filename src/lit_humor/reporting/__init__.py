@@ -1,4 +1,4 @@
-"""Pages from run folders: results and mistakes of a run, and comparisons of two runs.
+"""Pages from run folders: a run, two runs compared, or a run beside others' answers.
 
-Reads only run folders and never loads torch.
+Reads only run folders and files of answers, and never loads torch.
 """

@@ -1,80 +1,65 @@
-"""Compares two runs on the same rows: differences, and whether they are significant."""
+"""Compares two runs, or a run and answers, on the same rows: differences, and whether they are significant."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lit_humor.core.errors import UserError
-from lit_humor.core.settings import typed
 from lit_humor.pages.page import Grid, Section, render
 from lit_humor.reporting import figures
-from lit_humor.reporting.evidence import Evidence, read_run
-from lit_humor.reporting.kinds import find_module
+from lit_humor.reporting.evidence import Evidence
+from lit_humor.reporting.pair import read_pair
 from lit_humor.runs import record
 
 _PLACES = ("run_id", "run_dir", "dirpath", "save_dir", "logs_dir", "cache_dir")
 
 
-def write_comparison(first: Path, second: Path, page: Path) -> dict[str, float]:
-    """Write a page that compares two runs.
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found.
 
-    Returns:
-        Differences in the headline split, by name; see ``differences`` of the task's ``comparison``.
+    Attributes:
+        differences: Differences in the headline split, by name; see ``differences`` of the task's ``comparison``.
+        words: The same as one line.
+        note: What is to be said of the rows of the two; empty for two runs.
+    """
+
+    differences: dict[str, float]
+    words: str
+    note: str
+
+
+def write_comparison(first: Path, second: Path, page: Path, quoting: str = "auto") -> Comparison:
+    """Write a page that compares two runs, or a run and answers.
+
+    Args:
+        first: A run folder, or a file of answers.
+        second: The same; one of the two is a run folder.
+        page: The page to write.
+        quoting: What quotes in a CSV or TSV of answers mean.
 
     Raises:
-        UserError: A run is not done, or the runs have different rows or tasks.
+        UserError: A run is not done, the members have different rows or tasks, or answers cannot be read.
         MissingExtraError: The ``report`` extra is not installed.
     """
-    runs = read_run(first), read_run(second)
-    kind = _kind(*runs)
-    names = [f"{letter}: {run.folder.name}" for letter, run in zip("AB", runs, strict=True)]
-    shared = [split for split in runs[0].predictions if split in runs[1].predictions]
-    if not shared:
-        found = f"no split that both {names[0]} and {names[1]} were scored on"
-        raise UserError("runs", found=found, expected="the same rows", fix=_score_alike(*runs))
-    sections = []
-    for split in shared:
-        kind.check_same_rows(split, runs, fix=_score_alike(*runs))
-        sections += kind.sections(split, runs)
-    curves = [figures.learning_curves(run, f"{name}: learning curves") for run, name in zip(runs, names, strict=True)]
-    sections += [Section("Learning", [*curves]), _settings(*runs)]
-    lead = f"{'; '.join(names)}. Differences are B less A, on the same rows."
+    pair = read_pair(first, second, quoting)
+    sections = [section for split in pair.splits for section in pair.kind.sections(split, pair.scored)]
+    curves = [
+        figures.learning_curves(run, f"{letter}: {run.folder.name}: learning curves")
+        for letter, run in pair.runs.items()
+    ]
+    sections.append(Section("Learning", [*curves]))
+    if len(pair.runs) == 2:
+        sections.append(_settings(*pair.runs.values()))
+    lead = " ".join([f"{'; '.join(pair.names)}.", pair.note, "Differences are B less A, on the same rows."])
+    title = "Two runs" if len(pair.runs) == 2 else "A run and answers"
     page.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(page, render("report.html", title="Two runs", lead=lead, sections=sections))
-    return kind.differences(runs[0].headline if runs[0].headline in shared else shared[0], runs)
-
-
-def in_words(first: Path, second: Path, differences: Mapping[str, float]) -> str:
-    """Return the result of ``write_comparison`` as one line."""
-    kind: Any = find_module(record.read_tasks(first).kinds[0], "comparison")
-    return kind.in_words(differences, f"{second.name} less {first.name}")
-
-
-def _kind(first: Evidence, second: Evidence) -> Any:
-    """Return the module that compares runs of this kind of task."""
-    kinds = [run.tasks.kinds for run in (first, second)]
-    module = find_module(kinds[0][0], "comparison") if kinds[0] == kinds[1] else None
-    if module is None:
-        found = " and ".join(", ".join(names) for names in kinds)
-        fix = f"leave runs away and set {typed('run', str(first.folder))}"
-        raise UserError("runs", found=found, expected="two runs of one kind of task", fix=fix)
-    return module
-
-
-def _score_alike(first: Evidence, second: Evidence) -> str:
-    """Return the command that trains a run like the second on the rows of the first."""
-    data = ("data=", "data.", "debug=")
-    (script, *typed), (_, *of_first) = second.environment["command"], first.environment["command"]
-    typed = [text for text in typed if not text.startswith((*data, "run_id=", "resume="))]
-    typed += [text for text in of_first if text.startswith(data)]
-    split_seed = yaml.safe_load(first.config)["data"]["split_seed"]
-    command = shlex.join([f"src/lit_humor/{script}", *typed, f"data.split_seed={split_seed}"])
-    return f"train the second on the rows of the first: python {command}"
+    record.write_text(page, render("report.html", title=title, lead=lead, sections=sections))
+    differences = pair.kind.differences(pair.headline, pair.scored)
+    return Comparison(differences, pair.kind.in_words(differences, f"{second.name} less {first.name}"), pair.note)
 
 
 def _settings(*runs: Evidence) -> Section:

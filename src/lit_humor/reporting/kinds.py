@@ -1,8 +1,9 @@
 """Finds the modules that make the page of a kind of task: a folder in ``tasks/reports`` with the name of the task.
 
 ``<kind>/sections.py`` has ``lead(run) -> str``, ``results(run) -> list[Grid]``, ``sections(run) -> list[Section]`` and
-``calibrate(run)``, numbers that are saved for later predictions; ``<kind>/comparison.py`` compares two runs. The page
-of a kind without these files shows only its metrics.
+``calibrate(run)``, numbers that are saved for later predictions; ``<kind>/comparison.py`` compares two runs, and
+``<kind>/answers.py`` has ``beside(run, path, quoting)``, which puts somebody's answers beside a run. The page of a kind
+without these files shows only its metrics.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ class AuditConfig:
     """The whole configuration of audit.py."""
 
     similarity: float = MISSING
+    raters: Optional[list[str]] = None
     fix: Optional[str] = None
     run_id: Optional[str] = None
     seed: int = MISSING

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast, get_args
 
 from lit_humor.core.errors import UserError
 
@@ -25,6 +25,18 @@ _HEAD_LINES = 1000  # used to detect separator and header
 _HEAD_CHARACTERS = 1 << 22
 _EXCEL_SEPARATOR = re.compile(r'\ufeff?"?sep=([,;|\t])"?\s*', re.IGNORECASE)  # a first line that Excel reads
 _MIN_AGREEMENT = 0.8  # another separator is accepted if this share of the first rows has as many fields as the header
+
+
+def as_quoting(value: str) -> Quoting:
+    """Check the setting ``quoting`` of a command, and return it.
+
+    Raises:
+        UserError: It is none of the three.
+    """
+    if value not in get_args(Quoting):
+        known = ", ".join(get_args(Quoting))
+        raise UserError("quoting", found=value, expected=f"one of {known}", fix="set quoting=none")
+    return cast(Quoting, value)
 
 
 class Row(NamedTuple):

@@ -30,21 +30,23 @@ from lit_humor.data.reading.separated import EXPECTED, SEPARATOR_NAMES, Quoting,
 Table = dict[str, list[Any]]
 
 LINE = "__line__"
+_QUOTING = "data.quoting"
 FILE = "__file__"  # file of each row; only in a table that was joined from several files
 
 
-def read_table(path: str | Path, quoting: Quoting = "auto") -> Table:
+def read_table(path: str | Path, quoting: Quoting = "auto", key: str = _QUOTING) -> Table:
     """Read one file without its counts; see ``read_file``."""
-    return read_file(path, quoting)[0]
+    return read_file(path, quoting, key)[0]
 
 
-def read_file(path: str | Path, quoting: Quoting = "auto") -> tuple[Table, FileCounts]:
+def read_file(path: str | Path, quoting: Quoting = "auto", key: str = _QUOTING) -> tuple[Table, FileCounts]:
     """Read one file; its ending determines the format.
 
     Args:
         path: A ``.csv``, ``.tsv``, ``.json``, ``.jsonl``/``.ndjson`` or ``.parquet`` file; text is UTF-8, with or
             without BOM.
         quoting: What quotes in CSV and TSV mean; see ``sources.files.TextFiles``.
+        key: The setting of ``quoting``, for messages.
 
     Returns:
         The columns of the file and ``LINE`` (from 1), and the counts.
@@ -60,7 +62,7 @@ def read_file(path: str | Path, quoting: Quoting = "auto") -> tuple[Table, FileC
         table = _read_parquet(path)
         counts = FileCounts(str(path), len(table[LINE]), len(table[LINE]))
     elif ending in EXPECTED:
-        table, counts = _read_separated(path, quoting)
+        table, counts = _read_separated(path, quoting, key)
     else:
         text = decode(path, path.read_bytes())
         is_one_document = ending == ".json" or is_document(text)
@@ -83,14 +85,14 @@ def safe_cell(value: Any) -> Any:
     return f"'{value}" if is_formula else value
 
 
-def _read_separated(path: Path, quoting: Quoting) -> tuple[Table, FileCounts]:
+def _read_separated(path: Path, quoting: Quoting, key: str) -> tuple[Table, FileCounts]:
     text = decode(path, path.read_bytes())
-    file = open_checked(path, lines_of(text), quoting, "data.quoting")
+    file = open_checked(path, lines_of(text), quoting, key)
     rows, lines, errors = list[list[str]](), list[int](), list[UserError]()
     counts = FileCounts(str(path), note=file.note)
-    for row in checked_rows(file, "data.quoting") if '"' in text else file.rows():
+    for row in checked_rows(file, key) if '"' in text else file.rows():
         if not errors and (row.fault or len(row.fields) != len(file.header)):
-            errors.append(_row_error(file, row))  # raised after the last row: quotes may be the cause
+            errors.append(_row_error(file, row, key))  # raised after the last row: quotes may be the cause
         rows.append(row.fields)
         lines.append(row.first)
         counts.add(row)
@@ -99,11 +101,11 @@ def _read_separated(path: Path, quoting: Quoting) -> tuple[Table, FileCounts]:
     return {name: [row[index] for row in rows] for index, name in enumerate(file.header)} | {LINE: lines}, counts
 
 
-def _row_error(file: Separated, row: Row) -> UserError:
+def _row_error(file: Separated, row: Row, key: str) -> UserError:
     """The error for a row with broken quotes or a wrong number of fields."""
     place = f"{file.path}, line {row.first}"
     if row.fault:
-        fix = "close the quote, or double it inside of a text; data.quoting=none takes quotes as plain characters"
+        fix = f"close the quote, or double it inside of a text; {key}=none takes quotes as plain characters"
         return UserError(place, found=row.fault, expected='fields quoted with " and quotes inside doubled', fix=fix)
     return UserError(
         place,

@@ -8,10 +8,11 @@ import numpy as np
 from scipy.stats import binomtest
 
 from lit_humor.core.errors import UserError
-from lit_humor.metrics.confusion import bootstrap_difference, count_confusion, scores_of
+from lit_humor.metrics.confusion import bootstrap_difference, bootstrap_intervals, count_confusion, scores_of
 from lit_humor.pages.page import Grid, Section
 from lit_humor.tasks.reports.classification.predictions import SCORES, Predictions, predictions_of
 from lit_humor.tasks.reports.classification.rows import SHOWN
+from lit_humor.tasks.reports.numbers import with_interval
 from lit_humor.tasks.reports.scored import ScoredRun
 
 
@@ -79,11 +80,15 @@ def _differences(split: str, first: Predictions, second: Predictions) -> Section
     size = len(first.class_names)
     pairs = first.predicted * size + second.predicted
     counts = count_confusion(first.labels, pairs, size * size)[:size].reshape(size, size, size)
-    ends, scores = bootstrap_difference(counts), (scores_of(first.counts), scores_of(second.counts))
+    ends, scores = bootstrap_difference(counts), [scores_of(predictions.counts) for predictions in (first, second)]
+    ends_of_each = [bootstrap_intervals(predictions.counts) for predictions in (first, second)]
     rows = []
     for key, name in SCORES.items():
-        a, b = float(scores[0][key]), float(scores[1][key])
-        rows.append([name, f"{a:.3f}", f"{b:.3f}", f"{b - a:+.3f} [{ends[key][0]:+.3f}, {ends[key][1]:+.3f}]"])
+        a, b = (float(of_one[key]) for of_one in scores)
+        each = [
+            with_interval(v, (float(e[key][0]), float(e[key][1]))) for v, e in zip((a, b), ends_of_each, strict=True)
+        ]
+        rows.append([name, *each, f"{b - a:+.3f} [{ends[key][0]:+.3f}, {ends[key][1]:+.3f}]"])
     alone = mcnemar(first.predicted == first.labels, second.predicted == second.labels)
     return Section(
         f"Differences in {split}",
@@ -92,7 +97,7 @@ def _differences(split: str, first: Predictions, second: Predictions) -> Section
                 f"{split}: {len(first.labels):,} rows",
                 ["metric", "A", "B", "B less A"],
                 rows,
-                "95 % intervals in brackets: paired bootstrap over rows.",
+                "95 % intervals in brackets: bootstrap over rows; of differences it is paired.",
             ),
             Grid(
                 "McNemar's exact test",
