@@ -26,8 +26,8 @@ def test_bounds(found: str | None, wanted: str, is_met: bool) -> None:
 
 
 EXTRAS = {
-    *("audit", "bench", "demo", "dev", "explain", "export", "hub", "mlflow", "monitor", "notebooks", "report"),
-    *("search", "serve", "slurm", "wandb"),
+    *("audit", "bench", "demo", "dev", "explain", "export", "hub", "mlflow", "monitor", "multilingual", "notebooks"),
+    *("report", "search", "serve", "slurm", "wandb"),
 }
 
 

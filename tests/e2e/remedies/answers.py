@@ -74,13 +74,18 @@ def _answered(**columns: str) -> Make:
     return lambda folder, runs: _write(folder, runs / "one", **columns)
 
 
+def _only_run(folder: Path, runs: Path) -> None:
+    copy_run("one")(folder, runs)
+    _write(folder, runs / "one", answer="1")
+
+
 def _wrong(content: str, line: str = OF_ONE, make: Make | None = None, **more: Any) -> Case:
     files: Mapping[str, str] = {"answers.csv": content} if content else {}
     return Case("report", (line,), files=files, make=make, to_the_end=True, hand=_answer, **more)
 
 
 CASES = {
-    "answers: no run": Case("report", ("runs=[FOLDER/answers.csv,FOLDER/answers.csv]", "paths.logs_dir=RUNS"), make=_answered(answer="1"), to_the_end=True, way="leave runs"),
+    "answers: no run": Case("report", ("runs=[FOLDER/answers.csv,FOLDER/answers.csv]", "paths.logs_dir=FOLDER/logs"), make=_only_run, to_the_end=True, way="leave runs"),
     "answers: to a run of numbers": Case("report", ("runs=[RUNS/rated,FOLDER/answers.csv]",), files={"answers.csv": "id,answer\n1,1\n"}, to_the_end=True),
     "answers: no ids": _wrong("key,answer\n1,1\n"),
     "answers: none": _wrong("id,said\n1,1\n"),

@@ -68,8 +68,8 @@ def settle_in(worker: int) -> None:
     The process exits when the training process ends, however it ends. Torch's own check does not see that: it watches
     the server, which lives as long as one of its processes.
     """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # if other code started the server; threads inherit it
     threading.Thread(target=_leave_with_owner, daemon=True).start()
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # if other code started the server
     if hasattr(signal, "sigwaitinfo"):
         threading.Thread(target=_leave_when_told, daemon=True).start()
     else:
