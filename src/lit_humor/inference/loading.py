@@ -77,8 +77,8 @@ def load_learner(saved: SavedRun, checkpoint: str | None = None, datamodule: Hum
         plan=None,
         attention=attention if attention in ANYWHERE else "sdpa",
     )
-    load_table = lambda: factory.resolve_pretrained(cfg).load_table()  # noqa: E731
-    load_weights(learner, Path(checkpoint) if checkpoint else saved.best, load_table)
+    path = Path(checkpoint) if checkpoint else saved.best
+    load_weights(learner, path, lambda: factory.resolve_pretrained(cfg).load_table())
     return learner.eval()
 
 
