@@ -11,9 +11,11 @@ _TEXTS: list[str] = []
 
 @command("predict")
 def _predict(cfg: DictConfig) -> None:
-    from lit_humor.config.saved import open_run
+    from lit_humor.config.saved import calibrated, open_run
 
     saved = open_run(cfg.run) if cfg.run else None
+    if saved and cfg.calibration:
+        saved = calibrated(saved, cfg.calibration)
     if saved and cfg.input and not _TEXTS and not cfg.explain:
         from lit_humor.inference.inputs import check_file
 

@@ -17,8 +17,9 @@ import torch
 from lit_humor.data.reading.tables import read_table
 from lit_humor.inference import predicting
 from lit_humor.inference.scoring import Scorer, load_scorer
-from lit_humor.metrics.calibration import apply_temperature
+from lit_humor.metrics.calibration import apply_temperature, calibrate
 from lit_humor.runs import record
+from lit_humor.tasks.reports.classification.predictions import read_predictions
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import ROOT, typed_here
 
@@ -182,6 +183,25 @@ def test_a_threshold_decides(run: Path) -> None:
     assert called == ("humor" if load_scorer(str(run)).score(["x"])[0, 1] >= tuned else "not humor")
 
 
+def test_a_threshold_for_other_rows_is_fitted_by_eval_and_used_by_predict(run: Path, tmp_path: Path) -> None:
+    rows = [f"a text of number {index},{index % 2}" for index in range(40)]
+    (tmp_path / "few.csv").write_text("\n".join(["text,label", *rows]))
+    own = record.read_calibration(run)
+    data = ("data=csv", f"data.test_path={tmp_path / 'few.csv'}", f"output={tmp_path / 'few'}")
+    done = typed_here("eval", f"run={run}", "calibrate=true", *data)
+    assert done.returncode == 0, done.stderr
+    fitted = record.read_calibration(tmp_path / "few")
+    found = read_predictions(record.predictions_path(tmp_path / "few", "test"))
+    assert fitted == calibrate(found.probabilities, found.labels)
+    assert f"calibration={tmp_path / 'few'} threshold=tuned" in done.stdout.replace("\n", " ")
+    assert "tuned, each row by the others" in done.stdout
+    assert record.read_calibration(run) == own != fitted
+    told = typed_here("predict", f"run={run}", "text=x", f"calibration={tmp_path / 'few'}", "threshold=tuned").stdout
+    probability = apply_temperature(load_scorer(str(run)).score(["x"]), fitted["temperature"] / own["temperature"])
+    assert told.split("\t")[0] == ("humor" if probability[0, 1] >= fitted["threshold"] else "not humor")
+    assert float(told.split("\t")[1]) == pytest.approx(probability.max(), abs=0.02)
+
+
 def test_a_packed_run_is_used_like_any_other(tmp_path: Path) -> None:
     settings = ("trainer.attention=packed", "baseline=false", "report=false", f"paths.logs_dir={tmp_path}")
     done = typed_here("train", "debug=tiny", *settings, "run_id=packed")
@@ -236,7 +256,7 @@ def test_help_tells_every_setting() -> None:
         "--cfg job",
     ):
         assert told in done.stdout
-    assert "plan= ablation, five" in typed_here("sweep", "--help").stdout
+    assert "plan= ablation, encoder, five" in typed_here("sweep", "--help").stdout
 
 
 def test_help_needs_no_torch() -> None:

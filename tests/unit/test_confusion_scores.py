@@ -6,7 +6,13 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from lit_humor.metrics.calibration import apply_temperature, best_threshold, fit_temperature, reliability
+from lit_humor.metrics.calibration import (
+    apply_temperature,
+    best_threshold,
+    cross_fitted,
+    fit_temperature,
+    reliability,
+)
 from lit_humor.metrics.confusion import bootstrap_difference, bootstrap_intervals, count_confusion, scores_of
 from lit_humor.metrics.label_errors import suspect_labels
 
@@ -113,6 +119,21 @@ def test_threshold_gives_the_highest_f1(seed: int) -> None:
     labels = (generator.random(80) < probabilities).astype(int)
     found = f1_score(labels, probabilities >= best_threshold(probabilities, labels))
     assert found == pytest.approx(max(f1_score(labels, probabilities >= value) for value in probabilities))
+
+
+def test_every_row_is_decided_by_a_threshold_of_other_rows() -> None:
+    """Rows of noise: the threshold fitted on them looks better than yes to all, one of other rows does not."""
+    generator = np.random.default_rng(0)
+    fitted, crossed = [], []
+    for _ in range(40):
+        probabilities, labels = generator.random(40), np.arange(40) % 2
+        fitted.append(f1_score(labels, probabilities >= best_threshold(probabilities, labels)))
+        crossed.append(f1_score(labels, cross_fitted(probabilities, labels)))
+    always_yes = 2 / 3
+    assert np.mean(fitted) > always_yes + 0.01
+    assert np.mean(crossed) < always_yes
+    shifted = np.where(np.arange(40) % 2 == 1, 0.3, 0.1) + 0.01 * generator.random(40)
+    assert np.array_equal(cross_fitted(shifted, np.arange(40) % 2), np.arange(40) % 2)
 
 
 def test_flipped_labels_are_suspected_and_a_poor_model_suspects_none() -> None:

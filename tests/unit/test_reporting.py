@@ -136,6 +136,29 @@ def test_calibration_is_fitted_on_validation_and_kept(tmp_path: Path) -> None:
     assert "Temperature" not in write_report(run).read_text()
 
 
+def test_a_language_with_enough_validation_rows_gets_its_own_threshold(tmp_path: Path) -> None:
+    """English is as sure as it should be, Spanish lies below 0.5 as a whole; Italian has 99 rows, one too few."""
+    run = make_run(tmp_path / "run")
+    assert "by language (" not in write_report(run).read_text()
+    languages = np.repeat(["en", "es", "it"], [100, 120, 99])
+    labels = np.arange(len(languages)) % 2
+    scores = np.where(labels == 1, 0.9, 0.1) * np.where(languages == "es", 0.4, 1.0)
+    columns = {
+        **{"id": [str(row) for row in range(len(labels))], "text": ["a text"] * len(labels)},
+        **{"label": [NAMES[label] for label in labels], "prediction": [NAMES[int(score > 0.5)] for score in scores]},
+        **{"p_not humor": 1 - scores, "p_humor": scores, "language": languages},
+    }
+    for split in ("val", "test"):
+        pq.write_table(pa.table(columns), run / record.PREDICTIONS / f"{split}.parquet")
+    html = write_report(run).read_text()
+    table = html[html.index("Temperature and threshold by language (test)") :].split("</table>")[0]
+    rows = [re.findall(r">([^<>]+)</td>", row) for row in table.split("</tr>") if "</td>" in row]
+    assert [row[:2] for row in rows] == [["en", "100"], ["es", "120"]]
+    (_, *_, en_half, en_shared, en_own), (_, *_, es_half, es_shared, es_own) = rows
+    assert (en_half, en_own, es_half, es_own) == ("1.000", "1.000", "0.000", "1.000")
+    assert {en_shared, es_shared} == {"1.000"}
+
+
 def test_epochs_are_those_of_training(tmp_path: Path) -> None:
     """The scores after training stand in metrics.csv too; a line that is being written does not count yet."""
     run = make_run(tmp_path / "run")

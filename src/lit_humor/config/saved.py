@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from lit_humor.config.validate import looks_secret
 from lit_humor.core.errors import UserError
 from lit_humor.core.place import ROOT_DIR
 from lit_humor.core.remedies import nearest
-from lit_humor.core.settings import typed
+from lit_humor.core.settings import command_line, setting, typed
 from lit_humor.runs import record
 from lit_humor.runs.watch import find_run, find_runs
 
@@ -31,10 +31,12 @@ class SavedRun:
     Attributes:
         folder: The run folder.
         config: The configuration of the training; read-only.
+        calibrated_in: Folder with another calibration than the run's own.
     """
 
     folder: Path
     config: DictConfig
+    calibrated_in: Path | None = None
 
     @cached_property
     def plan(self) -> Mapping[str, Any]:
@@ -49,7 +51,7 @@ class SavedRun:
     @cached_property
     def calibration(self) -> Mapping[str, float]:
         """Values that ``report.py`` fitted on validation rows: ``temperature``, and ``threshold`` for two classes."""
-        return record.read_calibration(self.folder)
+        return record.read_calibration(self.calibrated_in or self.folder)
 
     @property
     def backbone(self) -> str:
@@ -74,6 +76,23 @@ def open_run(run: str | SavedRun) -> SavedRun:
     cfg = OmegaConf.load(folder / record.CONFIG)
     assert isinstance(cfg, DictConfig)
     return SavedRun(folder, frozen(cfg))
+
+
+def calibrated(run: SavedRun, folder: str) -> SavedRun:
+    """Return the run with the calibration that ``eval.py calibrate=true`` wrote to a folder.
+
+    Raises:
+        UserError: There is none.
+    """
+    if not (Path(folder) / record.CALIBRATION).is_file():
+        raise UserError(
+            f"calibration={folder}",
+            found=f"no {record.CALIBRATION} in it" if Path(folder).is_dir() else "no such folder",
+            expected="a folder that eval.py calibrate=true wrote to",
+            fix="leave it out, or first: "
+            + command_line("eval", setting("run", str(run.folder)), "calibrate=true", setting("output", folder)),
+        )
+    return replace(run, calibrated_in=Path(folder))
 
 
 def find_run_folder(run: str) -> Path:

@@ -29,6 +29,7 @@ from lit_humor.engine.quiet import quiet_libraries
 from lit_humor.engine.training import score
 from lit_humor.inference.loading import TrainedRun, load_run
 from lit_humor.runs import record, screen
+from lit_humor.tasks.answers import only_exported
 from lit_humor.tasks.task import Task, definitions_of, join_results
 
 
@@ -68,6 +69,8 @@ def evaluate(cfg: DictConfig) -> None:
         results = score(trainer, run.learner, run.datamodule, split)
     record.write_json(folder / record.TASKS, record.read_tasks(run.folder).to_json())
     _write(run.learner.tasks, folder, split, results, origin, cfg.ckpt or "best")
+    if cfg.calibrate:
+        _calibrate(run.learner.tasks, folder, split)
 
 
 def _check_labels(examples: Examples, are_names_of_run: bool) -> None:
@@ -87,6 +90,15 @@ def _write(
     )
     shown = tables.result_tables(tasks, f"{split} ({origin})", results, None)
     screen.show(*shown, f"Result and predictions: {folder}")
+
+
+def _calibrate(tasks: Mapping[str, Task], folder: Path, split: str) -> None:
+    """Fit temperature and threshold on the rows that were scored, and keep them for predict.py."""
+    task = only_exported(tasks.values(), f"run={folder}")
+    calibration, shown = task.calibrate(pq.read_table(record.predictions_path(folder, split)).to_pydict())
+    record.write_json(folder / record.CALIBRATION, calibration)
+    fitted = ", ".join(f"{name} {value:.3f}" for name, value in calibration.items())
+    screen.show(*shown, f"Fitted: {fitted}. Use them: predict.py calibration={folder} threshold=tuned")
 
 
 def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], folder: Path) -> None:

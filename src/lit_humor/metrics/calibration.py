@@ -77,6 +77,44 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
     return scaled / scaled.sum(axis=1, keepdims=True)
 
 
+def calibrate(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Fit the temperature and, with two classes, the threshold of the last one after scaling.
+
+    Args:
+        probabilities: [N, C] of rows that the model did not train on.
+        labels: [N] class indices.
+
+    Returns:
+        ``temperature`` and, with two classes, ``threshold``.
+    """
+    temperature = fit_temperature(probabilities, labels)
+    calibration = {"temperature": temperature}
+    if probabilities.shape[1] == 2:
+        calibration["threshold"] = best_threshold(apply_temperature(probabilities, temperature)[:, 1], labels)
+    return calibration
+
+
+def cross_fitted(probabilities: np.ndarray, labels: np.ndarray, num_folds: int = 10) -> np.ndarray:
+    """Return [N] predicted labels, each by the threshold that the rows of the other folds give.
+
+    Their scores say what a threshold is worth on new rows; scores on the rows that it was fitted on are too good.
+
+    Args:
+        probabilities: [N] of the positive class.
+        labels: [N] 1 for positive, 0 for negative; each at least twice.
+        num_folds: Folds, drawn within each class.
+    """
+    order = np.random.default_rng(0).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    fold = np.empty(len(labels), dtype=np.int64)
+    fold[order] = np.arange(len(labels)) % num_folds
+    predicted = np.zeros(len(labels), dtype=np.int64)
+    for index in np.unique(fold):
+        held_out = fold == index
+        predicted[held_out] = probabilities[held_out] >= best_threshold(probabilities[~held_out], labels[~held_out])
+    return predicted
+
+
 def best_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the threshold of the positive class with the highest F1; of several, the nearest to 0.5.
 

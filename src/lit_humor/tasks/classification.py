@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lit_humor.data.settings import DataSettings
     from lit_humor.metrics.classification import ClassificationMetrics
 
+_FEWEST = 5  # rows of a class that a threshold is fitted on
 _NEAR = 0.97  # share of the loss of the best constant answer, from which a model counts as collapsed
 
 
@@ -81,11 +82,7 @@ class Classification(Task):
 
     def measure_columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
         """Compute all metrics from ``label`` and ``p_<class>``."""
-        import numpy as np
-
-        code = {name: index for index, name in enumerate(self.class_names)}
-        labels = np.asarray([code[name] for name in columns["label"]], dtype=np.int64)
-        return self.measure(labels, np.asarray([columns[PROBABILITY + name] for name in self.class_names]).T)
+        return self.measure(*self._arrays(columns))
 
     def columns(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return ``label``, ``prediction``, and ``p_<class>`` for each class."""
@@ -188,6 +185,31 @@ class Classification(Task):
             fix="leave it out, or run report.py first",
         )
 
+    def calibrate(self, columns: Mapping[str, Sequence[Any]]) -> tuple[dict[str, float], list[ResultTable]]:
+        """Fit temperature and threshold; the table has scores by a threshold that the other rows gave to each row."""
+        import numpy as np
+
+        from lit_humor.metrics.calibration import apply_temperature, calibrate, cross_fitted
+
+        labels, probabilities = self._arrays(columns)
+        rows_of = dict(
+            zip(self.class_names, np.bincount(labels, minlength=len(self.class_names)).tolist(), strict=True)
+        )
+        if few := [name for name, rows in rows_of.items() if rows < _FEWEST]:
+            raise UserError(
+                "calibrate",
+                found=", ".join(f"{rows} rows of '{name}'" for name, rows in rows_of.items()),
+                expected=f"at least {_FEWEST} of each class",
+                fix=f"add rows of '{few[0]}' to the file, or leave calibrate away",
+            )
+        calibration = calibrate(probabilities, labels)
+        if "threshold" not in calibration:
+            return calibration, []
+        scaled = apply_temperature(probabilities, calibration["temperature"])[:, 1]
+        shown = {"0.5": scaled >= 0.5, "tuned, each row by the others": cross_fitted(scaled, labels)}
+        tables = [[name, *_scores(labels, predicted)] for name, predicted in shown.items()]
+        return calibration, [ResultTable(f"Threshold of {self.class_names[1]}", ("", "f1", "accuracy"), tables)]
+
     def intervals(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[float, float]]:
         """Return intervals of F1, accuracy and macro F1 by bootstrap over rows."""
         import numpy as np
@@ -199,10 +221,26 @@ class Classification(Task):
         ends = bootstrap_intervals(count_confusion(labels, predictions, len(code)))
         return {name: (values[0].item(), values[1].item()) for name, values in ends.items() if values.shape == (2,)}
 
+    def _arrays(self, columns: Mapping[str, Sequence[Any]]) -> tuple[np.ndarray, np.ndarray]:
+        """Return labels [N] and probabilities [N, C] of saved predictions."""
+        import numpy as np
+
+        code = {name: index for index, name in enumerate(self.class_names)}
+        labels = np.asarray([code[name] for name in columns["label"]], dtype=np.int64)
+        return labels, np.asarray([columns[PROBABILITY + name] for name in self.class_names]).T
+
     def is_collapsed(self, results: Mapping[str, Any], objective: nn.Module) -> bool:
         """Return whether all rows get one class, with about the loss of the best constant answer."""
         weights: Any = getattr(objective, "class_weights", None)
         return is_collapsed(results, None if weights is None else weights.tolist())
+
+
+def _scores(labels: np.ndarray, predicted: np.ndarray) -> list[float]:
+    """Return F1 of the last of two classes and accuracy."""
+    from lit_humor.metrics.confusion import count_confusion, scores_of
+
+    scores = scores_of(count_confusion(labels, predicted.astype(labels.dtype), 2))
+    return [float(scores["f1"]), float(scores["accuracy"])]
 
 
 def is_collapsed(results: Mapping[str, Any], class_weights: list[float] | None = None) -> bool:

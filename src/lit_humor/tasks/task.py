@@ -197,6 +197,18 @@ class Task(ABC):
         expected = f"none, as {self.kind} has no threshold"
         raise UserError("threshold", found=str(wanted), expected=expected, fix="leave threshold away")
 
+    def calibrate(self, columns: Mapping[str, Sequence[Any]]) -> tuple[dict[str, float], list[ResultTable]]:
+        """Fit numbers on labelled rows that later predictions use, and say in tables what they are worth.
+
+        Args:
+            columns: Columns of ``predictions/<split>.parquet``.
+
+        Raises:
+            UserError: The task has no such numbers, or these rows do not determine them.
+        """
+        found = f"a run of {self.kind}"
+        raise UserError("calibrate", found=found, expected="one of classification", fix="leave calibrate away")
+
     def intervals(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[float, float]]:
         """Return 95 % intervals of some metrics from ``predictions/<split>.parquet``, without loading torch."""
         return {}

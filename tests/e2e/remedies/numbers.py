@@ -44,6 +44,7 @@ CASES = {
     "numbers: a column without any": from_file(RATED.replace(",1\n", ",\n"), "task=regression", "data.target_column=same", "data.missing_targets=leave_out",
                                                fill={"<column of numbers>": "rating"}),
     "labels: other numbers": from_file(RATED, "task=multilabel", "data.target_columns=[rating]", fill={"<columns of 0 and 1>": "pun,long"}),
+    "numbers: calibrate": Case("eval", ("paths.logs_dir=RUNS", "run=rated", "output=FOLDER/few", "calibrate=true"), to_the_end=True, hand=take("calibrate")),
     "numbers: a threshold": Case("predict", ("run=RUNS/rated", "text=ha", "threshold=0.5"), to_the_end=True),
     "labels: a threshold above one": Case("predict", ("run=RUNS/labelled", "text=ha", "threshold=2"), to_the_end=True),
     "two tasks compared": Case("report", ("runs=[RUNS/one,RUNS/rated]",), hand=take("runs", "run=RUNS/one")),

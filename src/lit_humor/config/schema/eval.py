@@ -21,6 +21,7 @@ class EvalConfig:
     runs: Optional[list[str]] = None
     ckpt: Optional[str] = None
     split: Optional[str] = None
+    calibrate: bool = False
     passes: int = MISSING
     output: Optional[str] = None
     seed: int = MISSING

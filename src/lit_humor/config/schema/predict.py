@@ -24,5 +24,6 @@ class PredictConfig:
     text_pair_column: Optional[str] = None
     quoting: Optional[str] = None
     threshold: Any = None  # a number or "tuned"
+    calibration: Optional[str] = None
     explain: bool = False
     paths: PathsConfig = field(default_factory=PathsConfig)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from lit_humor.core.batch import VAL
-from lit_humor.metrics.calibration import apply_temperature, best_threshold, fit_temperature, reliability
-from lit_humor.metrics.confusion import bootstrap_intervals, count_confusion, scores_of
+from lit_humor.metrics.calibration import calibrate as fit
+from lit_humor.metrics.confusion import bootstrap_intervals, scores_of
 from lit_humor.pages.page import Grid, Section
-from lit_humor.tasks.reports.classification import figures
+from lit_humor.tasks.reports.classification import figures, probabilities
 from lit_humor.tasks.reports.classification.predictions import SCORES, Predictions, predictions_of
 from lit_humor.tasks.reports.classification.rows import row_sections
 from lit_humor.tasks.reports.scored import ScoredRun
@@ -73,7 +73,7 @@ def sections(run: ScoredRun) -> list[Section]:
     return [
         _confusion(by_split),
         _slices(run.headline, predictions),
-        _probabilities(run.headline, predictions, calibrate(run)),
+        probabilities.section(run.headline, predictions, by_split.get(VAL)),
         *row_sections(run.headline, predictions),
     ]
 
@@ -81,13 +81,7 @@ def sections(run: ScoredRun) -> list[Section]:
 def calibrate(run: ScoredRun) -> dict[str, float]:
     """Fit the temperature and, with two classes, the threshold of the last one after scaling, on validation."""
     val = predictions_of(run).get(VAL)
-    if val is None:
-        return {}
-    temperature = fit_temperature(val.probabilities, val.labels)
-    calibration = {"temperature": temperature}
-    if len(val.class_names) == 2:
-        calibration["threshold"] = best_threshold(apply_temperature(val.probabilities, temperature)[:, 1], val.labels)
-    return calibration
+    return {} if val is None else fit(val.probabilities, val.labels)
 
 
 def _with_interval(value: Any, ends: np.ndarray) -> str:
@@ -123,32 +117,4 @@ def _slices(split: str, predictions: Predictions) -> Section:
         note = f"Slices of fewer than {_FEW_ROWS} rows tell little; their intervals are too narrow." if few else ""
         section.parts.append(Grid(f"{split}: by {name}", [name, *SCORES.values(), "rows"], rows, note))
     section.parts = section.parts or ["The data has no language, genre or part, and no lengths were kept."]
-    return section
-
-
-def _probabilities(split: str, predictions: Predictions, calibration: Mapping[str, float]) -> Section:
-    section = Section("Probabilities", [figures.precision_recall(split, predictions)])
-    if not calibration:
-        return section
-    temperature = calibration["temperature"]
-    scaled = apply_temperature(predictions.probabilities, temperature)
-    before, after = reliability(predictions.probabilities, predictions.labels), reliability(scaled, predictions.labels)
-    section.parts += [
-        figures.reliability_curves(split, before, after),
-        Grid(
-            "Temperature, fitted on val",
-            ["temperature", f"calibration error of {split}", "scaled"],
-            [[f"{temperature:.3f}", f"{before.error:.4f}", f"{after.error:.4f}"]],
-            "Above 1 the model was too sure of itself. Scaling changes no decision.",
-        ),
-    ]
-    if "threshold" in calibration:
-        rows = []
-        for name, threshold in (("as it is", 0.5), ("best F1 of val", calibration["threshold"])):
-            called = (scaled[:, 1] >= threshold).astype(np.int64)
-            scores = scores_of(count_confusion(predictions.labels, called, 2))
-            values = [scores["precision"][1], scores["recall"][1], scores["f1"], scores["accuracy"]]
-            rows.append([name, f"{threshold:.3f}", *(f"{float(value):.3f}" for value in values)])
-        columns = ["", "threshold", "precision", "recall", "F1", "accuracy"]
-        section.parts.append(Grid(f"Where to draw the line for {predictions.class_names[1]} ({split})", columns, rows))
     return section
