@@ -98,7 +98,8 @@ def _calibrate(tasks: Mapping[str, Task], folder: Path, split: str) -> None:
     calibration, shown = task.calibrate(pq.read_table(record.predictions_path(folder, split)).to_pydict())
     record.write_json(folder / record.CALIBRATION, calibration)
     fitted = ", ".join(f"{name} {value:.3f}" for name, value in calibration.items())
-    screen.show(*shown, f"Fitted: {fitted}. Use them: predict.py calibration={folder} threshold=tuned")
+    used = f"predict.py calibration={folder} threshold=tuned"
+    screen.show(*(screen.table(*one) for one in shown), f"Fitted: {fitted}. Use them: {used}")
 
 
 def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], folder: Path) -> None:

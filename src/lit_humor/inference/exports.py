@@ -22,18 +22,21 @@ from lit_humor.core.batch import SPLITS, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.core.remedies import free_path
 from lit_humor.core.settings import command_line, setting, typed
-from lit_humor.engine.factory import build_tasks
+from lit_humor.engine.configuration import settled
+from lit_humor.engine.factory import build_datamodule, build_tasks, open_pretrained
 from lit_humor.engine.quiet import quiet_libraries
 from lit_humor.exporters import onnx
 from lit_humor.exporters.card import model_card
 from lit_humor.exporters.hub import check_repository, push_folder
 from lit_humor.exporters.huggingface import as_transformers, pipeline_scores, save_folder
+from lit_humor.exporters.vocabulary import trim_vocabulary
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.runs import record, screen
 from lit_humor.tasks.answers import PREDICTION, ExportForm, only_exported
 from lit_humor.tasks.task import Task
 
 TARGETS = ("huggingface", "onnx", "onnx_int8")
+VOCABULARIES = ("all", "used")
 PARITY = "parity.json"
 _LARGEST_DIFFERENCE = 1e-4
 
@@ -47,12 +50,14 @@ class _Exported:
         task: The task of the run.
         form: The export form of the task.
         columns: Columns of the rows, as ``predictions/val.parquet`` has them.
+        expected: Numbers [N, K] of the rows by the checkpoint.
     """
 
     scorer: Scorer
     task: Task
     form: ExportForm
     columns: Mapping[str, list[Any]]
+    expected: np.ndarray
 
     @property
     def texts(self) -> tuple[list[str], list[str] | None]:
@@ -79,6 +84,8 @@ def export(cfg: DictConfig) -> None:
     quiet_libraries()
     if cfg.to not in TARGETS:
         raise unknown_value("to", str(cfg.to), TARGETS)
+    if cfg.vocabulary not in VOCABULARIES:
+        raise unknown_value("vocabulary", cfg.vocabulary, VOCABULARIES)
     if not cfg.run:
         raise no_run(cfg.paths.logs_dir)
     if cfg.push:
@@ -102,11 +109,18 @@ def export(cfg: DictConfig) -> None:
     scorer = replace(load_scorer(saved), dtype=torch.float32)
     task = only_exported(scorer.tasks.values(), f"run={cfg.run}")
     assert task.form is not None
-    exported = _Exported(scorer, task, task.form, pq.read_table(val).to_pydict())
+    columns = pq.read_table(val).to_pydict()
+    expected = scorer.score(columns["text"], columns.get("text_pair"))  # before the model is changed
+    trimmed: dict[str, Any] = {}
+    if cfg.vocabulary == "used":
+        pieces = len(scorer.tokenizer)
+        scorer = _with_used_vocabulary(scorer, saved)
+        trimmed = {"pieces": len(scorer.tokenizer), "pieces_before": pieces}
+    exported = _Exported(scorer, task, task.form, columns, expected)
     unfinished = target.with_name(f".{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        checked = _MAKERS[cfg.to](exported, unfinished)
+        checked = trimmed | _MAKERS[cfg.to](exported, unfinished)
         record.write_text(unfinished / "README.md", _card(cfg.to, saved, exported, checked))
         record.write_json(unfinished / PARITY, checked)
         unfinished.rename(target)
@@ -126,17 +140,25 @@ def _as_text(name: str, value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def _with_used_vocabulary(scorer: Scorer, saved: SavedRun) -> Scorer:
+    """Return the run with the pieces of its data alone; the data is read again."""
+    datamodule = build_datamodule(settled(saved.config), open_pretrained(saved.config, saved.backbone), plan=None)
+    datamodule.load()
+    splits = datamodule.splits.values()
+    texts = (text for examples in splits for part in (examples.texts, examples.text_pairs or ()) for text in part)
+    return replace(scorer, tokenizer=trim_vocabulary(scorer.learner.model, scorer.tokenizer, texts))  # type: ignore[arg-type]
+
+
 def _to_huggingface(exported: _Exported, folder: Path) -> dict[str, Any]:
     scorer = exported.scorer
     model = as_transformers(scorer.learner.model, exported.form, exported.temperature)  # type: ignore[arg-type]
     save_folder(model, scorer.tokenizer, folder)
     numbers = pipeline_scores(folder, *exported.texts, scorer.max_length, exported.form)
-    return _parity(exported, scorer.score(*exported.texts), numbers)
+    return _parity(exported, numbers)
 
 
 def _to_onnx(exported: _Exported, folder: Path) -> dict[str, Any]:
     scorer = exported.scorer
-    expected = scorer.score(*exported.texts)  # before save_onnx moves the model and changes its attention
     onnx.save_onnx(
         scorer.learner.model.cpu(),  # type: ignore[arg-type]
         scorer.tokenizer,
@@ -146,7 +168,7 @@ def _to_onnx(exported: _Exported, folder: Path) -> dict[str, Any]:
         with_token_types=scorer.with_token_types,
         folder=folder,
     )
-    return _parity(exported, expected, onnx.OnnxModel(folder).score(*exported.texts)) | {"opset": onnx.OPSET}
+    return _parity(exported, onnx.OnnxModel(folder).score(*exported.texts)) | {"opset": onnx.OPSET}
 
 
 def _to_int8(exported: _Exported, folder: Path) -> dict[str, Any]:
@@ -184,8 +206,9 @@ def _compare(exported: _Exported, expected: np.ndarray, numbers: np.ndarray) -> 
     return {**agree, "largest_difference": float(np.abs(expected - numbers).max())}
 
 
-def _parity(exported: _Exported, expected: np.ndarray, numbers: np.ndarray) -> dict[str, Any]:
+def _parity(exported: _Exported, numbers: np.ndarray) -> dict[str, Any]:
     """Compare the numbers [N, K] of an fp32 export with those of the checkpoint; raise a UserError if they differ."""
+    expected = exported.expected
     compared = {"rows": len(expected), **_compare(exported, expected, numbers)}
     bound = _LARGEST_DIFFERENCE * max(1.0, float(np.abs(expected).max()))
     if compared.get("labels_agree", 1) < 1 or compared["largest_difference"] > bound:

@@ -172,6 +172,7 @@ CASES = {
     "report: no split of both": Case("report", ("runs=[FOLDER/logs/run,RUNS/two]",),
                                      make=copy_run("one", without=("predictions/val.parquet", "predictions/test.parquet"))),
     "export: what and where": Case("export", (HERE, "to=huggingfac", "output=FOLDER/there", "push=nobody"), files={"there/a": ""}, to_the_end=True, errors=3, hand=take("push")),
+    "export: pieces of another kind": Case("export", (HERE, "run=one", "to=huggingface", "vocabulary=used", "output=FOLDER/new"), to_the_end=True),
     "export: no run": Case("export", (HERE, "to=huggingface", "output=FOLDER/new"), to_the_end=True, hand=take("run=one")),
     "export: not done": Case("export", ("run=FOLDER/logs/run",), make=copy_run("one", state=record.INTERRUPTED, without=("result.json",))),
     "export: not done, with a quote in its name": Case("export", ("run=FOLDER/logs/it's a run",), make=copy_run("one", "it's a run", state=record.INTERRUPTED, without=("result.json",))),

@@ -19,6 +19,7 @@ class ExportConfig:
 
     run: Optional[str] = None
     to: str = MISSING
+    vocabulary: str = MISSING
     output: Optional[str] = None
     push: Optional[str] = None
     private: bool = True
