@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import bootstrap, spearmanr
+from scipy.stats import binomtest, bootstrap, spearmanr
 
-from lit_humor.metrics.intervals import bootstrap_of_means, spearman_interval
+from lit_humor.metrics.intervals import bootstrap_of_means, share_interval, spearman_interval
 from lit_humor.metrics.label_counts import label_counts, scores_of_labels
 from lit_humor.metrics.multilabel import MultiLabelMetrics
 from lit_humor.tasks.reports.regression.comparison import differences, in_words
@@ -64,3 +64,9 @@ def test_labels_are_counted_alike_with_and_without_torch() -> None:
     expected = scores_of_labels(label_counts(targets, probabilities >= 0.5).mean(axis=0))
     for name in ("f1_macro", "f1_micro", "exact_match"):
         assert metrics.compute()[name] == pytest.approx(float(expected[name]), abs=1e-6)
+
+
+@pytest.mark.parametrize(("count", "rows"), [(0, 5), (3, 7), (61, 103), (40, 40)])
+def test_the_interval_of_a_share_is_that_of_scipy(count: int, rows: int) -> None:
+    expected = binomtest(count, rows).proportion_ci(method="wilson")
+    assert share_interval(count, rows) == pytest.approx((expected.low, expected.high), abs=1e-6)

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from lit_humor.runs import record
 from lit_humor.tasks.classification import Classification
 from lit_humor.tasks.reports.classification.comparison import mcnemar
 from lit_humor.tasks.reports.classification.predictions import read_predictions
-from lit_humor.tasks.reports.classification.rows import twin_pairs
+from lit_humor.tasks.reports.classification.rows import pairs_in_order, twin_pairs
 from lit_humor.tasks.reports.classification.sections import calibrate
 
 NAMES = ("not humor", "humor")
@@ -177,7 +178,13 @@ def test_slices_and_twins_hold_their_rows(tmp_path: Path) -> None:
     assert set(slices["language"]) == {"en", "es"}
     assert sorted(np.concatenate(list(slices["length"].values()))) == list(range(60))
     assert 3 <= len(slices["length"]) <= 4
-    assert twin_pairs(found).tolist() == [[row, row + 1] for row in range(0, 20, 2)]
+    pairs = twin_pairs(found)
+    assert pairs.tolist() == [[row, row + 1] for row in range(0, 20, 2)]
+    scores = found.probabilities[:, 1]
+    ahead = sum(scores[joke] > scores[serious] for serious, joke in zip(range(0, 20, 2), range(1, 20, 2), strict=True))
+    assert 0 < pairs_in_order(found, pairs) == pairs_in_order(found, pairs[:, ::-1]) == ahead < 10
+    assert pairs_in_order(replace(found, probabilities=np.full((60, 2), 0.5)), pairs) == 5
+    assert f"in {ahead} of 10 pairs, {ahead / 10:.3f} [" in write_report(tmp_path / "run").read_text()
 
 
 def test_a_run_without_results_is_refused(tmp_path: Path) -> None:

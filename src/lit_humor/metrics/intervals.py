@@ -53,3 +53,18 @@ def spearman_interval(rank_correlation: float, num_rows: int) -> tuple[float, fl
     width = _NORMAL * math.sqrt((1 + rank_correlation**2 / 2) / (num_rows - 3))
     center = math.atanh(rank_correlation)
     return math.tanh(center - width), math.tanh(center + width)
+
+
+def share_interval(count: float, num_rows: int) -> tuple[float, float]:
+    """The interval of a share of independent rows, which holds for few rows and for shares near 0 and 1 too.
+
+    Source: Wilson 1927, Probable inference, the law of succession, and statistical inference.
+
+    Args:
+        count: Rows that count; a half may be one of them.
+        num_rows: Rows in all, at least one.
+    """
+    share, spread = count / num_rows, _NORMAL**2 / num_rows
+    center = (share + spread / 2) / (1 + spread)
+    width = _NORMAL / (1 + spread) * math.sqrt((share * (1 - share) + spread / 4) / num_rows)
+    return center - width, center + width

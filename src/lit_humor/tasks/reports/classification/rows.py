@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lit_humor.core.errors import MissingExtraError
+from lit_humor.metrics.intervals import share_interval
 from lit_humor.metrics.label_errors import LEAST_F1, suspect_labels
 from lit_humor.pages.page import Grid, Section
 from lit_humor.tasks.reports.classification.predictions import Predictions
@@ -35,7 +36,7 @@ def row_sections(split: str, predictions: Predictions) -> list[Section]:
     if len(twins):
         broken = twins[predictions.predicted[twins[:, 0]] == predictions.predicted[twins[:, 1]]]
         caption = f"{len(broken)} of {len(twins)} pairs of {split} judged alike"
-        sections.append(Section("Twins", [_twins(caption, predictions, broken)]))
+        sections.append(Section("Twins", [_order(predictions, twins), _twins(caption, predictions, broken)]))
     return sections
 
 
@@ -50,6 +51,25 @@ def twin_pairs(predictions: Predictions) -> np.ndarray:
         if len(rows) == 2 and predictions.labels[rows[0]] != predictions.labels[rows[1]]
     ]
     return np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def pairs_in_order(predictions: Predictions, pairs: np.ndarray) -> float:
+    """Return the number of pairs [P, 2] whose joke has the higher probability; equal ones count half.
+
+    Chance is half of them. No threshold is involved, so this says whether a model tells twins apart at all.
+    """
+    scores = predictions.probabilities[pairs, -1]
+    is_joke_first = predictions.labels[pairs[:, 0]] > predictions.labels[pairs[:, 1]]
+    ahead = np.where(is_joke_first, scores[:, 0] - scores[:, 1], scores[:, 1] - scores[:, 0])
+    return float((ahead > 0).sum() + 0.5 * (ahead == 0).sum())
+
+
+def _order(predictions: Predictions, pairs: np.ndarray) -> str:
+    """Return a sentence: how often the joke is thought more likely a joke than its twin."""
+    count = pairs_in_order(predictions, pairs)
+    low, high = share_interval(count, len(pairs))
+    shown = f"{count:g} of {len(pairs)} pairs, {count / len(pairs):.3f} [{low:.3f}, {high:.3f}]"
+    return f"The joke has the higher probability of {predictions.class_names[-1]} in {shown}; chance is 0.5."
 
 
 def _twins(caption: str, predictions: Predictions, pairs: np.ndarray) -> Grid:
