@@ -49,7 +49,12 @@ def describe_unknown(unknown: Counter[str], counts: Mapping[str, int]) -> str:
 
 
 def remedy(
-    unknown: Counter[str], counts: Counter[str], names: Sequence[str] | None, aliases: Aliases, known: Mapping[str, int]
+    unknown: Counter[str],
+    counts: Counter[str],
+    names: Sequence[str] | None,
+    aliases: Aliases,
+    known: Mapping[str, int],
+    column: str,
 ) -> str:
     """Return the setting that makes the unknown labels known, as the user types it.
 
@@ -59,6 +64,7 @@ def remedy(
         names: Class names that were set, or None; None, too, if the column has class indices in place of names.
         aliases: Aliases that were set, or None.
         known: ``{canonical label: class index}`` of the labels that are known without aliases.
+        column: Name of the column.
     """
     correct_rows = "correct these rows, or " if _RARE * unknown.total() <= counts.total() else ""
     numbers = _count_numbers(counts)
@@ -68,7 +74,8 @@ def remedy(
     has_units |= any("out of" in label.lower() for label in counts)
     is_grades = len(numbers) <= _MAX_GRADES and all(number.is_integer() for number in numbers) and not has_units
     if numbers and not (is_grades and (len(counts) > 1 or len(numbers) > 1)):
-        return _threshold_remedy(correct_rows, numbers, [label for label in unknown if read_number(label) is None])
+        invalid = [label for label in unknown if read_number(label) is None]
+        return _threshold_remedy(correct_rows, numbers, invalid, column)
     known_labels = [label for label, _ in counts.most_common() if label not in unknown]
     if len(counts) > _MAX_CLASSES and not known_labels:
         return f"{_OTHER_COLUMN}: this one has {len(counts):,} different values"
@@ -93,7 +100,7 @@ def remedy(
     return f"{correct_rows}{fix}{rest}"
 
 
-def _threshold_remedy(correct_rows: str, numbers: Counter[float], invalid: Sequence[str]) -> str:
+def _threshold_remedy(correct_rows: str, numbers: Counter[float], invalid: Sequence[str], column: str) -> str:
     """Return the remedy for ratings, counts, or a single number."""
     threshold = exact(median(numbers))
     fix = f"set data.label_threshold={threshold}, and rows with this number or a higher one count as humor"
@@ -101,8 +108,10 @@ def _threshold_remedy(correct_rows: str, numbers: Counter[float], invalid: Seque
     if len(numbers) == 1:
         return f"all rows have the same number, {exact(next(iter(numbers)))}: {fix}{rest}, or {_OTHER_COLUMN}"
     limits = f"from {exact(min(numbers))} to {exact(max(numbers))}"
+    predict = f", or set task=regression {typed('data.target_column', column)} to predict the numbers"
     return (
-        f"these are {len(numbers)} different numbers {limits}, no classes: {'' if invalid else correct_rows}{fix}{rest}"
+        f"these are {len(numbers)} different numbers {limits}, no classes: "
+        f"{'' if invalid else correct_rows}{fix}{rest}{'' if invalid else predict}"
     )
 
 

@@ -111,7 +111,7 @@ def encode_labels(
         )
         if unknown:
             expected += describe_unknown(unknown, counts)
-            fix = remedy(unknown, counts, None if has_indices else names, rules.aliases, known)
+            fix = remedy(unknown, counts, None if has_indices else names, rules.aliases, known, column)
     problems = {}
     for row, code in enumerate(codes):
         if code < 0:
