@@ -152,7 +152,8 @@ def test_a_language_with_enough_validation_rows_gets_its_own_threshold(tmp_path:
     for split in ("val", "test"):
         pq.write_table(pa.table(columns), run / record.PREDICTIONS / f"{split}.parquet")
     html = write_report(run).read_text()
-    table = html[html.index("Temperature and threshold by language (test)") :].split("</table>")[0]
+    assert "Temperature by language (test)" in html
+    table = html[html.index("Threshold by language (test)") :].split("</table>")[0]
     rows = [re.findall(r">([^<>]+)</td>", row) for row in table.split("</tr>") if "</td>" in row]
     assert [row[:2] for row in rows] == [["en", "100"], ["es", "120"]]
     (_, *_, en_half, en_shared, en_own), (_, *_, es_half, es_shared, es_own) = rows

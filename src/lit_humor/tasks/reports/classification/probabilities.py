@@ -53,9 +53,9 @@ def section(split: str, predictions: Predictions, val: Predictions | None) -> Se
 def _by_language(
     split: str, predictions: Predictions, val: Predictions, calibration: Mapping[str, float]
 ) -> list[str | Grid]:
-    """Return a table of temperature and threshold fitted for each language that has enough validation rows."""
+    """Return tables of temperature and threshold fitted for each language that has enough validation rows."""
     there, fitted_on = predictions.slices().get("language", {}), val.slices().get("language", {})
-    rows, threshold = [], calibration.get("threshold")
+    temperatures, thresholds = [], []
     for language, members in there.items():
         val_rows = fitted_on.get(language, np.empty(0, dtype=np.int64))
         if len(val_rows) < _ENOUGH_ROWS or len(np.unique(val.labels[val_rows])) < len(val.class_names):
@@ -64,19 +64,22 @@ def _by_language(
         labels, as_is = predictions.labels[members], predictions.probabilities[members]
         shared, scaled = (apply_temperature(as_is, fitted["temperature"]) for fitted in (calibration, own))
         errors = [reliability(scores, labels).error for scores in (as_is, shared, scaled)]
-        row = [language, str(len(val_rows)), f"{own['temperature']:.3f}", *(f"{error:.3f}" for error in errors)]
-        if threshold is not None:
-            lines = [(as_is, 0.5), (shared, threshold), (scaled, own["threshold"])]
-            row.append(f"{own['threshold']:.3f}")
-            row += [f"{float(_scores(labels, scores, line)['f1']):.3f}" for scores, line in lines]
-        rows.append(row)
-    if not rows:
-        return []
-    columns = ["language", "val rows", "own temperature", "calibration error", "by the shared one", "by its own"]
-    if threshold is not None:
-        columns += ["own threshold", "F1 at 0.5", "at the shared one", "at its own"]
+        start = [language, str(len(val_rows))]
+        temperatures.append([*start, f"{own['temperature']:.3f}", *(f"{error:.3f}" for error in errors)])
+        if "threshold" in calibration:
+            lines = [(as_is, 0.5), (shared, calibration["threshold"]), (scaled, own["threshold"])]
+            f1 = [f"{float(_scores(labels, scores, line)['f1']):.3f}" for scores, line in lines]
+            thresholds.append([*start, f"{own['threshold']:.3f}", *f1])
     note = f"Fitted on the validation rows of the language, where it has {_ENOUGH_ROWS} or more; scored on {split}."
-    return [Grid(f"Temperature and threshold by language ({split})", columns, rows, note)]
+    tables = {
+        "Temperature": (["its own", "calibration error", "by that of all", "by its own"], temperatures),
+        "Threshold": (["its own", "F1 at 0.5", "at that of all", "at its own"], thresholds),
+    }
+    return [
+        Grid(f"{name} by language ({split})", ["language", "val rows", *columns], rows, note)
+        for name, (columns, rows) in tables.items()
+        if rows
+    ]
 
 
 def _scores(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, np.ndarray]:
