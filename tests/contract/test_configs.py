@@ -64,8 +64,10 @@ def test_numbers_of_the_recipe(recipe: str) -> None:
 
 def test_default_is_v3_on_what_is_embedded() -> None:
     default = _compose()
-    assert default == _compose("experiment=v3", "model=minilm", "trainer.max_epochs=4", "trainer.schedule_epochs=null")
-    assert default.model.pretrained._target_.endswith("packaged_minilm")
+    assert default == _compose(
+        "experiment=v3", "model=e5_small", "trainer.max_epochs=4", "trainer.schedule_epochs=null"
+    )
+    assert default.model.pretrained._target_.endswith("packaged_e5_small")
     assert default.data._target_.endswith("DemoCorpus")
 
 
@@ -183,7 +185,15 @@ def test_v3_and_the_defaults_do_not_drift_apart() -> None:
     assert differ == longer
 
 
-WIDTHS = {"xlmr_large": 1024, "xlmr_base": 768, "minilm": 384, "tiny": 16, "random_base": 768, "random_large": 1024}
+WIDTHS = {
+    "xlmr_large": 1024,
+    "xlmr_base": 768,
+    "minilm": 384,
+    "e5_small": 384,
+    "tiny": 16,
+    "random_base": 768,
+    "random_large": 1024,
+}
 SCALES = {1024: 1.0, 768: 1.33, 384: 2.67, 16: 64.0}
 
 

@@ -76,6 +76,10 @@ SWITCHED_OFF = {
         "one of its cases is a run without that file",
     ),
     "e2e/test_typed_settings.py::QUICK": ({BASELINE, REPORT}, _MANY),
+    "e2e/test_used_vocabulary.py::test_an_export_of_the_used_vocabulary_is_smaller_and_says_the_same": (
+        {BASELINE, REPORT},
+        _TRAINED,
+    ),
     "torture/test_damage.py::test_a_full_disk_stops_the_run_with_the_cause": (
         {BASELINE, REPORT, TENSORBOARD},
         "a checkpoint, and no other file, has to be what does not fit",
