@@ -51,7 +51,7 @@ def test_another_model_is_refused_and_the_fix_works(run: Path, tmp_path: Path) -
     refused = _train(tmp_path, "child", "data=tiny", f"init_from={run}")
     assert refused.returncode == 1
     assert f"init_from={run}: found weights of another model (model." in refused.stderr
-    assert " has the shape [600, 16] there and [30522, 384] here; " in refused.stderr
+    assert re.search(r" has the shape \[600, 16\] there and \[\d+, 384\] here; ", refused.stderr), refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (tmp_path / "child").exists()
     fix = re.search(r"Fix: set (\S+)\.$", refused.stderr, re.MULTILINE)
