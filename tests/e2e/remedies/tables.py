@@ -59,6 +59,7 @@ CASES = {
     "a column of Parquet twice": Case("train", ("data=csv", "data.train_path=FOLDER/train.parquet", *MODEL), make=_doubled_column, hand=write(GOOD)),
     "a threshold of three classes": from_file(RATED, "data.label_threshold=2", "data.label_names=[a,b,c]"),
     "an alias of none": from_file(GOOD, "data.label_aliases={x: y}", hand=take("data.label_aliases")),
+    "no such column of groups": from_file(RATED, "data.label_threshold=2", "data.group_column=speaker"),
     "a threshold that is no number": from_file(RATED, "data.label_threshold=nan"),
     "a threshold above all numbers": from_file(RATED, "data.label_threshold=9"),
     "a class of one row": from_file(HEADER + ROWS.replace(",1\n", ",0\n") + "a pun,1\n", hand=write(GOOD)),

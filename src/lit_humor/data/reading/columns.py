@@ -104,10 +104,15 @@ def find_column(
         origin,
         found=f"columns [{list_names(map(repr, present))}]",
         expected=f"a column '{wanted}' ({key})" if wanted else f"a column {' or '.join(candidates)}",
-        fix=(f"set {typed(key, suggestion)}" if suggestion else f"set {key}=<one of the columns>")
-        if key
-        else f"rename the column to {candidates[0]}",
+        fix=_column_remedy(key, suggestion) if key else f"rename the column to {candidates[0]}",
     )
+
+
+def _column_remedy(key: str, suggestion: str | None) -> str:
+    """Return the setting that names another column; rows without a column of groups are rows of their own."""
+    if key.endswith("group_column"):
+        return f"set {key}=null (every row is of its own), or set {key}=<one of the columns>"
+    return f"set {typed(key, suggestion)}" if suggestion else f"set {key}=<one of the columns>"
 
 
 def no_pairs(key: str, column: str) -> UserError:
