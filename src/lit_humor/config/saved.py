@@ -50,7 +50,7 @@ class SavedRun:
 
     @cached_property
     def calibration(self) -> Mapping[str, float]:
-        """Values that ``report.py`` fitted on validation rows: ``temperature``, and ``threshold`` for two classes."""
+        """Values that ``report.py`` or ``eval.py`` fitted: ``temperature``, and ``threshold`` for two classes."""
         return record.read_calibration(self.calibrated_in or self.folder)
 
     @property
