@@ -49,6 +49,7 @@ def evaluate(cfg: DictConfig) -> None:
         raise UserError("passes", found=str(cfg.passes), expected="at least 1", fix="set passes=1")
     saved = open_run(_run_folder(cfg))
     run = load_run(saved, cfg.ckpt, _other_data(cfg, saved))
+    calibrated = only_exported(run.learner.tasks.values(), f"run={run.folder}") if cfg.calibrate else None
     split = _choose_split(run, cfg.split)
     if cfg.data is not None:
         _check_labels(run.datamodule.splits[split], are_names_of_run=cfg.data.get("label_names") is None)
@@ -69,8 +70,8 @@ def evaluate(cfg: DictConfig) -> None:
         results = score(trainer, run.learner, run.datamodule, split)
     record.write_json(folder / record.TASKS, record.read_tasks(run.folder).to_json())
     _write(run.learner.tasks, folder, split, results, origin, cfg.ckpt or "best")
-    if cfg.calibrate:
-        _calibrate(run.learner.tasks, folder, split)
+    if calibrated is not None:
+        _calibrate(calibrated, folder, split)
 
 
 def _check_labels(examples: Examples, are_names_of_run: bool) -> None:
@@ -92,9 +93,8 @@ def _write(
     screen.show(*shown, f"Result and predictions: {folder}")
 
 
-def _calibrate(tasks: Mapping[str, Task], folder: Path, split: str) -> None:
+def _calibrate(task: Task, folder: Path, split: str) -> None:
     """Fit temperature and threshold on the rows that were scored, and keep them for predict.py."""
-    task = only_exported(tasks.values(), f"run={folder}")
     calibration, shown = task.calibrate(pq.read_table(record.predictions_path(folder, split)).to_pydict())
     record.write_json(folder / record.CALIBRATION, calibration)
     fitted = ", ".join(f"{name} {value:.3f}" for name, value in calibration.items())
@@ -145,6 +145,8 @@ def _take_together(cfg: DictConfig) -> None:
     results = join_results(task.measure_columns(columns) for task in tasks.values())
     record.write_json(folder / record.TASKS, record.read_tasks(folders[0]).to_json())
     _write(tasks, folder, split, results, " + ".join(path.name for path in folders), "best")
+    if cfg.calibrate:
+        _calibrate(only_exported(tasks.values(), f"runs={folders[0]}"), folder, split)
 
 
 def _other_data(cfg: DictConfig, saved: SavedRun) -> DictConfig | None:
