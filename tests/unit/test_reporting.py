@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow as pa
@@ -105,8 +106,15 @@ def test_a_report_is_whole_and_stands_alone(tmp_path: Path) -> None:
     assert EVIL not in html
     assert "&lt;script&gt;alert" in html
     assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", html)
-    assert html.count("<img ") == len(re.findall(r'<img src="data:image/png[^>]*alt="[^"]+"', html)) == 5
-    assert len(list((run / "report").glob("*.png"))) == 5
+    assert (
+        html.count("<svg ")
+        == len(re.findall(r'<svg role="img".*?<title>[^<]+ the tables</title>', html, re.DOTALL))
+        == 5
+    )
+    pictures = list((run / "report").glob("*.svg"))
+    assert len(pictures) == 5
+    for picture in pictures:
+        ElementTree.parse(picture)
     assert "train.py seed=0" in html
     f1 = json.loads((run / record.RESULT).read_text())["results"]["test"]["f1"]
     assert re.search(rf"{f1:.3f} \[0\.\d+, \d\.\d+\]", html)

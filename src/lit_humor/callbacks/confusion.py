@@ -35,6 +35,7 @@ class ConfusionWriter(pl.Callback):
         record.write_json(path, {"classes": names, "counts": counts})
         try:
             from matplotlib.figure import Figure
+            from matplotlib.image import imread
         except ImportError:
             return
         figure = Figure(figsize=CONFUSION_INCHES, layout="constrained")
@@ -44,6 +45,7 @@ class ConfusionWriter(pl.Callback):
             figure.savefig(unfinished, format="png", dpi=80)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_figure("confusion/val", figure, trainer.global_step)
+                pixels = imread(picture)
+                logger.experiment.add_image("confusion/val", pixels, trainer.global_step, dataformats="HWC")
             elif isinstance(logger, WandbLogger):
                 logger.log_image("confusion/val", [str(picture)])

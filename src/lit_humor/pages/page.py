@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,21 +40,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a page, in both themes.
+    """A picture of a page.
 
     Attributes:
         caption: What the picture shows; the same numbers are in a table of the page.
-        light: PNG for the light theme.
-        dark: PNG for the dark theme.
+        svg: The drawing, an ``<svg>`` element in the colour of the text around it.
     """
 
     caption: str
-    light: bytes
-    dark: bytes
-
-    def source(self, theme: str) -> str:
-        """The picture of a theme as a data URI."""
-        return f"data:image/png;base64,{base64.b64encode(getattr(self, theme)).decode()}"
+    svg: str
 
 
 @dataclass

@@ -14,7 +14,7 @@ REPORT_HTML, PICTURES = "report.html", "report"
 
 
 def write_report(folder: Path) -> Path:
-    """Write ``report.html``, ``report/*.png`` and, for some tasks, ``calibration.json`` into a run folder.
+    """Write ``report.html``, ``report/*.svg`` and, for some tasks, ``calibration.json`` into a run folder.
 
     Returns:
         The page.
@@ -36,9 +36,8 @@ def write_report(folder: Path) -> Path:
     ]
     for section in sections:
         for index, part in enumerate(part for part in section.parts if isinstance(part, Picture)):
-            path = folder / PICTURES / f"{section.name}{f'-{index + 1}' if index else ''}.png"
-            with record.replacing(path) as unfinished:
-                unfinished.write_bytes(part.light)
+            path = folder / PICTURES / f"{section.name}{f'-{index + 1}' if index else ''}.svg"
+            record.write_text(path, part.svg)
     if calibration := {name: value for kind in kinds for name, value in kind.calibrate(run).items()}:
         record.write_json(folder / record.CALIBRATION, calibration)
     page, lead = folder / REPORT_HTML, " ".join(kind.lead(run) for kind in kinds)
