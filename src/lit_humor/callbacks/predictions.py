@@ -1,7 +1,8 @@
-"""Saves the predictions of all test rows: predictions/<split>.parquet."""
+"""Saves the predictions of all test rows: predictions/<split>.parquet, and vectors beside it as .npy."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -19,7 +20,8 @@ class PredictionWriter(pl.Callback):
     """Writes one row for each evaluated text, in the order of its file.
 
     Columns: ``id``, ``text``, ``text_pair`` and ``group`` where the data has them, those of the tasks (``label``,
-    ``prediction``, ...), ``tokens`` (number of tokens that the model read), and the slice columns.
+    ``prediction``, ...), ``tokens`` (number of tokens that the model read), and the slice columns. Vectors of the rows
+    are written to ``<split>.<name>.npy``, float32, in the same order.
 
     Args:
         run_dir: The folder to write to.
@@ -55,9 +57,19 @@ class PredictionWriter(pl.Callback):
         answers = {name: _joined([columns[name] for _, columns in parts], order) for name in parts[0][1]}
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(datamodule, HumorDataModule)
-        table = _table(datamodule, answers)
-        with record.replacing(record.predictions_path(self.run_dir, datamodule.test_split)) as unfinished:
+        split = datamodule.test_split
+        vectors = {name: v for name, v in answers.items() if isinstance(v, np.ndarray) and v.ndim > 1}
+        for name, values in vectors.items():
+            with record.replacing(record.vectors_path(self.run_dir, split, name)) as unfinished:
+                _save(unfinished, values)
+        table = _table(datamodule, {name: values for name, values in answers.items() if name not in vectors})
+        with record.replacing(record.predictions_path(self.run_dir, split)) as unfinished:
             pq.write_table(table, unfinished)
+
+
+def _save(path: Path, values: np.ndarray) -> None:
+    with path.open("wb") as file:  # np.save would add an ending to the name
+        np.save(file, values.astype(np.float32))
 
 
 def _joined(parts: list[Any], order: np.ndarray) -> Any:

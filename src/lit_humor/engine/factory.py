@@ -92,6 +92,8 @@ def build_learner(
     and ``attention`` is the attention backend.
     """
     tasks = build_tasks(cfg, class_names)
+    for task in tasks.values():
+        task.connect(pretrained)
     pl.seed_everything(derive_seed(cfg.seed, "init") % 2**32, verbose=False)
     network = instantiate(
         cfg.model.network,

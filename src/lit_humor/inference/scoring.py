@@ -103,7 +103,7 @@ class Scorer:
         with torch.inference_mode(), self._autocast():
             for rows in sampler:
                 batch: Any = {name: value.to(self.device) for name, value in collator(rows).items()}  # type: ignore[attr-defined]
-                outputs = self.learner.outcome(batch).outputs
+                outputs = self.learner.answered(batch, None).outputs
                 parts.append({name: value.double().cpu().numpy() for name, value in outputs.items()})
                 order.append(rows)
                 if on_batch:

@@ -61,8 +61,10 @@ class CoupledLosses:
         values, offset = _gather(own[counts], world_size)
         values.requires_grad_()
         places = (offset + counts.cumsum(0) - 1).clamp(min=0)
+        marks = objective.marks(batch)  # type: ignore[arg-type]
+        marks = None if marks is None else _gather(marks[counts], world_size)[0]
         with torch.enable_grad(), autocast():
-            losses = objective.coupled(Shared(values, places), batch)  # type: ignore[arg-type]
+            losses = objective.coupled(Shared(values, places, marks), batch)  # type: ignore[arg-type]
             total = (torch.stack(tuple(losses.values())).sum(dim=0) * batch["row_weights"]).sum()
         (gradient,) = torch.autograd.grad(total, values)
         if world_size > 1:  # losses of rows in other processes depend on them, too
@@ -71,7 +73,7 @@ class CoupledLosses:
         of_own[counts] = gradient[offset : offset + int(counts.sum())]
         sizes = [len(chunk["row_weights"]) for chunk in chunks]
         self._gradients = of_own.split(sizes)
-        self._shared = [Shared(values.detach(), part) for part in places.split(sizes)]
+        self._shared = [Shared(values.detach(), part, marks) for part in places.split(sizes)]
 
     def row_losses(self, index: int) -> Tensor:
         """Return the losses [B] of a chunk, 0 for padding rows; their gradient is the chunk's part of the step's."""
@@ -106,7 +108,7 @@ def _shared(objective: Objective, model: nn.Module, batch: Batch) -> Tensor:
 
 
 def _gather(own: Tensor, world_size: int) -> tuple[Tensor, int]:
-    """Return the vectors [N, ...] of all processes, without gradients, and the number before this process's own."""
+    """Return [N, ...] of all processes, without gradients, and the number of rows before this process's own."""
     if world_size == 1:
         return own.clone(), 0
     sizes = [torch.zeros(1, dtype=torch.int64, device=own.device) for _ in range(world_size)]

@@ -21,7 +21,7 @@ from lit_humor.models.sharding import shard
 from lit_humor.objectives.objective import Objective, Outcome
 from lit_humor.optim.groups import LayerwiseAdamW
 from lit_humor.optim.schedules import num_schedule_steps
-from lit_humor.tasks.task import Task
+from lit_humor.tasks.task import Task, join_results
 
 
 class Learner(pl.LightningModule):
@@ -115,7 +115,9 @@ class Learner(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> Outcome:  # type: ignore[override]
         """Score a validation batch with the training objective."""
-        return self._evaluate("val", batch)
+        outcome = self.outcome(batch)
+        self.metrics["val"].update(outcome, batch)
+        return outcome
 
     def on_validation_epoch_end(self) -> None:
         """Compute and log the validation metrics and the mean training loss."""
@@ -124,8 +126,10 @@ class Learner(pl.LightningModule):
         self._finish("val")
 
     def test_step(self, batch: Batch, batch_index: int) -> Outcome:  # type: ignore[override]
-        """Score a test batch with the training objective."""
-        return self._evaluate("test", batch)
+        """Score a test batch with the training objective, and have the tasks answer."""
+        outcome = self.answered(batch, getattr(self.trainer.datamodule, "test_split", "test"))  # type: ignore[attr-defined]
+        self.metrics["test"].update(outcome, batch)
+        return outcome
 
     def on_test_epoch_end(self) -> None:
         """Compute and log the metrics of the evaluated split, under its own name."""
@@ -147,10 +151,11 @@ class Learner(pl.LightningModule):
         )
         return outcome
 
-    def _evaluate(self, stage: str, batch: Batch) -> Outcome:
+    def answered(self, batch: Batch, split: str | None) -> Outcome:
+        """Return the outcome of a batch, with what tasks add to it; see ``Task.extra_outputs``."""
         outcome = self.outcome(batch)
-        self.metrics[stage].update(outcome, batch)
-        return outcome
+        extra = [task.extra_outputs(self.model, batch, split) for task in self.tasks.values()]  # type: ignore[arg-type]
+        return Outcome(outcome.losses, join_results([outcome.outputs, *extra]))
 
     def _finish(self, stage: str, split: str | None = None) -> None:
         results = self.results[stage] = self.metrics[stage].finish()

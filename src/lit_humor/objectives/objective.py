@@ -57,16 +57,18 @@ class Shared:
     Attributes:
         values: [N, ...] vectors of all rows but padding rows, the same in all processes.
         own: [B] int64, the index in ``values`` of each row of the batch; 0 for a padding row.
+        marks: [N, ...] int64, the marks of the same rows; None if the objective has no marks.
     """
 
     values: Tensor
     own: Tensor
+    marks: Tensor | None = None
 
     @classmethod
-    def of_batch(cls, values: Tensor, row_weights: Tensor) -> Shared:
-        """Return the vectors [B, ...] of a batch as those of a whole step, without padding rows."""
+    def of_batch(cls, values: Tensor, row_weights: Tensor, marks: Tensor | None = None) -> Shared:
+        """Return the vectors [B, ...] and marks of a batch as those of a whole step, without padding rows."""
         counts = row_weights > 0
-        return cls(values[counts], (counts.cumsum(0) - 1).clamp(min=0))
+        return cls(values[counts], (counts.cumsum(0) - 1).clamp(min=0), None if marks is None else marks[counts])
 
 
 class Objective(nn.Module, ABC):
@@ -92,6 +94,10 @@ class Objective(nn.Module, ABC):
 
     def shared(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Return the vectors [B, ...] that losses of other rows use, e.g. embeddings; None if rows are independent."""
+        return None
+
+    def marks(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Return numbers [B, ...] int64 of rows that losses of other rows use, e.g. which texts are equal; or None."""
         return None
 
     def coupled(self, shared: Shared, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

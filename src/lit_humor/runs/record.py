@@ -56,6 +56,11 @@ def predictions_path(folder: str | Path, split: str) -> Path:
     return Path(folder) / PREDICTIONS / f"{split}.parquet"
 
 
+def vectors_path(folder: str | Path, split: str, name: str) -> Path:
+    """Return the path of a run's vectors of a split, one for each row of its predictions."""
+    return Path(folder) / PREDICTIONS / f"{split}.{name}.npy"
+
+
 def ask_to_stop(folder: str | Path) -> None:
     """Write the file that asks a run to save and exit."""
     write_text(Path(folder) / STOP_REQUEST, "")

@@ -18,8 +18,10 @@ if TYPE_CHECKING:  # commands that only read run folders do not load torch
 
     from lit_humor.data.dividing.splits import Drawn
     from lit_humor.data.examples import Examples
+    from lit_humor.data.preparing.preparation import Reading
     from lit_humor.data.settings import DataSettings
     from lit_humor.metrics.task_metrics import TaskMetrics
+    from lit_humor.models.network import Network
 
 TASK_ARGUMENTS = ("class_names",)  # arguments that the code adds when it builds a task
 NETWORK_ARGUMENTS = OBJECTIVE_ARGUMENTS = ("num_classes",)  # arguments that a task may add for them
@@ -110,6 +112,23 @@ class Task(ABC):
             synced: Whether ``compute`` gathers the rows of all processes; all of them must call it then.
         """
 
+    def connect(self, pretrained: Reading) -> None:
+        """Set ``pretrained``, which has the tokenizer; called before ``metrics``."""
+        self.pretrained = pretrained
+
+    def extra_outputs(self, network: Network, batch: Mapping[str, Tensor], split: str | None) -> dict[str, Tensor]:
+        """Return outputs that cost more than the objective's, such as written texts; not called in validation.
+
+        Args:
+            network: The network, in evaluation mode.
+            batch: A batch, on its device.
+            split: The split that is scored; None for rows of ``predict.py``.
+
+        Returns:
+            Named tensors [B, ...]; widths are the same for all batches.
+        """
+        return {}
+
     @abstractmethod
     def columns(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return columns of ``predictions/<split>.parquet`` for the rows of a batch.
@@ -119,7 +138,7 @@ class Task(ABC):
             batch: The rows, on the CPU.
 
         Returns:
-            A list or array of B values for each column.
+            A list or array of B values for each column; an array [B, D] goes into a file of its own.
         """
 
     @abstractmethod
