@@ -28,6 +28,10 @@ def work(line: Sequence[str], streams: Sequence[str], folder: str, environment: 
 
 
 def _share_the_server() -> None:
-    """Copies that this process asks for come from where it comes from itself; Python would start another server."""
+    """Copies that this process asks for come from where it comes from itself; Python would start another server.
+
+    What tests leave behind is cleared away by a helper of its own, as of any worker.
+    """
+    resource_tracker._resource_tracker._fd = None  # type: ignore[attr-defined]
     forkserver.ensure_running = resource_tracker.ensure_running
     forkserver._forkserver.ensure_running = resource_tracker.ensure_running  # type: ignore[attr-defined]
