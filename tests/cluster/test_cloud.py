@@ -111,8 +111,7 @@ def test_a_run_whose_machine_is_taken_away_goes_on_and_ends_the_same(
     rows = []
     for number, is_taken in enumerate((False, True), start=1):
         logs = tmp_path / f"logs {number}"
-        python = sys.executable if is_taken else lent_python  # the first is not killed, so it may be lent
-        sweep = start(*command, *settings, *there, f"paths.logs_dir={logs}", FAKE_PYTHON=str(python))
+        sweep = start(*command, *settings, *there, f"paths.logs_dir={logs}", FAKE_PYTHON=str(lent_python))
         while is_taken and not any(steps_of(path) > 3 for path in (cloud / "bucket").glob("*/status.json")):
             assert sweep.poll() is None
             time.sleep(0.02)

@@ -4,9 +4,9 @@ import csv
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,8 @@ from lit_humor.launch import slurm
 from lit_humor.launch.queue import Job, Queue
 from lit_humor.launch.slurm import Chain
 from lit_humor.sweeps.queues import open_queue
-from tests.e2e.typed import ROOT, typed
+from tests.e2e.lending import lent_python, take_python  # noqa: F401  # a fixture
+from tests.e2e.typed import ROOT, start, typed
 from tests.unit.test_sweeping import A_RUN
 
 GOLDEN = Path(__file__).with_name("eight_runs.sh")
@@ -104,19 +105,23 @@ def test_a_second_call_submits_only_what_slurm_does_not_have(cluster: Path, tmp_
     assert len(_scripts(cluster)) == 2
 
 
-def test_a_run_that_meets_its_limit_goes_on_and_ends_the_same(cluster: Path, tmp_path: Path) -> None:
+def test_a_run_that_meets_its_limit_goes_on_and_ends_the_same(
+    cluster: Path,
+    tmp_path: Path,
+    lent_python: Path,  # noqa: F811
+) -> None:
     arguments = ("plan=seeds", "n=1", "debug=tiny", "trainer.max_epochs=3", "baseline=false", "report=false")
     logs = {name: tmp_path / name for name in ("undisturbed", "limited")}
     places = {name: (f"paths.logs_dir={path}", f"paths.cache_dir={tmp_path / 'cache'}") for name, path in logs.items()}
     done = typed("sweep", *arguments, *places["undisturbed"], "name=set")
     assert done.returncode == 0, done.stderr
-    command = [sys.executable, str(ROOT / "src" / "lit_humor" / "sweep.py"), "launch=slurm", "launch.poll_seconds=1"]
-    limited = subprocess.Popen([*command, *arguments, *places["limited"], "name=set"], cwd=ROOT)
+    there = ("launch=slurm", "launch.poll_seconds=1", *arguments, *places["limited"], "name=set")
+    limited = start("sweep", *there, before=partial(take_python, str(lent_python)))
     while not any(steps_of(path) for path in logs["limited"].glob("*/status.json")):
         assert limited.poll() is None
         time.sleep(0.05)
     (cluster / "1.limit").touch()
-    assert limited.wait(300) == 0
+    assert limited.ended().returncode == 0
     assert json.loads((cluster / "1.json").read_text())["starts"] == 2
     run = next(logs["limited"].glob("*/config.yaml")).parent
     assert len(json.loads((run / "environment.json").read_text())["resumed_by"]) == 1
@@ -125,10 +130,10 @@ def test_a_run_that_meets_its_limit_goes_on_and_ends_the_same(cluster: Path, tmp
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc here")
-def test_a_chain_is_what_submitit_takes_without_a_cluster_too(tmp_path: Path) -> None:
+def test_a_chain_is_what_submitit_takes_without_a_cluster_too(tmp_path: Path, lent_python: Path) -> None:  # noqa: F811
     """Its local executor: the same pickles, signals and requeues."""
     command = [
-        sys.executable,
+        str(lent_python),
         str(ROOT / "src" / "lit_humor" / "train.py"),
         "debug=tiny",
         "baseline=false",

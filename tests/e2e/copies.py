@@ -2,13 +2,16 @@
 
 Python takes ten seconds to import torch and lightning; a copy that runs the same script takes none. What it starts in
 turn has to begin as a new process does, too: so each copy keeps spare ones, made before it begins its own work, which
-wait to be told what to run. ``subprocess.Popen`` in it takes them for scripts and modules of ours.
+wait to be told what to run. ``subprocess.Popen`` in it takes them for scripts and modules of ours, and
+``multiprocessing`` for the server of loader processes.
 """
 
 import atexit
+import fcntl
 import os
 import pickle
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -16,12 +19,14 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Sequence
+from multiprocessing import util
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 _SPARES: list[tuple[int, socket.socket]] = []  # process, and the line to it
 _STREAMS = (0, 1, 2)
+_FREE = 200  # numbers from here on are of no open file
 
 
 def spares_for(command: str, arguments: Sequence[str]) -> int:
@@ -30,7 +35,13 @@ def spares_for(command: str, arguments: Sequence[str]) -> int:
         return 16
     devices = [one.partition("=")[2] for one in arguments if one.startswith("trainer.devices=")]
     others = int(devices[-1]) - 1 if devices and devices[-1].isdigit() else 0
-    return others + (command == "torch.distributed.run")
+    return others + (command == "torch.distributed.run") + _servers(arguments)
+
+
+def _servers(arguments: Sequence[str]) -> int:
+    """How many servers of loader processes one training starts."""
+    workers = [one.partition("=")[2] for one in arguments if one.startswith("trainer.num_workers=")]
+    return int(workers[-1:] not in ([], ["0"]))
 
 
 def keep_spares(count: int) -> None:
@@ -49,13 +60,17 @@ def keep_spares(count: int) -> None:
         from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 
         subprocess.Popen = subprocess_handler.Popen = _Popen  # type: ignore[misc]
+        util.spawnv_passfds = _start_server
 
 
 def run_script(line: Sequence[str]) -> None:
-    """``python <script> <arguments>``, or ``python -m <module> <arguments>``, in this process."""
+    """``python <script> <arguments>``, ``python -m <module> <arguments>``, or ``python -c <code>``, in this process."""
     name, *arguments = line[1:]
     sys.orig_argv = list(line)
-    if name == "-m":
+    if name == "-c":
+        sys.argv = ["-c", *arguments[1:]]
+        exec(arguments[0], {"__name__": "__main__"})
+    elif name == "-m":
         sys.argv = arguments
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
     else:
@@ -81,22 +96,34 @@ def take_environment(folder: str | None, environment: dict[str, str]) -> None:
 
 def _wait_for_work(line: socket.socket) -> None:
     """What a spare process does: it runs what it is told, or ends with the process that it was made for."""
-    told, streams, _, _ = socket.recv_fds(line, 1 << 16, len(_STREAMS))
+    told, files, _, _ = socket.recv_fds(line, 1 << 16, 16)
     if not told:
         os._exit(0)
     while more := line.recv(1 << 16):
         told += more
     line.close()
-    take_streams(streams)
-    for stream in streams:
-        os.close(stream)
-    script, folder, environment, is_session, first = pickle.loads(told)
+    script, folder, environment, is_session, first, mask, numbers = pickle.loads(told)
+    files = [_moved(file) for file in files]
+    take_streams(files[: len(_STREAMS)])
+    for number, file in zip(numbers, files[len(_STREAMS) :], strict=True):
+        os.dup2(file, number)
+    for file in files:
+        os.close(file)
     if is_session:
         os.setsid()
     take_environment(folder, environment)
+    keep_spares(_servers(script))
     if first is not None:
         first()
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os._exit(_code_of(script))
+
+
+def _moved(file: int) -> int:
+    """An open file under a number that nothing else has."""
+    moved = fcntl.fcntl(file, fcntl.F_DUPFD, _FREE)
+    os.close(file)
+    return moved
 
 
 def _code_of(script: Sequence[str]) -> int:
@@ -118,6 +145,36 @@ def _code_of(script: Sequence[str]) -> int:
     return code
 
 
+def _hand_over(
+    script: list[str],
+    folder: str | None,
+    environment: dict[str, str],
+    is_session: bool,
+    first: Any,
+    streams: Sequence[int],
+    passed: Sequence[int] = (),
+) -> int:
+    """Have a spare process run a script; returns its number. It blocks the signals that this one blocks."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    work = pickle.dumps((script, folder, environment, is_session, first, mask, passed))
+    copy, line = _SPARES.pop(0)
+    with line:
+        socket.send_fds(line, [work[:1024]], [*streams, *passed])
+        line.sendall(work[1024:])
+    return copy
+
+
+_start_new = util.spawnv_passfds
+
+
+def _start_server(path: str, arguments: Sequence[Any], passed: Sequence[int]) -> int:
+    """In the place of what ``multiprocessing`` starts Python with: a spare process becomes the server of copies."""
+    code = arguments[-1]
+    if not (_SPARES and isinstance(code, str) and code.startswith("from multiprocessing.forkserver import main")):
+        return _start_new(path, arguments, passed)
+    return _hand_over([str(path), "-c", code], None, dict(os.environ), False, None, _STREAMS, tuple(passed))
+
+
 class _Popen(subprocess.Popen):  # type: ignore[type-arg]
     """Has a spare process run what would take a new one ten seconds to import."""
 
@@ -132,14 +189,10 @@ class _Popen(subprocess.Popen):  # type: ignore[type-arg]
             return
         environment = dict(os.environ if told["env"] is None else told["env"])
         folder = None if told["cwd"] is None else os.fspath(told["cwd"])
-        work = pickle.dumps((script, folder, environment, told["start_new_session"], told["preexec_fn"]))
         given = (told["p2cread"], told["c2pwrite"], told["errwrite"])
         streams = [number if stream == -1 else stream for number, stream in zip(_STREAMS, given, strict=True)]
-        self.pid, line = _SPARES.pop(0)
+        self.pid = _hand_over(script, folder, environment, told["start_new_session"], told["preexec_fn"], streams)
         self._child_created = True
-        with line:
-            socket.send_fds(line, [work[:1024]], streams)
-            line.sendall(work[1024:])
         ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
         self._close_pipe_fds(*(told[name] for name in ends))  # type: ignore[attr-defined]
 

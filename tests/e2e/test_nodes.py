@@ -13,7 +13,7 @@ from lit_humor.engine.hardware import make_plan
 from lit_humor.engine.machine import Machine
 from lit_humor.engine.nodes import check_processes
 from tests.e2e.test_bad_input import assert_one_message
-from tests.e2e.typed import ENVIRONMENT, Typed, free_port, result_of, start, typed
+from tests.e2e.typed import ENVIRONMENT, Started, Typed, free_port, result_of, start, typed
 
 
 def _arguments(folder: Path, name: str) -> list[str]:
@@ -52,20 +52,23 @@ def test_two_nodes_train_as_two_devices_do_and_go_on_together(tmp_path: Path) ->
 
 def test_the_first_node_waits_until_the_others_know(tmp_path: Path) -> None:
     """It may have nothing else to do: a run that is done already, and a second node that comes late."""
-    code = "from lit_humor.engine.nodes import agree_on; print(agree_on('WHAT', 2, lambda: 'this'))"
+    script = tmp_path / "agree.py"
+    script.write_text(
+        "from lit_humor.engine.nodes import agree_on\nprint(agree_on('WHAT', 2, lambda: 'this'), flush=True)"
+    )
     port = free_port()
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
-    def begin(rank: int) -> "subprocess.Popen[str]":
+    def begin(rank: int) -> Started:
         environment = os.environ | ENVIRONMENT | place | {"NODE_RANK": str(rank)}
-        return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+        return Started([sys.executable, str(script)], tmp_path, environment, None)
 
     first = begin(0)
     TCPStore("127.0.0.1", port + 1, is_master=False).wait(["WHAT"])  # it has decided
     with pytest.raises(subprocess.TimeoutExpired):
         first.wait(1)
     second = begin(1)
-    assert [process.communicate(timeout=60)[0] for process in (first, second)] == ["this\n", "this\n"]
+    assert [process.ended(60).stdout for process in (first, second)] == ["this\n", "this\n"]
 
 
 def test_nodes_that_do_not_know_each_other(tmp_path: Path) -> None:

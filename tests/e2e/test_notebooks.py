@@ -11,8 +11,8 @@ import pytest
 from jupyter_client import KernelManager
 from nbclient import NotebookClient
 
-from tests.e2e.lending import lent_python  # noqa: F401  # a fixture
-from tests.e2e.typed import ROOT, result_of, typed
+from tests.e2e.lending import lending
+from tests.e2e.typed import ROOT, _run_copy, result_of, typed
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -31,17 +31,22 @@ def test_a_notebook_is_its_text_without_outputs(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def kernel() -> Iterator[KernelManager]:
-    """One for all three, which imports torch once."""
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(cwd=str(ROOT / "notebooks"))
-    yield manager
-    manager.shutdown_kernel(now=True)
+    """One for all three, a copy that has imported torch."""
+    with lending("-m", _run_copy) as python:
+        manager = KernelManager(kernel_name="python3")
+        manager.kernel_spec.argv[0] = str(python)
+        manager.start_kernel(cwd=str(ROOT / "notebooks"))
+        yield manager
+        manager.shutdown_kernel(now=True)
 
 
 def _execute(name: str, kernel: KernelManager, *lines: str, **environment: str) -> list[Any]:
-    """Run a notebook, behind some lines, in a kernel that has forgotten every name of the one before."""
+    """Run a notebook, behind some lines, in a kernel that has forgotten every name of the one before.
+
+    A new kernel sets where pictures go before matplotlib is imported; this one has imported it.
+    """
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
-    first = ["%reset -f", *(f"%env {key}={value}" for key, value in environment.items()), *lines]
+    first = ["%reset -f", "%matplotlib inline", *(f"%env {key}={value}" for key, value in environment.items()), *lines]
     notebook.cells.insert(0, nbformat.v4.new_code_cell("\n".join(first)))
     NotebookClient(notebook, timeout=300, km=kernel).execute()
     return notebook.cells[1:]
@@ -61,9 +66,10 @@ def test_evaluate(tmp_path: Path, kernel: KernelManager) -> None:
     assert "language" in shown
 
 
-def test_your_own_data(kernel: KernelManager, lent_python: Path) -> None:  # noqa: F811
-    python = f"__import__('sys').executable = {str(lent_python)!r}"  # of what is typed behind "!"
-    cells = _execute("02_your_own_data", kernel, python, LIT_HUMOR_MODEL="tiny")
+def test_your_own_data(kernel: KernelManager) -> None:
+    with lending(".py", _run_copy) as lent:
+        python = f"__import__('sys').executable = {str(lent)!r}"  # of what is typed behind "!"
+        cells = _execute("02_your_own_data", kernel, python, LIT_HUMOR_MODEL="tiny")
     printed = " ".join(output.get("text", "") for cell in cells for output in cell.get("outputs", ()))
     assert "Findings" in printed
     assert "Run folder" in printed

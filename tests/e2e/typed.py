@@ -61,6 +61,16 @@ class Started:
         """Its exit code, if it has ended."""
         return self._process.exitcode
 
+    def wait(self, timeout: float) -> None:
+        """Wait until it has ended.
+
+        Raises:
+            TimeoutExpired: It goes on.
+        """
+        self._process.join(timeout)
+        if self.poll() is None:
+            raise subprocess.TimeoutExpired(self.line, timeout)
+
     def send_signal(self, number: int) -> None:
         """Send it a signal."""
         os.kill(self.pid, number)
