@@ -1,7 +1,6 @@
 import gc
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,20 +16,6 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """As many as there are cores; for ``auto`` one more: a test that waits for others leaves its core to the next."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores + (config.option.numprocesses == "auto"), 4)
-
-
-def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
-    """Workers are copies of one process that has imported torch, in the place of new ones of Python."""
-    from tests.e2e.lending import lending
-    from tests.e2e.workers import work
-
-    if not hasattr(os, "fork"):
-        return
-    program = lending("-c", work)
-    path = str(program.__enter__())
-    config.add_cleanup(lambda: program.__exit__(None, None, None))
-    for spec in specs:
-        spec.python = path
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -1,4 +1,4 @@
-"""Classify texts with a run: python src/lit_humor/predict.py run=<folder> text="..." | input=<file> | < lines."""
+"""Use a run: python src/lit_humor/predict.py run=<folder> text="..." | query="..." | input=<file> | < lines."""
 
 import sys
 
@@ -6,7 +6,8 @@ from omegaconf import DictConfig
 
 from lit_humor.config.command import command
 
-_TEXTS: list[str] = []
+_KEYS = ("text", "setup", "query")  # taken as they are typed
+_TYPED: dict[str, list[str]] = {}
 
 
 @command("predict")
@@ -16,20 +17,44 @@ def _predict(cfg: DictConfig) -> None:
     saved = open_run(cfg.run) if cfg.run else None
     if saved and cfg.calibration:
         saved = calibrated(saved, cfg.calibration)
-    if saved and cfg.input and not _TEXTS and not cfg.explain:
+    texts = [*_TYPED["text"], *_TYPED["setup"]]
+    if saved and cfg.input and not texts and not cfg.explain:
         from lit_humor.inference.inputs import check_file
 
         if note := check_file(cfg, saved):
             print(f"{cfg.input}: {note}")
+    if queries := _TYPED["query"]:
+        from lit_humor.inference.searching import search
+
+        _alone(cfg)
+        search(cfg, saved, queries)
+        return
     from lit_humor.inference.predicting import predict  # imports torch (seconds): not for --help and --cfg
 
-    predict(cfg, saved, _TEXTS)
+    predict(cfg, saved, texts)
+
+
+def _alone(cfg: DictConfig) -> None:
+    """Check that nothing is typed beside ``query=`` that it would leave unread.
+
+    Raises:
+        UserError: It is.
+    """
+    from lit_humor.core.errors import UserError
+
+    other = {key: _TYPED[key] for key in ("text", "setup")} | {key: cfg[key] for key in ("input", "explain")}
+    if cfg.threshold is not None:
+        other |= {"threshold": True}
+    for key in (key for key, value in other.items() if value):
+        raise UserError(key, found="query beside it", expected="one of them", fix=f"leave {key} out")
 
 
 def main() -> None:
     """Run the command; ``text=...`` is taken unchanged, with commas and quotes, since Hydra would parse it."""
-    _TEXTS[:] = [argument.removeprefix("text=") for argument in sys.argv[1:] if argument.startswith("text=")]
-    sys.argv[1:] = [argument for argument in sys.argv[1:] if not argument.startswith("text=")]
+    _TYPED.clear()
+    for key in _KEYS:
+        _TYPED[key] = [one.partition("=")[2] for one in sys.argv[1:] if one.startswith(f"{key}=")]
+    sys.argv[1:] = [one for one in sys.argv[1:] if one.partition("=")[0] not in _KEYS]
     _predict()
 
 

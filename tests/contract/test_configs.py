@@ -82,6 +82,7 @@ def test_v3_keeps_32_rows_a_step(devices: int) -> None:
 CHOICES = [
     f"{group}={path.stem}"
     for group in (
+        "family",
         "data",
         "model",
         "objective",
@@ -95,7 +96,7 @@ CHOICES = [
         "debug",
     )
     for path in sorted((Path(CONFIG_DIR) / group).glob("*.yaml"))
-    if path.stem not in ("batching", "encoder")
+    if path.stem not in ("batching", "encoder", "gritlm_base")
 ]
 
 
@@ -103,7 +104,13 @@ TASK_OF = {
     "objective=mean_squared_error": "regression",
     "objective=binary_cross_entropy": "multilabel",
     "data=humicroedit": "regression",
+    "objective=contrastive": "embedding",
+    "objective=language_modeling": "generation",
 }
+OF_GRITLM = (
+    *("model=gritlm", "objective=contrastive", "objective=language_modeling", "objective=joint"),
+    *("task=embed", "task=generation"),
+)
 
 
 def test_choices_were_found() -> None:
@@ -113,6 +120,7 @@ def test_choices_were_found() -> None:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes_and_validates(choice: str) -> None:
     name = ["data.name=somewhere"] if OmegaConf.is_missing(_compose(choice).data, "name") else []
+    name += ["family=gritlm"] if choice.startswith(OF_GRITLM) else []
     name += [f"task={TASK_OF[choice]}"] if choice in TASK_OF else []
     validate(_compose(choice, *name))
 

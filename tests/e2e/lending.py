@@ -2,7 +2,7 @@
 
 A program of a few lines asks over a socket for a copy that takes its arguments, folder, environment and streams, and
 ends as it does. It passes signals on, and if it is killed, so is the copy with all that it started. Plays of other
-machines run train.py so, and pytest-xdist its workers.
+machines run train.py so.
 """
 
 import contextlib

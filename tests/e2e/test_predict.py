@@ -202,6 +202,19 @@ def test_a_threshold_for_other_rows_is_fitted_by_eval_and_used_by_predict(run: P
     assert float(told.split("\t")[1]) == pytest.approx(probability.max(), abs=0.02)
 
 
+def test_a_threshold_is_fitted_on_the_rows_of_several_models_together(run: Path, tmp_path: Path) -> None:
+    whole = pq.read_table(record.predictions_path(run, "test"))
+    halves = whole.slice(0, len(whole) // 2), whole.slice(len(whole) // 2)
+    for name, half in zip(("first", "second"), halves, strict=True):
+        copied = shutil.copytree(run, tmp_path / name)
+        pq.write_table(half, record.predictions_path(copied, "test"))
+    folders = f"runs=[{tmp_path / 'first'},{tmp_path / 'second'}]"
+    done = typed_here("eval", folders, "calibrate=true", f"output={tmp_path / 'both'}")
+    assert done.returncode == 0, done.stderr
+    found = read_predictions(record.predictions_path(run, "test"))
+    assert record.read_calibration(tmp_path / "both") == calibrate(found.probabilities, found.labels)
+
+
 def test_a_packed_run_is_used_like_any_other(tmp_path: Path) -> None:
     settings = ("trainer.attention=packed", "baseline=false", "report=false", f"paths.logs_dir={tmp_path}")
     done = typed_here("train", "debug=tiny", *settings, "run_id=packed")

@@ -30,8 +30,8 @@ for name in (*_MODULES, *(f"{callbacks.__name__}.{one.name}" for one in pkgutil.
 for name in SCHEMAS:
     compose(name, ["debug=tiny"] if name == "train" else [])
 get_checkpoint_conversion_mapping("xlm-roberta")  # keeps what it makes for all kinds of models
-_read = functools.cache(lambda folder, file, read=demo._read: read(file))  # nobody changes a table that was read
-demo._read = lambda file: _read(demo.CORPUS_DIR, file)
+_read = functools.cache(lambda folder, file, read=demo.read_corpus: read(file))  # nobody changes a table that was read
+demo.read_corpus = lambda file: _read(demo.CORPUS_DIR, file)
 demo.DemoCorpus().load()
 gc.collect()
 gc.freeze()  # nothing of this is looked through again in a copy

@@ -25,6 +25,7 @@ from lit_humor.data.settings import DataSettings
 from lit_humor.data.sources.demo import DemoCorpus
 from lit_humor.data.sources.files import TextFiles
 from lit_humor.data.sources.hub import HubDataset
+from lit_humor.data.sources.joke_pairs import JokePairs
 
 CSV = ("model=tiny", "data=csv")
 TEXTS = [
@@ -147,7 +148,7 @@ def test_every_setting_that_is_declared_a_text_is_one() -> None:
         for prefix, node in [("", schema), *((f"{f.name}.", h) for f, h in _nodes(schema))]:
             for name, hint in get_type_hints(node).items():
                 checked += _check(command, f"{prefix}{name}", hint)
-    for source in (TextFiles, HubDataset, DataSettings, DemoCorpus):
+    for source in (TextFiles, HubDataset, JokePairs, DataSettings, DemoCorpus):
         hints = get_type_hints(source if dataclasses.is_dataclass(source) else source.__init__)
         for command in ("train", "eval", "audit"):
             checked += sum(_check(command, f"data.{name}", hint) for name, hint in hints.items())

@@ -17,7 +17,7 @@ from lit_humor.engine.factory import build_datamodule
 from lit_humor.models.pretrained import Pretrained
 from tests.conftest import ROOT
 
-GENERAL = {"batching", "csv", "hub", "demo", "tiny"}  # not a data set of others
+GENERAL = {"batching", "csv", "hub", "demo", "tiny", "joke_halves", "joke_pairs"}  # not a data set of others
 NAMES = sorted(path.stem for path in (Path(CONFIG_DIR) / "data").glob("*.yaml") if path.stem not in GENERAL)
 WHOLE = ["data.val_fraction=0", "data.test_fraction=0"]  # no split is drawn
 

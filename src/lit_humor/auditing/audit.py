@@ -14,7 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lit_humor.auditing import duplicates, form, labels, shapes, texts
-from lit_humor.auditing.cleaning import CHANGES, Decision, check_is_new, class_counts, decide, write_clean_copy
+from lit_humor.auditing.cleaning import (
+    CHANGES,
+    Decision,
+    check_is_new,
+    check_is_of_tables,
+    class_counts,
+    decide,
+    write_clean_copy,
+)
 from lit_humor.auditing.raters import AGREEMENT_COLUMNS, agreement, agreement_lines
 from lit_humor.auditing.repairs import repair_splits
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Rows, join_splits
@@ -42,7 +50,7 @@ def audit(cfg: DictConfig) -> None:
     """Audit ``cfg.data`` with the splits that its files give: no rows are split off.
 
     Raises:
-        UserError: ``similarity`` is out of range, or the folder of ``fix`` exists already.
+        UserError: ``similarity`` is out of range, the folder of ``fix`` exists already, or rows are not of a table.
     """
     if not 0 < cfg.similarity <= 1:
         raise UserError(
@@ -57,6 +65,8 @@ def audit(cfg: DictConfig) -> None:
         step("read")
         datamodule = factory.build_datamodule(cfg, factory.resolve_pretrained(cfg), plan=None)
         splits = datamodule.load()
+        if cfg.fix is not None:
+            check_is_of_tables(Path(cfg.fix), splits, readings)
         agreements = agreement(splits, readings, list(cfg.raters)) if cfg.raters is not None else {}
         step("tokenize")
         report: dict[str, Any] = {"data": datamodule.report(), "agreement": agreements}

@@ -102,6 +102,14 @@ def check_is_new(folder: Path) -> None:
         raise UserError(f"fix={folder}", found=problem, expected="a new folder", fix=fix)
 
 
+def check_is_of_tables(folder: Path, splits: Mapping[str, Examples], readings: Mapping[str, Reading]) -> None:
+    """Raise a ``UserError`` if a split is not read from a table, whose rows and columns a copy could have."""
+    others = [examples.origin for examples in splits.values() if examples.origin not in readings]
+    if others:
+        expected = "rows of a table, as of data=csv"
+        raise UserError(f"fix={folder}", found=f"rows of {others[0]}", expected=expected, fix="leave fix out")
+
+
 def write_clean_copy(
     folder: Path,
     rows: Rows,

@@ -41,6 +41,8 @@ def out_of_fold_probabilities(rows: Rows, clusters: np.ndarray) -> np.ndarray | 
     Returns:
         [N, C] float64 probabilities; or a text that says why no model was fitted.
     """
+    if len(rows.class_names) < 2:
+        return "the rows have no classes"
     for label, name in enumerate(rows.class_names):
         in_class = rows.labels == label
         if in_class.sum() < _FOLDS:
@@ -105,7 +107,10 @@ def telling_features(rows: Rows) -> dict[str, list[dict[str, Any]]]:
 
     Returns:
         For each class its features: number of rows that have the feature, and share of these rows in the class.
+        Nothing where rows have no classes.
     """
+    if len(rows.class_names) < 2:
+        return {}
     vectorizer = CountVectorizer(ngram_range=(1, 2), token_pattern=_TOKENS, binary=True, min_df=min(5, len(rows)))
     try:
         counts = csr_array(vectorizer.fit_transform(rows.texts))
@@ -137,7 +142,7 @@ def label_leak_findings(rows: Rows, features_by_class: Mapping[str, list[dict[st
     """
     shares = np.bincount(rows.labels, minlength=len(rows.class_names)) / len(rows)
     cases = []
-    for code, label in enumerate(rows.class_names):
+    for code, label in enumerate(features_by_class):
         min_share = max(_MIN_LEAK_SHARE, (1 + shares[code]) / 2)
         for feature in features_by_class[label]:
             if (

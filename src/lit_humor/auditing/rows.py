@@ -13,6 +13,7 @@ from lit_humor.data.examples import Examples, Place
 ERROR: Final = "error"
 WARNING: Final = "warning"
 NOTE: Final = "note"
+_NO_CLASSES = "any"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Rows:
         splits: [N] names of the splits.
         places: [N] files and line numbers.
         groups: [N] group names; None for rows without a group.
-        class_names: Class names in class order.
+        class_names: Class names in class order; one, ``any``, where rows have no classes.
         slices: [N] values of each of ``language``, ``genre``, ``part`` that the data has; None where unknown.
     """
 
@@ -59,7 +60,7 @@ def join_splits(splits: Mapping[str, Examples]) -> Rows:
         splits=[name for name, examples in splits.items() for _ in examples.places],
         places=[place for examples in splits.values() for place in examples.places],
         groups=[group for examples in splits.values() for group in _column_or_nones(examples.groups, examples)],
-        class_names=next(iter(splits.values())).class_names,
+        class_names=next(iter(splits.values())).class_names or (_NO_CLASSES,),
         slices={
             name: [
                 value for examples in splits.values() for value in _column_or_nones(examples.slices.get(name), examples)

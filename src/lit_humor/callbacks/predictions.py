@@ -19,9 +19,9 @@ from lit_humor.tasks.task import columns_of
 class PredictionWriter(pl.Callback):
     """Writes one row for each evaluated text, in the order of its file.
 
-    Columns: ``id``, ``text``, ``text_pair`` and ``group`` where the data has them, those of the tasks (``label``,
-    ``prediction``, ...), ``tokens`` (number of tokens that the model read), and the slice columns. Vectors of the rows
-    are written to ``<split>.<name>.npy``, float32, in the same order.
+    Columns: ``id``, ``text``, ``text_pair``, ``answer`` and ``group`` where the data has them, those of the tasks
+    (``label``, ``prediction``, ...), ``tokens`` (number of tokens that the model read), and the slice columns. Vectors
+    of the rows are written to ``<split>.<name>.npy``, float32, in the same order.
 
     Args:
         run_dir: The folder to write to.
@@ -86,6 +86,7 @@ def _table(datamodule: HumorDataModule, answers: dict[str, Any]) -> pa.Table:
         "id": examples.ids,
         "text": examples.texts,
         **({} if examples.text_pairs is None else {"text_pair": examples.text_pairs}),
+        **({} if examples.answers is None else {"answer": examples.answers.texts}),
         **answers,
         "tokens": datamodule.prepared[datamodule.test_split].lengths,
     }

@@ -272,7 +272,7 @@ def _elsewhere(key: str, value: str, settings: Sequence[str]) -> UserError | Non
     group, _, name = key.lstrip("+~").partition(".")
     if not (choices := choices_with(group, name)):
         return None
-    problem, expected = f"a key that the chosen {group} does not have", f"a {group} that has it: {', '.join(choices)}"
+    problem, expected = f"a key that the chosen {group} does not have", f"one that has it: {', '.join(choices)}"
     choice = f"{group}={next((name for name in ('csv', 'hub') if name in choices), choices[0])}"
     is_chosen = any(setting.startswith(f"{group}=") for setting in settings)
     fix = f"leave {key.lstrip('+~')} out, or set {choice}" if is_chosen else f"add {choice}"

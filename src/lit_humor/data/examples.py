@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lit_humor.core.batch import SLICE_COLUMNS
-from lit_humor.core.errors import UserError, shorten
+from lit_humor.core.errors import UserError
+from lit_humor.data.answers import Answers, read_answers
+from lit_humor.data.reading.checking import check_texts
 from lit_humor.data.reading.columns import LABEL_COLUMNS, TEXT_COLUMNS, Columns, find_column, match_column
 from lit_humor.data.reading.counts import FileCounts
 from lit_humor.data.reading.labels import (
@@ -27,8 +28,6 @@ from lit_humor.data.reading.labels import (
 from lit_humor.data.reading.places import name_place
 from lit_humor.data.reading.tables import FILE, LINE, Table
 from lit_humor.data.targets import has_targets, read_targets, to_numbers
-
-_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a surrogate pair, which UTF-8 cannot write
 
 
 class Place(NamedTuple):
@@ -113,6 +112,7 @@ class Examples:
         file: What was counted in the file that the rows are from, or None.
         are_positions: Whether the labels are numbers that were read as positions of named classes.
         threshold: The threshold that divides labels that are numbers, or None.
+        answers: The texts to write or to find, or None.
     """
 
     ids: list[str]
@@ -131,6 +131,7 @@ class Examples:
     file: FileCounts | None = None
     are_positions: bool = False
     threshold: Threshold | None = None
+    answers: Answers | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -182,6 +183,7 @@ class Examples:
             groups=None if self.groups is None else pick(self.groups),
             difficulty=None if self.difficulty is None else self.difficulty[np.asarray(rows, dtype=np.int64)],
             targets=None if self.targets is None else self.targets[np.asarray(rows, dtype=np.int64)],
+            answers=None if self.answers is None else self.answers.take(rows),
         )
 
 
@@ -205,7 +207,9 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
         for key in ("text_pair_column", "group_column", "difficulty_column")
     )
     places = _places(table, origin)
-    label, answers, problems, missing = _answers(table, columns, places, origin)
+    label, predicted, problems, missing = _to_predict(table, columns, places, origin)
+    answers, wrong = read_answers(table, columns, places, origin)
+    problems |= wrong
     pairs = None if pair is None else ["" if value is None else value for value in table[pair]]
     if pair is not None and pairs is not None:
         problems |= check_texts(pairs, places, pair, blank_is_fine=True)
@@ -226,7 +230,8 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
     examples = Examples(
         ids=[str(value) for value in table["id"]] if "id" in table else [str(place.line) for place in places],
         texts=table[text],
-        **answers,
+        **predicted,
+        answers=answers,
         origin=origin,
         places=places,
         text_pairs=pairs,
@@ -240,7 +245,7 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
     return examples.take([row for row in range(len(places)) if row not in left_out]) if left_out else examples
 
 
-def _answers(
+def _to_predict(
     table: Table, columns: Columns, places: Sequence[Place], origin: str
 ) -> tuple[str, dict[str, Any], dict[int, UserError], dict[int, UserError]]:
     """Return the column to predict, the arguments of ``Examples`` it gives, errors by row, and rows to leave out."""
@@ -250,13 +255,15 @@ def _answers(
         parts |= {"target_names": targets.columns if targets.values.ndim > 1 else ()}
         parts |= {"num_without_target": len(targets.missing)}
         return targets.columns[0], parts, targets.problems, targets.missing
+    if columns.answer_column is not None and columns.label_column is None:
+        return columns.answer_column, {"labels": np.zeros(len(places), np.int64), "class_names": ()}, {}, {}
     label = find_column(table, columns.label_column, LABEL_COLUMNS, "data.label_column", origin)
     rules = LabelRules(columns.label_names, columns.label_aliases, columns.label_threshold)
     threshold, positions = read_threshold(table[label], rules), are_positions(table[label], rules)
     labels, unknown = encode_labels(table[label], rules, places, label)
     names = tuple(map(str, columns.label_names or DEFAULT_CLASS_NAMES))
-    answers = {"labels": labels, "class_names": names, "threshold": threshold, "are_positions": positions}
-    return label, answers, unknown, {}
+    classes = {"labels": labels, "class_names": names, "threshold": threshold, "are_positions": positions}
+    return label, classes, unknown, {}
 
 
 def _places(table: Table, origin: str) -> list[Place]:
@@ -265,33 +272,3 @@ def _places(table: Table, origin: str) -> list[Place]:
 
 def _known(value: Any) -> str | None:
     return None if value in (None, "") else str(value)
-
-
-def _text_remedy(value: object) -> str:
-    if value is None or isinstance(value, str):
-        return "fill in the text"
-    return "replace it by one text" if isinstance(value, list | dict | tuple) else "write it as a text, in quotes,"
-
-
-def check_texts(
-    values: list, places: Sequence[object], column: str, blank_is_fine: bool = False
-) -> dict[int, UserError]:
-    """Return the errors of the texts of a column, by row; ``places`` are used in their messages."""
-    problems = {}
-    for row, value in enumerate(values):
-        if not isinstance(value, str) or not (value.strip() or blank_is_fine):
-            problems[row] = UserError(
-                f"{places[row]}, column '{column}'",
-                found="an empty or blank text" if value in (None, "") or isinstance(value, str) else shorten(value),
-                expected="a text",
-                fix=f"{_text_remedy(value)} or delete the row; "
-                "audit.py lists all such rows and fix=<folder> leaves them out",
-            )
-        elif _SURROGATE.search(value):
-            problems[row] = UserError(
-                f"{places[row]}, column '{column}'",
-                found=f"half of a surrogate pair in {shorten(value)}",
-                expected="text that UTF-8 can write",
-                fix="correct the character or delete the row",
-            )
-    return problems

@@ -107,13 +107,18 @@ def refuse_leaks(leaks: Mapping[str, int]) -> None:
 def fingerprint(
     splits: Mapping[str, Examples], prepared: Mapping[str, Prepared], fixed_order: np.ndarray | None
 ) -> str:
-    """Return a hash of all that a model reads, labels and a fixed order; a run resumes only with data of that hash."""
+    """Return a hash of all that a model reads, labels, answers and a fixed order.
+
+    A run resumes only with data of that hash.
+    """
     digest = hashlib.sha256()
     for name, rows in prepared.items():
         rows.update_digest(digest)
         targets = splits[name].targets
         for array in (splits[name].labels, *(() if targets is None else (targets,))):
             digest.update(np.ascontiguousarray(array).data)
+        if (answers := splits[name].answers) is not None:
+            answers.update_digest(digest)
     if fixed_order is not None:
         digest.update(fixed_order.data)
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -105,20 +106,39 @@ def _unknown_monitors(cfg: DictConfig) -> Iterator[UserError]:
     else:
         yield from unknown_monitors(tasks, *(OmegaConf.select(cfg, key) for key in ("monitor", "mode", "callbacks")))
         yield from _unfit_objective(cfg, tasks)
-        yield from _no_network(cfg)
+        yield from _unfit_network(cfg, tasks)
 
 
-def _no_network(cfg: DictConfig) -> Iterator[UserError]:
+def _unfit_network(cfg: DictConfig, tasks: Sequence[type[Task]]) -> Iterator[UserError]:
     network = find_target("model.network", cfg.model.network["_target_"])
     if not (isinstance(network, type) and issubclass(network, Network)):
         expected, fix = "a subclass of Network (models/network.py)", f"write class {network.__name__}(Network)"
         yield UserError("model.network", found=network.__name__, expected=expected, fix=fix)
+        return
+    has_head = set(NETWORK_ARGUMENTS) <= set(inspect.signature(network).parameters)
+    unfit = [task for task in tasks if task.has_head != has_head]
+    for task in unfit[:1]:
+        found = f"{network.__name__}, which has {'a' if has_head else 'no'} head for classes or numbers"
+        expected = f"one {'with' if task.has_head else 'without'}, for {' and '.join(one.kind for one in unfit)}"
+        fix = f"set family={task.family}, and leave model away"
+        yield UserError("model.network", found=found, expected=expected, fix=fix)
 
 
 def _unfit_objective(cfg: DictConfig, tasks: Sequence[type[Task]]) -> Iterator[UserError]:
-    node = OmegaConf.select(cfg, "objective")
-    given = getattr(find_target("objective", node["_target_"]), "outputs", ()) if node else ()
-    for task in tasks:
-        if given and not set(task.outputs) <= set(given):
-            found, expected = f"a loss that gives {', '.join(given)}", f"{', '.join(task.outputs)}, for {task.kind}"
-            yield UserError("objective", found=found, expected=expected, fix=f"set objective={task.objective}")
+    given = _outputs_of("objective", OmegaConf.select(cfg, "objective"))
+    fit = [task for task in tasks if not given or set(task.outputs) <= set(given)]
+    for task in (task for task in tasks if task not in fit):
+        found, expected = f"a loss that gives {', '.join(given)}", f"{', '.join(task.outputs)}, for {task.kind}"
+        fix = f"set objective={task.objective}"
+        if len(tasks) > 1:  # the loss of one task is not that of all
+            fix = f"set task={fit[0].kind}" if fit else "leave objective away"
+        yield UserError("objective", found=found, expected=expected, fix=fix)
+
+
+def _outputs_of(key: str, node: DictConfig | None) -> tuple[str, ...]:
+    """Return the outputs of an objective and of its parts; none if they are not known."""
+    if not node:
+        return ()
+    parts = {name: part for name, part in (node.get("parts") or {}).items() if part}
+    own = tuple(getattr(find_target(key, node["_target_"]), "outputs", ()))
+    return own + tuple(name for part in parts for name in _outputs_of(f"{key}.parts.{part}", parts[part]))

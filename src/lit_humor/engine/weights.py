@@ -74,7 +74,10 @@ def load_initial_weights(learner: Learner, run: str) -> dict[str, str]:
     anew = _match_classes(learner, state, list(class_names_of(folder)))
     if why_not := _put(learner, state):
         raise UserError(
-            f"init_from={run}", found=why_not, expected="a run of the model that is trained here", fix=_fix(folder)
+            f"init_from={run}",
+            found=why_not,
+            expected="a run of the model that is trained here",
+            fix=_fix(folder, learner),
         )
     return {"checkpoint": str(path.absolute()), "sha256": sum_of(path)} | ({"anew": anew} if anew else {})
 
@@ -126,11 +129,14 @@ def _match_classes(learner: Learner, state: dict[str, Tensor], theirs: list[str]
     return layers[-1]
 
 
-def _fix(folder: Path) -> str:
+def _fix(folder: Path, learner: Learner) -> str:
     """Return the setting that chooses the model of a run."""
     if not (folder / record.CONFIG).is_file():
         return "set model=<as in the run that it came from>"
-    there = yaml.safe_load((folder / record.CONFIG).read_text(encoding="utf-8"))["model"]["pretrained"]
+    model = yaml.safe_load((folder / record.CONFIG).read_text(encoding="utf-8"))["model"]
+    kind, there = model["network"]["_target_"].rpartition(".")[2], model["pretrained"]
+    if kind != type(learner.model).__name__:
+        return f"leave init_from away, for that run has a network of another kind, {kind}"
     for path in sorted((CONFIG_DIR / "model").glob("*.yaml")):
         choice = yaml.safe_load(path.read_text(encoding="utf-8")).get("pretrained")
         if choice is not None and _without_place(choice) == _without_place(there):

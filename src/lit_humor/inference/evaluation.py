@@ -32,6 +32,8 @@ from lit_humor.runs import record, screen
 from lit_humor.tasks.answers import only_exported
 from lit_humor.tasks.task import Task, definitions_of, join_results
 
+_NOT = "leave calibrate out"
+
 
 def evaluate(cfg: DictConfig) -> None:
     """Load a run, score one split on one device, write and show results and predictions.
@@ -49,7 +51,7 @@ def evaluate(cfg: DictConfig) -> None:
         raise UserError("passes", found=str(cfg.passes), expected="at least 1", fix="set passes=1")
     saved = open_run(_run_folder(cfg))
     run = load_run(saved, cfg.ckpt, _other_data(cfg, saved))
-    calibrated = only_exported(run.learner.tasks.values(), f"run={run.folder}") if cfg.calibrate else None
+    calibrated = only_exported(run.learner.tasks.values(), "calibrate", _NOT) if cfg.calibrate else None
     split = _choose_split(run, cfg.split)
     if cfg.data is not None:
         _check_labels(run.datamodule.splits[split], are_names_of_run=cfg.data.get("label_names") is None)
@@ -146,7 +148,7 @@ def _take_together(cfg: DictConfig) -> None:
     record.write_json(folder / record.TASKS, record.read_tasks(folders[0]).to_json())
     _write(tasks, folder, split, results, " + ".join(path.name for path in folders), "best")
     if cfg.calibrate:
-        _calibrate(only_exported(tasks.values(), f"runs={folders[0]}"), folder, split)
+        _calibrate(only_exported(tasks.values(), "calibrate", _NOT), folder, split)
 
 
 def _other_data(cfg: DictConfig, saved: SavedRun) -> DictConfig | None:

@@ -30,12 +30,15 @@ from lit_humor.exporters.card import model_card
 from lit_humor.exporters.hub import check_repository, push_folder
 from lit_humor.exporters.huggingface import as_transformers, pipeline_scores, save_folder
 from lit_humor.exporters.vocabulary import trim_vocabulary
+from lit_humor.inference.exporting_vectors import check_embeds, write_embedder
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.runs import record, screen
 from lit_humor.tasks.answers import PREDICTION, ExportForm, only_exported
+from lit_humor.tasks.embedding import Embedding
 from lit_humor.tasks.task import Task
 
-TARGETS = ("huggingface", "onnx", "onnx_int8")
+SENTENCE_TRANSFORMERS = "sentence_transformers"
+TARGETS = ("huggingface", "onnx", "onnx_int8", SENTENCE_TRANSFORMERS)
 VOCABULARIES = ("all", "used")
 PARITY = "parity.json"
 _LARGEST_DIFFERENCE = 1e-4
@@ -91,7 +94,7 @@ def export(cfg: DictConfig) -> None:
     if cfg.push:
         check_repository(cfg.push)
     saved = open_run(cfg.run)
-    only_exported(build_tasks(saved.config, saved.class_names).values(), f"run={cfg.run}")
+    _check_task(cfg, saved)
     run_dir = saved.folder
     target = Path(cfg.output or run_dir / "export" / cfg.to)
     if target.exists():
@@ -106,10 +109,41 @@ def export(cfg: DictConfig) -> None:
         if not needed.is_file():
             fix = command_line("train", setting("resume", str(run_dir)))
             raise UserError(f"run={cfg.run}", found=f"no {needed.name} in it", expected="a run that is done", fix=fix)
+    make = write_embedder(saved) if cfg.to == SENTENCE_TRANSFORMERS else _maker(cfg, saved)
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        checked = make(unfinished)
+        record.write_json(unfinished / PARITY, checked)
+        unfinished.rename(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    for path in target.iterdir():
+        path.chmod(path.stat().st_mode | (target / "README.md").stat().st_mode)  # safetensors lets only the owner read
+    rows = [(name.replace("_", " "), _as_text(name, value)) for name, value in checked.items()]
+    screen.show(screen.table("Checked on validation", ("what", "found"), rows), f"Exported: {target}")
+    if cfg.push:
+        screen.show(f"On the hub: {push_folder(target, cfg.push, private=cfg.private)}")
+
+
+def _check_task(cfg: DictConfig, saved: SavedRun) -> None:
+    """Check that the tasks of a run can be exported in the form that was asked for; raise a UserError if not."""
+    if cfg.to == SENTENCE_TRANSFORMERS:
+        check_embeds(saved)
+        return
+    tasks = build_tasks(saved.config, saved.class_names).values()
+    fix = command_line("predict", setting("run", str(saved.folder)), "text=...") + " uses it, or train one task alone"
+    if any(task.kind == Embedding.kind for task in tasks):
+        fix = f"set to={SENTENCE_TRANSFORMERS}"
+    only_exported(tasks, f"run={cfg.run}", fix)
+
+
+def _maker(cfg: DictConfig, saved: SavedRun) -> Callable[[Path], dict[str, Any]]:
+    """Return a function that writes the export of a run with numbers into a folder and returns what was checked."""
     scorer = replace(load_scorer(saved), dtype=torch.float32)
-    task = only_exported(scorer.tasks.values(), f"run={cfg.run}")
+    (task,) = scorer.tasks.values()
     assert task.form is not None
-    columns = pq.read_table(val).to_pydict()
+    columns = pq.read_table(record.predictions_path(saved.folder, VAL)).to_pydict()
     expected = scorer.score(columns["text"], columns.get("text_pair"))  # before the model is changed
     trimmed: dict[str, Any] = {}
     if cfg.vocabulary == "used":
@@ -117,21 +151,13 @@ def export(cfg: DictConfig) -> None:
         scorer = _with_used_vocabulary(scorer, saved)
         trimmed = {"pieces": len(scorer.tokenizer), "pieces_before": pieces}
     exported = _Exported(scorer, task, task.form, columns, expected)
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        checked = trimmed | _MAKERS[cfg.to](exported, unfinished)
-        record.write_text(unfinished / "README.md", _card(cfg.to, saved, exported, checked))
-        record.write_json(unfinished / PARITY, checked)
-        unfinished.rename(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    for path in target.iterdir():
-        path.chmod((target / "README.md").stat().st_mode)  # safetensors makes files that only their owner can read
-    rows = [(name.replace("_", " "), _as_text(name, value)) for name, value in checked.items()]
-    screen.show(screen.table("Checked on validation", ("what", "found"), rows), f"Exported: {target}")
-    if cfg.push:
-        screen.show(f"On the hub: {push_folder(target, cfg.push, private=cfg.private)}")
+
+    def make(folder: Path) -> dict[str, Any]:
+        checked = trimmed | _MAKERS[cfg.to](exported, folder)
+        record.write_text(folder / "README.md", _card(cfg.to, saved, exported, checked))
+        return checked
+
+    return make
 
 
 def _as_text(name: str, value: Any) -> str:

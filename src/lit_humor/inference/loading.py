@@ -51,8 +51,11 @@ def load_run(run: str | SavedRun, checkpoint: str | None = None, data: DictConfi
     saved = open_run(run)
     cfg = settled(saved.config if data is None else changed(saved.config, {"data": data}))
     datamodule = factory.build_datamodule(cfg, factory.open_pretrained(cfg, saved.backbone), plan=None)
-    datamodule.load()
-    _check_classes(datamodule, saved.class_names)
+    if any(task.has_head for task in factory.build_tasks(saved.config, saved.class_names).values()):
+        datamodule.load()
+        _check_classes(datamodule, saved.class_names)
+    else:
+        _load_answers(datamodule, cfg.data)
     precision = PRECISIONS[saved.plan["precision"]].passed_on
     return TrainedRun(load_learner(saved, checkpoint, datamodule), datamodule, precision, saved.folder)
 
@@ -80,6 +83,23 @@ def load_learner(saved: SavedRun, checkpoint: str | None = None, datamodule: Hum
     path = Path(checkpoint) if checkpoint else saved.best
     load_weights(learner, path, lambda: factory.resolve_pretrained(cfg).load_table())
     return learner.eval()
+
+
+def _load_answers(datamodule: HumorDataModule, node: DictConfig) -> None:
+    """Load rows for a run without classes.
+
+    Raises:
+        UserError: They have no answer to find or to write.
+    """
+    can_be_set = "answer_column" in node
+    is_missing = can_be_set and node.answer_column is None  # before the file is read, which would ask for labels
+    if is_missing or any(examples.answers is None for examples in datamodule.load().values()):
+        raise UserError(
+            "data.answer_column",
+            found="rows without answers",
+            expected="a column of texts to find or to write, as in training",
+            fix="set data.answer_column=<column>" if can_be_set else "leave data away, which takes the data of the run",
+        )
 
 
 def _check_classes(datamodule: HumorDataModule, class_names: tuple[str, ...]) -> None:

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from lit_humor.config.command import INTERRUPTED
 from lit_humor.config.saved import SavedRun, no_run
 from lit_humor.core.errors import UserError
-from lit_humor.data.examples import check_texts
+from lit_humor.data.reading.checking import check_texts
 from lit_humor.data.reading.separated import Quoting
 from lit_humor.data.reading.streams import UNDECODABLE, Chunk, Rejected, is_undecodable, read_chunks
 from lit_humor.engine.checkpoints import sum_of
@@ -31,7 +31,7 @@ from lit_humor.inference.inputs import columns_of, first_row, quoting_of, target
 from lit_humor.inference.parts import Parts
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.runs import screen
-from lit_humor.tasks.answers import joined_answers, read_thresholds
+from lit_humor.tasks.answers import joined_answers, only_answering, read_thresholds
 
 _CHUNK_ROWS = 1024  # of a part of the output; after an interruption, an unfinished part is computed again
 _LINES = 256  # of standard input that are scored together
@@ -53,6 +53,7 @@ def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str]) -> No
         expected = 'text="...", input=<file>, or lines on standard input'
         raise UserError("text, input", found="neither", expected=expected, fix='add text="..."')
     tasks = build_tasks(saved.config, saved.class_names)
+    only_answering(tasks.values(), "input" if cfg.input else "text", 'set query="..." in its place')
     thresholds = read_thresholds(tasks, cfg.threshold, saved.calibration)
     if cfg.input and texts:
         raise UserError("text, input", found="both", expected="one of them", fix="leave input away")

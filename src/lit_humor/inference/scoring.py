@@ -68,7 +68,7 @@ class Scorer:
         Raises:
             UserError: The run has several tasks, or one without such numbers.
         """
-        task = only_exported(self.tasks.values(), f"run={self.folder}")
+        task = only_exported(self.tasks.values(), f"run={self.folder}", "take answer() instead")
         return task.numbers(self.outputs(texts, text_pairs), self.calibration)
 
     def answer(
@@ -94,7 +94,18 @@ class Scorer:
             text_pairs: Second texts, for a model that was trained on pairs.
             on_batch: Called with the number of rows of each finished batch.
         """
-        examples = Examples.unlabelled(texts, text_pairs)
+        return self.outputs_of(Examples.unlabelled(texts, text_pairs), on_batch)
+
+    def outputs_of(
+        self, examples: Examples, on_batch: Callable[[int], None] | None = None, *, answered: bool = True
+    ) -> dict[str, np.ndarray]:
+        """Return the outputs for rows that may have answers; see ``outputs``.
+
+        Args:
+            examples: N rows.
+            on_batch: Called with the number of rows of each finished batch.
+            answered: Whether tasks add what costs more, such as written texts.
+        """
         prepared, count = self.preparation.prepare(examples, None), len(examples)
         collator = Collator(prepared, examples.labels, np.zeros((count, 0), dtype=np.int64))
         size = self.batch_size
@@ -103,7 +114,7 @@ class Scorer:
         with torch.inference_mode(), self._autocast():
             for rows in sampler:
                 batch: Any = {name: value.to(self.device) for name, value in collator(rows).items()}  # type: ignore[attr-defined]
-                outputs = self.learner.answered(batch, None).outputs
+                outputs = (self.learner.answered(batch, None) if answered else self.learner.outcome(batch)).outputs
                 parts.append({name: value.double().cpu().numpy() for name, value in outputs.items()})
                 order.append(rows)
                 if on_batch:

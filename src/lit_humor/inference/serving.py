@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from lit_humor.config.saved import no_run
 from lit_humor.core.errors import MissingExtraError, UserError
-from lit_humor.core.settings import typed
+from lit_humor.core.settings import command_line, setting, typed
 from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column
 from lit_humor.data.reading.places import name_place
 from lit_humor.data.reading.separated import EXPECTED
@@ -26,6 +26,7 @@ from lit_humor.inference.explaining import explain, questions
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.pages.page import render
 from lit_humor.runs import screen
+from lit_humor.tasks.answers import only_answering
 
 try:
     import uvicorn
@@ -83,7 +84,8 @@ class Endpoints:
         with self.lock:
             answers = self.scorer.answer([asked.texts[row] for row in usable])
         for index, row in enumerate(usable):
-            of_tasks = {name: task.served(answers[name], index) for name, task in self.scorer.tasks.items()}
+            asked_tasks = {name: task for name, task in self.scorer.tasks.items() if task.answers_texts}
+            of_tasks = {name: task.served(answers[name], index) for name, task in asked_tasks.items()}
             sent[row] = next(iter(of_tasks.values())) | ({"tasks": of_tasks} if len(of_tasks) > 1 else {})
         return sent
 
@@ -93,7 +95,10 @@ class Endpoints:
             return {"label": None, "words": []}
         with self.lock:
             answers = self.scorer.answer([asked.text])
-            label, question = questions(self.scorer, answers, 0)[0]
+            try:
+                label, question = questions(self.scorer, answers, 0)[0]
+            except UserError as error:
+                raise HTTPException(422, str(error)) from None
             words = explain(self.scorer, asked.text, question.of)
         return {"label": label, "words": [word._asdict() for word in words]}
 
@@ -111,7 +116,10 @@ def serve(cfg: DictConfig) -> None:
     if not cfg.run:
         raise no_run(cfg.paths.logs_dir)
     place = _take_port(cfg.host, cfg.port)
-    app = build_app(load_scorer(cfg.run, cfg.ckpt))
+    scorer = load_scorer(cfg.run, cfg.ckpt)
+    ask = command_line("predict", setting("run", str(scorer.folder)), "query=...")
+    only_answering(scorer.tasks.values(), f"run={cfg.run}", ask + " shows the nearest texts")
+    app = build_app(scorer)
     if cfg.host not in ("127.0.0.1", "localhost", "::1"):
         screen.show(f"Warning: everyone who reaches {cfg.host} can use this server; it has no login.")
     address = f"http://{cfg.host}:{cfg.port}"

@@ -76,8 +76,7 @@ class Learner(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the sum of row losses / ``global_batch_size``: its gradient is this micro-batch's part of the step's.
 
-        Lightning divides the loss by the number of micro-batches of a step; the factor undoes this. A micro-batch of
-        several chunks has added the gradients of all but the last, and returns the loss of that one.
+        Lightning divides the loss by the number of micro-batches of a step; the factor undoes this.
         """
         return self.step.loss(batch) * self.trainer.accumulate_grad_batches
 
@@ -135,12 +134,8 @@ class Learner(pl.LightningModule):
         """Compute and log the metrics of the evaluated split, under its own name."""
         self._finish("test", split=getattr(self.trainer.datamodule, "test_split", "test"))  # type: ignore[attr-defined]
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Run the network without the objective."""
-        return self.model(batch)
-
     def outcome(self, batch: Batch) -> Outcome:
-        """Compute losses and outputs of an evaluation batch, in smaller chunks if memory runs out.
+        """Compute losses and outputs of an evaluation batch, in chunks if memory runs out.
 
         Raises:
             UserError: One row does not fit into memory.

@@ -35,7 +35,8 @@ def matmul_attention(
         query: [B, H, Q, E].
         key: [B, H, T, E], or with fewer heads, of which each serves several queries.
         value: As ``key``.
-        attention_mask: [B, 1, Q or 1, T] bool, True for tokens to attend to; None attends to all.
+        attention_mask: [B, 1, Q or 1, T] bool, True for tokens to attend to, or float, added to the scores; None
+            attends to all.
         scaling: Factor of the scores; None means 1 / sqrt(E).
         dropout: Share of the attention weights to drop.
         kwargs: Arguments of other backends; not used.
@@ -46,8 +47,10 @@ def matmul_attention(
     if key.shape[1] != query.shape[1]:
         key, value = (states.repeat_interleave(query.shape[1] // states.shape[1], dim=1) for states in (key, value))
     scores = torch.matmul(query * (scaling or query.shape[-1] ** -0.5), key.transpose(-1, -2))
-    if attention_mask is not None:
+    if attention_mask is not None and attention_mask.dtype == torch.bool:
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+    elif attention_mask is not None:
+        scores = scores + attention_mask
     weights = fast_dropout(scores.softmax(dim=-1), dropout)
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
 

@@ -14,9 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
-from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
 
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.models.e5_file import E5File
@@ -107,15 +114,10 @@ def random_xlm_roberta(
     """
     max_pieces = num_pieces or vocab_size
     shape = f"{vocab_size}-{hidden_size}-{num_layers}-{num_heads}-{max_pieces}-{initializer_range}"
-    folder = Path(cache_dir) / f"random-xlm-roberta-bpe-{shape}-{_corpus_hash()}"
-    if folder.is_dir():
-        return str(folder)
 
-    def make(unfinished: Path) -> None:
-        tokenizer = _train_tokenizer(max_pieces)
-        tokenizer.save_pretrained(unfinished)
+    def build(num_tokens: int) -> PreTrainedModel:
         config = XLMRobertaConfig(
-            vocab_size=vocab_size if num_pieces else len(tokenizer),
+            vocab_size=vocab_size if num_pieces else num_tokens,
             hidden_size=hidden_size,
             num_hidden_layers=num_layers,
             num_attention_heads=num_heads,
@@ -125,11 +127,60 @@ def random_xlm_roberta(
             layer_norm_eps=1e-5,
             initializer_range=initializer_range,
         )
+        return XLMRobertaModel(config, add_pooling_layer=False)
+
+    return _random(Path(cache_dir) / f"random-xlm-roberta-bpe-{shape}", max_pieces, build)
+
+
+def random_qwen3(cache_dir: str, *, vocab_size: int, hidden_size: int, num_layers: int, num_heads: int) -> str:
+    """Make a Qwen3, a decoder, with random weights; its tokenizer and arguments are as in ``random_xlm_roberta``.
+
+    Args:
+        cache_dir: Parent of the folder; an existing folder is used again.
+        vocab_size: V, most rows of the word embeddings, which the head shares.
+        hidden_size: D; the feed-forward block of a layer has size 4 D.
+        num_layers: L.
+        num_heads: Heads of each layer, of keys and values as well.
+
+    Returns:
+        A folder with config.json, model.safetensors and tokenizer.json.
+    """
+
+    def build(num_tokens: int) -> PreTrainedModel:
+        config = Qwen3Config(
+            vocab_size=num_tokens,
+            hidden_size=hidden_size,
+            num_hidden_layers=num_layers,
+            num_attention_heads=num_heads,
+            num_key_value_heads=num_heads,
+            head_dim=hidden_size // num_heads,
+            intermediate_size=4 * hidden_size,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            initializer_range=0.1,  # at 0.02 so narrow a network starts with all texts alike
+            pad_token_id=_SPECIAL_TOKENS.index("<pad>"),
+            bos_token_id=_SPECIAL_TOKENS.index("<s>"),
+            eos_token_id=_SPECIAL_TOKENS.index("</s>"),
+        )
+        return Qwen3ForCausalLM(config)
+
+    shape = f"{vocab_size}-{hidden_size}-{num_layers}-{num_heads}"
+    return _random(Path(cache_dir) / f"random-qwen3-{shape}", vocab_size, build)
+
+
+def _random(place: Path, num_pieces: int, build: Callable[[int], PreTrainedModel]) -> str:
+    """Make a tokenizer of the embedded corpus and a model, given its number of tokens; the same weights every time."""
+    folder = place.with_name(f"{place.name}-{_corpus_hash()}")
+
+    def make(unfinished: Path) -> None:
+        tokenizer = _train_tokenizer(num_pieces)
+        tokenizer.save_pretrained(unfinished)
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            XLMRobertaModel(config, add_pooling_layer=False).save_pretrained(unfinished)
+            build(len(tokenizer)).save_pretrained(unfinished)
 
-    _make_once(folder, make)
+    if not folder.is_dir():
+        _make_once(folder, make)
     return str(folder)
 
 
@@ -169,6 +220,7 @@ def _train_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(BPE(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=_SPECIAL_TOKENS, show_progress=False)
     tokenizer.train_from_iterator(_corpus_texts(num_characters=vocab_size // 3), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(

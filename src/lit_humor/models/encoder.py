@@ -38,17 +38,15 @@ class TextClassifier(Network):
         dropout: Dropout of hidden states and of the head; None keeps the encoder's own, and the head has 0.1.
         attention_dropout: Dropout of attention probabilities; None keeps the encoder's own.
         pooling: ``first`` token, ``mean`` of tokens, or ``last`` token, which alone sees all of a causal decoder's.
-        embeddings: Word embeddings to train: ``all``, those of tokens that occur (``used``, see ``prepare``), or none
-            (``frozen``).
-        saved_embeddings: Word embeddings in checkpoints: ``all``, or the ``trained`` rows and the hash of the others,
-            which then come from ``pretrained`` again; without effect where all rows learn.
+        embeddings: Word embeddings to train: ``all``, ``used`` (of tokens that occur, see ``prepare``), or ``frozen``.
+        saved_embeddings: Word embeddings in checkpoints: ``all``, or the ``trained`` rows and the hash of the others.
         fast_dropout: Use ``FastDropout``.
         short_last_layer: Compute only the first token of the last layer, if pooling is ``first``.
         gradient_checkpointing: Keep only the input of each layer and compute the rest again in the backward pass.
         attention: Attention backend of transformers (``sdpa``, ``eager``, ``matmul``), or ``packed``, which computes no
             padding.
         with_weights: Load the pretrained weights; False leaves the encoder's parameters without values, on the meta
-            device where it can be built so, for a checkpoint that follows (``load_state_dict(..., assign=True)``).
+            device where it can be built so, for a checkpoint that follows.
 
     Raises:
         UserError: The model cannot be found or loaded, or does not support a setting.

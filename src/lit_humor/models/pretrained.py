@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub.utils import enable_progress_bars
@@ -159,24 +160,27 @@ def first_position(config: PretrainedConfig) -> int:
     return config.pad_token_id + 1 if is_roberta_like else 0
 
 
-def load_backbone(pretrained: str, config: PretrainedConfig, attention: str, with_weights: bool) -> PreTrainedModel:
-    """Build an encoder with an attention backend that it supports.
+def load_backbone(
+    pretrained: str, config: PretrainedConfig, attention: str, with_weights: bool, kind: Any = AutoModel
+) -> PreTrainedModel:
+    """Build a model with an attention backend that it supports.
 
     Args:
         pretrained: Name on the hub or local folder.
         config: Its configuration, with the dropout to use.
         attention: Attention backend.
         with_weights: Load its weights; False leaves its parameters without values, on the meta device.
+        kind: Class of transformers that builds it: without a head, or for example ``AutoModelForCausalLM``.
 
     Raises:
         UserError: The encoder cannot be loaded, or does not support packing.
     """
     backend = None if attention == "sdpa" else attention  # None: sdpa, or eager if the encoder has no sdpa
     if not with_weights:
-        backbone = _without_values(lambda: AutoModel.from_config(config, attn_implementation=backend))
+        backbone = _without_values(lambda: kind.from_config(config, attn_implementation=backend))
     else:
         try:
-            backbone = AutoModel.from_pretrained(
+            backbone = kind.from_pretrained(
                 pretrained,
                 config=config,
                 attn_implementation=backend,

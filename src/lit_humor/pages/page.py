@@ -66,7 +66,7 @@ class Section:
     @property
     def name(self) -> str:
         """Anchor of the section, for links."""
-        return self.title.lower().replace(" ", "-")
+        return self.title.lower().replace(",", "").replace(" ", "-")
 
 
 def render(template: str, **content: Any) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from lit_humor.core.batch import SPLITS
@@ -67,10 +69,37 @@ def read_run(folder: Path) -> Evidence:
         epochs=_merge_by_epoch(rows),
         steps=[row for row in rows if any(name.startswith("lr-") for name in row)],
         tasks=record.read_tasks(folder),
-        predictions={split: pq.read_table(path).to_pydict() for split, path in paths.items() if path.is_file()},
+        predictions={split: _read_split(folder, split) for split, path in paths.items() if path.is_file()},
         results=result["results"],
         baselines=(result.get("baseline") or {}).get("results", {}),
         origins={split: counts["origin"] for split, counts in data_report["splits"].items()},
+    )
+
+
+def _read_split(folder: Path, split: str) -> dict[str, Any]:
+    """Return the columns of a split; vectors that lie beside the file are arrays [N, D], read where they are used."""
+    path = record.predictions_path(folder, split)
+    columns: dict[str, Any] = pq.read_table(path).to_pydict()
+    num_rows = len(columns["id"])
+    for file in sorted(path.parent.glob(f"{split}.*.npy")):
+        try:
+            vectors = np.load(file, mmap_mode="r")
+        except (ValueError, EOFError, OSError):
+            raise _not_of_rows(folder, split, file, "no whole array of numbers", num_rows) from None
+        if vectors.ndim != 2 or len(vectors) != num_rows:
+            raise _not_of_rows(folder, split, file, f"an array of {' x '.join(map(str, vectors.shape))}", num_rows)
+        columns[file.name.removeprefix(f"{split}.").removesuffix(".npy")] = vectors
+    return columns
+
+
+def _not_of_rows(folder: Path, split: str, file: Path, found: str, num_rows: int) -> UserError:
+    scored = shlex.quote(str(folder / "eval" / f"own-{split}" / record.PREDICTIONS))
+    again = command_line("eval", setting("run", str(folder)), setting("split", split))
+    return UserError(
+        str(file),
+        found=found,
+        expected=f"a vector for each of the {num_rows:,} rows of {split}.parquet",
+        fix=f"write both again: {again} && cp {scored}/{split}.* {shlex.quote(str(file.parent))}",
     )
 
 

@@ -83,7 +83,7 @@ def _kind(first: Evidence, second: Evidence) -> Any:
     kinds = [run.tasks.kinds for run in (first, second)]
     module = find_module(kinds[0][0], "comparison") if kinds[0] == kinds[1] else None
     if module is None:
-        raise _not_compared(kinds, "two runs of one kind of task", first)
+        raise _not_compared(kinds, "two runs of one kind of task, with classes or numbers", first)
     return module
 
 

@@ -60,7 +60,7 @@ def _results(run: Evidence) -> list[Grid]:
 
 
 def _learning(run: Evidence) -> Section:
-    names = ["train/loss", "val/loss", *run.tasks.curves, "time/epoch_seconds"]
+    names = list(dict.fromkeys(["train/loss", "val/loss", *run.tasks.curves, "time/epoch_seconds"]))
     rows = [
         [f"{row['epoch'] + 1:.0f}", *(f"{row[name]:.4f}" if name in row else "" for name in names)]
         for row in run.epochs

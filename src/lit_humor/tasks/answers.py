@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lit_humor.core.errors import UserError
@@ -99,7 +99,18 @@ def read_thresholds(
     return thresholds
 
 
-def only_exported(tasks: Iterable[Task], where: str) -> Task:
+def only_answering(tasks: Collection[Task], where: str, fix: str) -> None:
+    """Check that a run has a task that answers a text.
+
+    Raises:
+        UserError: All of them only embed.
+    """
+    kinds = [task.kind for task in tasks if not task.answers_texts]
+    if not any(task.answers_texts for task in tasks):
+        raise UserError(where, found=f"a run of {' and '.join(kinds)}", expected="one that answers a text", fix=fix)
+
+
+def only_exported(tasks: Iterable[Task], where: str, fix: str) -> Task:
     """Return the task of a run with one task that can be exported.
 
     Raises:
@@ -112,6 +123,6 @@ def only_exported(tasks: Iterable[Task], where: str) -> Task:
             where,
             found=f"a run of {' and '.join(kinds)}",
             expected="a run of one task that gives numbers or classes",
-            fix="use it by predict.py, or train one task alone",
+            fix=fix,
         )
     return fit[0]

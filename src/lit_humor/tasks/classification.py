@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lit_humor.core.batch import PROBABILITY
 from lit_humor.core.errors import UserError
 from lit_humor.tasks.answers import PREDICTION, Explained, ExportForm
-from lit_humor.tasks.task import Baseline, ResultTable, Task, slice_tables
+from lit_humor.tasks.tables import slice_tables
+from lit_humor.tasks.task import Baseline, ResultTable, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,12 +56,14 @@ class Classification(Task):
 
         for examples in splits.values():
             if not examples.class_names:
-                key, task = "data.target_column", "regression"
+                key, task, found = "data.target_column", "regression", "numbers to predict"
                 if examples.target_names:
                     key, task = "data.target_columns", "multilabel"
                 fix = f"set task={task}, or leave {key} out"
-                expected = "labels, which task=classification predicts"
-                raise UserError(key, found="numbers to predict", expected=expected, fix=fix)
+                if examples.answers is not None and examples.targets is None:
+                    key, found = "data", "rows with an answer and without a class"
+                    fix = "set data.label_column=<column of labels>" if examples.file else "leave data out"
+                raise UserError(key, found=found, expected="labels, which task=classification predicts", fix=fix)
         check_fit(splits, drawn, settings, val_key)
 
     def metrics(self, slice_values: Mapping[str, Sequence[str]], *, synced: bool = True) -> ClassificationMetrics:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lit_humor.core.errors import UserError
 from lit_humor.tasks.answers import PREDICTION, Explained, ExportForm
-from lit_humor.tasks.task import Baseline, ResultTable, Task, scalar_table, slice_tables
+from lit_humor.tasks.tables import scalar_table, slice_tables
+from lit_humor.tasks.task import Baseline, ResultTable, Task
 
 if TYPE_CHECKING:
     import numpy as np

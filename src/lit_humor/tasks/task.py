@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # commands that only read run folders do not load torch
     from lit_humor.data.preparing.preparation import Reading
     from lit_humor.data.settings import DataSettings
     from lit_humor.metrics.task_metrics import TaskMetrics
-    from lit_humor.models.network import Network
 
 TASK_ARGUMENTS = ("class_names",)  # arguments that the code adds when it builds a task
 NETWORK_ARGUMENTS = OBJECTIVE_ARGUMENTS = ("num_classes",)  # arguments that a task may add for them
@@ -65,6 +64,9 @@ class Task(ABC):
         constant_answer: The answers of a collapsed model, for a message.
         outputs: Outputs that the objective must have.
         objective: The usual choice of ``configs/objective``.
+        family: The usual choice of ``configs/family``.
+        answers_texts: Whether ``answers`` has columns, and not only vectors are made.
+        has_head: Whether the network has a head of ``num_classes`` outputs.
     """
 
     kind: ClassVar[str]
@@ -75,6 +77,9 @@ class Task(ABC):
     constant_answer: ClassVar[str] = "one answer only"
     outputs: ClassVar[tuple[str, ...]]
     objective: ClassVar[str]
+    family: ClassVar[str] = "classifier"
+    answers_texts: ClassVar[bool] = True
+    has_head: ClassVar[bool] = True
 
     def __init__(self, class_names: Iterable[str] = ()) -> None:
         self.class_names = tuple(class_names)
@@ -82,7 +87,7 @@ class Task(ABC):
     @property
     def network_arguments(self) -> dict[str, Any]:
         """What the network needs to know of the task when it is built: ``num_classes``, the width of its head."""
-        return {"num_classes": max(len(self.class_names), 1)}
+        return {"num_classes": max(len(self.class_names), 1)} if self.has_head else {}
 
     @property
     def objective_arguments(self) -> dict[str, Any]:
@@ -116,11 +121,11 @@ class Task(ABC):
         """Set ``pretrained``, which has the tokenizer; called before ``metrics``."""
         self.pretrained = pretrained
 
-    def extra_outputs(self, network: Network, batch: Mapping[str, Tensor], split: str | None) -> dict[str, Tensor]:
+    def extra_outputs(self, network: Any, batch: Mapping[str, Tensor], split: str | None) -> dict[str, Tensor]:
         """Return outputs that cost more than the objective's, such as written texts; not called in validation.
 
         Args:
-            network: The network, in evaluation mode.
+            network: The network (``models/network.py``), in evaluation mode.
             batch: A batch, on its device.
             split: The split that is scored; None for rows of ``predict.py``.
 
@@ -249,28 +254,6 @@ class Task(ABC):
             "curves": dict(self.curves),
             "compared": dict(self.compared),
         }
-
-
-def scalar_table(
-    split: str, results: Mapping[str, Any], names: Iterable[str], baseline: Mapping[str, Any] | None
-) -> ResultTable:
-    """The numbers of these names that a split has, beside those of the baseline where there is one."""
-    shown = [name for name in names if isinstance(results.get(name), float)]
-    columns = ["metric", "model"] + (["TF-IDF baseline"] if baseline else [])
-    rows = [[name, results[name], *([baseline.get(name, "")] if baseline else [])] for name in shown]
-    return ResultTable(f"{split}: {results['rows']} rows", columns, rows)
-
-
-def slice_tables(split: str, results: Mapping[str, Any], names: Sequence[str]) -> list[ResultTable]:
-    """Return a table for each slice column: the number of rows of each value, and their metrics."""
-    return [
-        ResultTable(
-            f"{split}: by {column}",
-            (column, "rows", *names),
-            [[value, part["rows"], *(part[name] for name in names)] for value, part in values.items()],
-        )
-        for column, values in results["slices"].items()
-    ]
 
 
 def join_results(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from lit_humor.config.fields import PathsConfig
+from lit_humor.core.bounds import bounded
 
 # OmegaConf reads the annotations at run time and does not know X | Y in all places.
 # ruff: noqa: UP045
@@ -18,6 +19,10 @@ class PredictConfig:
     run: Optional[str] = None
     ckpt: Optional[str] = None
     text: Optional[str] = None  # read from the command line before Hydra
+    setup: Optional[str] = None  # as text
+    query: Optional[str] = None  # as text
+    against: Optional[str] = None
+    k: int = bounded(5, least=1, usual=5)
     input: Optional[str] = None
     output: Optional[str] = None
     text_column: Optional[str] = None

@@ -22,7 +22,7 @@ from lit_humor.data.examples import Examples
 from lit_humor.data.preparing.preparation import Preparation, Prepared
 from lit_humor.data.report import data_report
 from lit_humor.data.settings import DataSettings
-from lit_humor.data.sources.source import Source
+from lit_humor.data.sources.source import MixingSource, Source
 
 
 class HumorDataModule(pl.LightningDataModule):
@@ -73,7 +73,9 @@ class HumorDataModule(pl.LightningDataModule):
         if self.splits:
             return self.splits
         self.drawn = draw_missing(self.source.load(), self.settings, self.announce)
-        splits = self.drawn.splits
+        splits = dict(self.drawn.splits)
+        if TRAIN in splits and isinstance(self.source, MixingSource):
+            splits[TRAIN] = self.source.mixed(splits[TRAIN], self.settings.split_seed)
         if TRAIN in splits and self.settings.stages:
             splits = take_stage(splits, self.settings)
         self.splits = {name: splits[name] for name in SPLITS if len(splits.get(name, ()))}

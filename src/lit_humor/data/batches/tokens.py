@@ -71,10 +71,18 @@ def _key(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int
 
 
 def encode(
-    texts: list[str], text_pairs: list[str] | None, tokenizer: PreTrainedTokenizerBase, max_length: int
+    texts: list[str],
+    text_pairs: list[str] | None,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    prefixes: list[int] | None = None,
 ) -> TokenStore:
-    """Tokenize texts in memory; arguments and result as in ``tokenize``."""
-    parts = list(_chunks(texts, text_pairs, tokenizer, max_length))
+    """Tokenize texts in memory; arguments and result as in ``tokenize``.
+
+    With ``prefixes``, the number of characters at the beginning of each text that are an instruction,
+    ``second_starts`` counts the tokens of the instruction instead: those that end before the text proper begins.
+    """
+    parts = list(_chunks(texts, text_pairs, tokenizer, max_length, prefixes))
     rows = [row for ids, _, _ in parts for row in ids]
     return TokenStore(
         input_ids=np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]),
@@ -85,7 +93,11 @@ def encode(
 
 
 def _chunks(
-    texts: list[str], text_pairs: list[str] | None, tokenizer: PreTrainedTokenizerBase, max_length: int
+    texts: list[str],
+    text_pairs: list[str] | None,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    prefixes: list[int] | None = None,
 ) -> Iterator[tuple[list[list[int]], list[int], int]]:
     """Yield token ids, starts of the second texts and the number of truncated rows, for 8192 rows at a time."""
     for start in range(0, len(texts), _CHUNK_ROWS):
@@ -101,7 +113,11 @@ def _chunks(
             return_attention_mask=False,
         )
         encodings = encoded.encodings or []
-        second = [_second_start(encoding.sequence_ids) if pairs else len(encoding.ids) for encoding in encodings]
+        if prefixes is not None:
+            lengths = prefixes[start:stop]
+            second = [_tokens_before(one.offsets, length) for one, length in zip(encodings, lengths, strict=True)]
+        else:
+            second = [_second_start(encoding.sequence_ids) if pairs else len(encoding.ids) for encoding in encodings]
         yield encoded["input_ids"], second, sum(bool(encoding.overflowing) for encoding in encodings)
 
 
@@ -113,6 +129,11 @@ def _beginnings(texts: list[str], max_length: int) -> list[str]:
 def _second_start(sequence_ids: list[int | None]) -> int:
     """Return the number of tokens before the second text; the row's length if the second text is empty."""
     return sequence_ids.index(1) if 1 in sequence_ids else len(sequence_ids)
+
+
+def _tokens_before(offsets: list[tuple[int, int]], length: int) -> int:
+    """Return the number of tokens up to the last one that ends within the first ``length`` characters."""
+    return max((index + 1 for index, (begin, end) in enumerate(offsets) if begin < end <= length), default=0)
 
 
 def _write(folder: Path, examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:

@@ -26,14 +26,15 @@ def check_fit(splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettin
     """
     for name in (TRAIN, VAL):
         examples = splits.get(name, drawn.splits.get(name))
+        names = examples.class_names if examples is not None else ("any",)
         if examples is not None and name in drawn.names and not settings.stages:
             _check_drawn(examples, drawn, name, val_key)
         elif len(examples or ()) < _LEAST:
             raise UserError(
                 f"data, split '{name}'",
                 found=f"{len(examples or ())} rows",
-                expected=f"at least {_LEAST}, with every class",
-                fix=_more_rows(name, drawn, settings, val_key),
+                expected=f"at least {_LEAST}" + (", with every class" if names else ""),
+                fix=_more_rows(name, drawn, settings, val_key).replace("" if names else " of every class", ""),
             )
         assert examples is not None
         lacking = _lacking(examples)

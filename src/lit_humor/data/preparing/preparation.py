@@ -30,6 +30,10 @@ class Reading(Protocol):
     def tokenizer(self) -> Any:
         """Its tokenizer."""
 
+    @property
+    def longest_input(self) -> int:
+        """Most tokens of a row."""
+
 
 class Digest(Protocol):
     """A hash that is being computed."""

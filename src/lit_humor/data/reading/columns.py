@@ -1,4 +1,4 @@
-"""Finds the columns of a table: text, label, second text, group, difficulty."""
+"""Finds the columns of a table: text, label, second text, group, difficulty, answer."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ class Columns:
         target_columns: Several of them, to predict together.
         missing_targets: ``error`` refuses rows without a number to predict, ``leave_out`` leaves them out.
         difficulty_column: Column of numbers, higher for harder rows; see ``data.difficulty``.
+        answer_column: Column of the text that is to be written or found; rows then need no label, and have classes only
+            where ``label_column`` is set, too.
+        negative_column: Column of a text that is not the row's answer, or of a list of such texts; a blank one is none.
+        instruction_column: Column of what is to be done with the text; it may be blank.
     """
 
     text_column: str | None = None
@@ -51,6 +55,9 @@ class Columns:
     target_columns: list[str] | None = None
     missing_targets: str = "error"
     difficulty_column: str | None = None
+    answer_column: str | None = None
+    negative_column: str | None = None
+    instruction_column: str | None = None
 
     def of_table(self, names: Collection[str]) -> Self:
         """Return a copy in which a column set to ``null`` is None, unless the table has a column of that name."""

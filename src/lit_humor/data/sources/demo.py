@@ -41,24 +41,25 @@ class DemoCorpus:
                 expected=f"some of {known}",
                 fix=f"set data.languages=[{known[0]}]",
             )
-        tables = [_read(f"{language}.csv") for language in languages]
+        tables = [read_corpus(f"{language}.csv") for language in languages]
         merged = {name: [value for table in tables for value in table[name]] for name in tables[0]}
         splits = {}
         for split in SPLITS:
             rows = [row for row, name in enumerate(merged["split"]) if name == split]
             if self.rows_per_split is not None:
-                rows = [rows[index] for index in _spread(len(rows), self.rows_per_split)]
+                rows = [rows[index] for index in spread(len(rows), self.rows_per_split)]
             table = {name: [values[row] for row in rows] for name, values in merged.items()}
             splits[split] = build_examples(table, Columns(group_column="pair_id"), f"data=demo, {split}")
         return splits
 
 
-def _read(file: str) -> Table:
+def read_corpus(file: str) -> Table:
+    """Read a file of the corpus."""
     table = read_table(CORPUS_DIR / file)
     return table | {FILE: [file] * len(table[LINE])}
 
 
-def _spread(num_rows: int, wanted: int) -> list[int]:
+def spread(num_rows: int, wanted: int) -> list[int]:
     """Return evenly spaced row numbers, so that a small part still has every language and both classes."""
     wanted = min(wanted, num_rows)
     return [index * num_rows // wanted for index in range(wanted)]

@@ -12,14 +12,18 @@ from lit_humor.tasks.task import Task
 
 SHOWN = 50
 INTERVALS = "95 % intervals over rows in brackets; rows are assumed to be independent."
+_FEW_ROWS = 30
+_FEW = f"Slices of fewer than {_FEW_ROWS} rows tell little; their intervals are too narrow."
+_LONG = 1e6  # numbers from here on are shown by their power of ten
 _CHOSEN = "These rows chose the checkpoint, so their numbers are a little too good. "
 
 Ends = tuple[float, float]
+Cells = Sequence[Any] | Mapping[int, Any]  # of a column, by row
 
 
 def with_interval(value: float, ends: Ends | None) -> str:
     """Return a number as text, with its interval if there is one."""
-    return f"{value:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else f"{value:.3f}"
+    return f"{_number(value)} [{_number(ends[0])}, {_number(ends[1])}]" if ends else _number(value)
 
 
 def lead_of(run: ScoredRun, task: Task) -> str:
@@ -30,24 +34,33 @@ def lead_of(run: ScoredRun, task: Task) -> str:
     return f"{results['rows']:,} rows of {run.headline}: {', '.join(numbers)}."
 
 
-def result_grids(run: ScoredRun, task: Task) -> list[Grid]:
-    """Return tables of the metrics of each split, with intervals, next to those of the baseline."""
+def result_grids(run: ScoredRun, task: Task, about: str = "", baseline_name: str = "TF-IDF baseline") -> list[Grid]:
+    """Return tables of the metrics of each split, with intervals, next to those of the baseline.
+
+    Args:
+        run: The run.
+        task: Whose metrics are shown.
+        about: What follows the name of the split in titles, where a run has several tasks.
+        baseline_name: Title of the column of the baseline.
+    """
     grids = []
     for split, columns in run.predictions.items():
         results, baseline, ends = run.results[split], run.baselines.get(split, {}), task.intervals(columns)
         rows = [
-            [name, with_interval(value, ends.get(name)), f"{baseline[name]:.3f}" if _is_number(baseline, name) else ""]
+            [name, with_interval(value, ends.get(name)), _number(baseline[name]) if _is_number(baseline, name) else ""]
             for name, value in results.items()
-            if isinstance(value, float)
+            if isinstance(value, float) and name in task.definitions
         ]
-        caption = f"{split}: {results['rows']:,} rows ({run.origins.get(split, split)})"
+        caption = f"{split}{about}: {results['rows']:,} rows ({run.origins.get(split, split)})"
         note = (_CHOSEN if split == VAL else "") + INTERVALS
-        grids.append(Grid(caption, ["metric", "model", "TF-IDF baseline"], rows, note))
+        grids.append(Grid(caption, ["metric", "model", baseline_name], rows, note))
     return grids
 
 
-def slice_grids(split: str, columns: Mapping[str, Sequence[Any]], task: Task) -> list[Grid]:
-    """Return tables of metrics, with intervals, for each value of each slice column."""
+def slice_grids(
+    split: str, columns: Mapping[str, Sequence[Any]], task: Task, wanted: Sequence[str] | None = None
+) -> list[Grid]:
+    """Return tables of metrics, with intervals, for each value of each slice column: the wanted ones, or the main."""
     grids = []
     for column in (name for name in SLICE_COLUMNS if name in columns):
         rows = []
@@ -56,25 +69,44 @@ def slice_grids(split: str, columns: Mapping[str, Sequence[Any]], task: Task) ->
             members = [row for row, cell in enumerate(columns[column]) if str(cell) == value]
             part = {name: [values[row] for row in members] for name, values in columns.items()}
             numbers, ends = task.measure_columns(part), task.intervals(part)
-            names = names or [name for name in task.compared if name in numbers]
+            names = names or [name for name in wanted or task.compared if name in numbers]
             cells = (with_interval(numbers[n], ends.get(n)) if numbers[n] is not None else "" for n in names)
             rows.append([value, *cells, str(len(members))])
+        note = f"{INTERVALS} {_FEW}" if any(int(row[-1]) < _FEW_ROWS for row in rows) else INTERVALS
         if rows:
-            grids.append(Grid(f"{split}: by {column}", [column, *names, "rows"], rows, INTERVALS))
+            grids.append(Grid(f"{split}: by {column}", [column, *names, "rows"], rows, note))
     return grids
 
 
 def row_grid(
-    caption: str, columns: Mapping[str, Sequence[Any]], rows: Iterable[int], shown: Mapping[str, Sequence[Any]]
+    caption: str,
+    columns: Mapping[str, Sequence[Any]],
+    rows: Iterable[int],
+    shown: Mapping[str, Cells],
+    *,
+    texts: Sequence[str] = (),
+    limit: int = SHOWN,
+    note: str = "",
 ) -> Grid:
-    """Return a table of the first 50 of some rows, in the given order, with their texts and other columns."""
+    """Return a table of the first of some rows, in the given order, with their texts and other columns.
+
+    Args:
+        caption: Title of the table.
+        columns: Columns of the predictions.
+        rows: Their rows to show.
+        shown: Columns beside ``id`` and ``text``.
+        texts: Those of ``shown`` that are long texts.
+        limit: Most rows.
+        note: A sentence below the table.
+    """
     order = list(rows)
     cells = [
         [str(columns["id"][row]), row_text(columns, row), *(_cell(values[row]) for values in shown.values())]
-        for row in order[:SHOWN]
+        for row in order[:limit]
     ]
-    note = f"The first {SHOWN}; all rows are in predictions/." if len(order) > SHOWN else ""
-    return Grid(caption, ["id", "text", *shown], cells, note, bool(cells), texts=(1,))
+    cut = f"The first {limit}; all rows are in predictions/." if len(order) > limit else ""
+    long = tuple(place for place, name in enumerate(shown, start=2) if name in texts)
+    return Grid(caption, ["id", "text", *shown], cells, f"{note} {cut}".strip(), bool(cells), texts=(1, *long))
 
 
 def row_text(columns: Mapping[str, Sequence[Any]], row: int) -> str:
@@ -84,7 +116,11 @@ def row_text(columns: Mapping[str, Sequence[Any]], row: int) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return _number(value) if isinstance(value, float) else str(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < _LONG else f"{value:.3g}"
 
 
 def _is_number(results: Mapping[str, Any], name: str) -> bool:

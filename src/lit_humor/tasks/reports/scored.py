@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lit_humor.core.batch import TEST, VAL
@@ -14,16 +14,18 @@ class ScoredRun:
     """Predictions and metrics of a run by split.
 
     Attributes:
-        predictions: Columns of ``predictions/<split>.parquet``.
+        predictions: Columns of ``predictions/<split>.parquet``, and arrays [N, D] of vectors beside it by their names.
         results: Metrics, as in ``TaskMetrics.compute``.
         baselines: Metrics of the baseline; empty if there is none.
         origins: Where the rows come from.
+        kept: What the page of a task keeps, so that it is worked out once.
     """
 
-    predictions: Mapping[str, Mapping[str, list[Any]]]
+    predictions: Mapping[str, Mapping[str, Any]]
     results: Mapping[str, Mapping[str, Any]]
     baselines: Mapping[str, Mapping[str, Any]]
     origins: Mapping[str, str]
+    kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def headline(self) -> str:

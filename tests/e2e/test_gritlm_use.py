@@ -1,0 +1,73 @@
+"""A run that embeds and writes is used: nearest texts, written endings, vectors for sentence-transformers."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from lit_humor.exporters.sentence_transformer import embedded_by_folder
+from lit_humor.inference.scoring import load_scorer
+from lit_humor.inference.searching import embed_answers
+from lit_humor.runs import record
+from tests.e2e.typed import typed_here
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("logs")
+    places = (f"paths.logs_dir={folder}", f"paths.cache_dir={folder}/cache", "run_id=both")
+    quick = ("trainer=cpu", "trainer.max_epochs=1", "baseline=false", "report=false", "tasks.generation.max_tokens=6")
+    done = typed_here("train", "experiment=gritlm", "debug=tiny", *quick, *places)
+    assert done.returncode == 0, done.stderr
+    return folder / "both"
+
+
+def _shown(stdout: str) -> list[tuple[float, str]]:
+    """Cosine and first line of each text of a table."""
+    return [(float(a), b.strip()) for a, b in re.findall(r"^│ +(-?\d\.\d+) │ (.+?) +│$", stdout, re.MULTILINE)]
+
+
+def test_a_query_shows_the_nearest_rows_of_a_split(run: Path) -> None:
+    query = "a cat, at a job [interview]"
+    done = typed_here("predict", f"run={run}", f"query={query}", "k=3")
+    assert done.returncode == 0, done.stderr
+    assert f"Nearest to: {query}" in done.stdout
+    vectors = np.load(record.vectors_path(run, "test", "passage"))
+    vector = load_scorer(str(run)).outputs([query])["query_embeddings"][0]
+    best = np.sort(vectors @ vector)[::-1][:3]
+    assert [cosine for cosine, _ in _shown(done.stdout)] == pytest.approx(best, abs=2e-3)
+    rows = pq.read_table(record.predictions_path(run, "test")).to_pydict()
+    nearest = int(np.argmax(vectors @ vector))
+    assert rows["text"][nearest][:20] in done.stdout
+
+
+def test_a_query_shows_the_nearest_texts_of_a_file(run: Path, tmp_path: Path) -> None:
+    texts = ["A horse walks into a bar.", "The bank opens at nine.", "Two cats meet at an interview."]
+    (tmp_path / "in.csv").write_text("\n".join(["text", *texts]))
+    done = typed_here("predict", f"run={run}", f"query={texts[1]}", f"against={tmp_path / 'in.csv'}", "k=2")
+    assert done.returncode == 0, done.stderr
+    (first, text), (second, _) = _shown(done.stdout)
+    assert (first, text) == (1.0, texts[1])
+    assert first > second
+
+
+def test_an_answer_is_written_to_a_setup(run: Path) -> None:
+    done = typed_here("predict", f"run={run}", "setup=Why did the chicken cross the road?")
+    assert done.returncode == 0, done.stderr
+    ids = load_scorer(str(run)).outputs(["Why did the chicken cross the road?"])["generated_ids"]
+    assert ids.shape == (1, 6)
+    assert done.stdout.rstrip("\n").split("\t")[-1] == "Why did the chicken cross the road?"
+
+
+def test_vectors_are_exported_as_they_are(run: Path) -> None:
+    done = typed_here("export", f"run={run}", "to=sentence_transformers")
+    assert done.returncode == 0, done.stderr
+    folder = run / "export" / "sentence_transformers"
+    assert record.read_json(folder / "parity.json")["largest_difference"] < 1e-5
+    texts = ["short", "a much longer text, of other tokens than the first"]
+    assert np.allclose(embedded_by_folder(folder, texts), embed_answers(load_scorer(str(run)), texts), atol=1e-5)
+    assert "SentenceTransformer(" in (folder / "README.md").read_text()
+    kinds = [module["type"].rpartition(".")[2] for module in record.read_json(folder / "modules.json")]
+    assert kinds == ["Transformer", "Pooling", "Normalize"]
