@@ -44,8 +44,8 @@ def run(logs: Path) -> Path:
     return _train(logs, "plain", "trainer.max_epochs=6", *best, *falling)
 
 
-def test_there_are_three_experiments() -> None:
-    assert EXPERIMENTS == ["v1", "v2", "v3"]
+def test_all_experiments_are_found() -> None:
+    assert EXPERIMENTS == ["gritlm", "gritlm_before", "gritlm_embed_only", "gritlm_write_only", "v1", "v2", "v3"]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

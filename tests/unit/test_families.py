@@ -229,7 +229,8 @@ def test_the_page_lists_what_is_tested() -> None:
     named = set(re.findall(r"`model=(\w+)`", text))
     files = {path.stem for path in (ROOT / "configs" / "model").glob("*.yaml")}
     assert named <= files
-    assert {path for path in files if "pretrained: " in (ROOT / f"configs/model/{path}.yaml").read_text()} <= named
+    encoders = {path for path in files if "defaults: [encoder]" in (ROOT / f"configs/model/{path}.yaml").read_text()}
+    assert {path for path in encoders if "pretrained: " in (ROOT / f"configs/model/{path}.yaml").read_text()} <= named
 
 
 def test_every_layer_is_a_module_of_its_own(folders: dict[str, str]) -> None:

@@ -20,6 +20,8 @@ from lit_humor.models.pretrained import Pretrained
 from lit_humor.runs import record
 from lit_humor.tasks.task import class_names_of_tasks
 
+_OF_OLD_RUNS = "lit_humor.models.encoder.TextClassifier"  # whose configuration names no network
+
 
 def save_backbone(run_dir: Path, learner: Learner, pretrained: Pretrained) -> None:
     """Save configuration, tokenizer and class names, so that the run loads without the hub."""
@@ -134,16 +136,25 @@ def _fix(folder: Path, learner: Learner) -> str:
     if not (folder / record.CONFIG).is_file():
         return "set model=<as in the run that it came from>"
     model = yaml.safe_load((folder / record.CONFIG).read_text(encoding="utf-8"))["model"]
-    kind, there = model["network"]["_target_"].rpartition(".")[2], model["pretrained"]
-    if kind != type(learner.model).__name__:
-        return f"leave init_from away, for that run has a network of another kind, {kind}"
+    kind, there = model.get("network", {}).get("_target_", ""), model["pretrained"]
+    name = kind.rpartition(".")[2]
+    if kind and name != type(learner.model).__name__:
+        return f"leave init_from away, for that run has a network of another kind, {name}"
     for path in sorted((CONFIG_DIR / "model").glob("*.yaml")):
-        choice = yaml.safe_load(path.read_text(encoding="utf-8")).get("pretrained")
-        if choice is not None and _without_place(choice) == _without_place(there):
+        choice = yaml.safe_load(path.read_text(encoding="utf-8"))
+        is_same = "pretrained" in choice and _without_place(choice["pretrained"]) == _without_place(there)
+        if is_same and _network_of(path) == (kind or _OF_OLD_RUNS):
             return f"set model={path.stem}"
     if isinstance(there, str):
         return f"set {typed('model.pretrained', there)}"
     return f"set model as {folder / record.CONFIG} has it"
+
+
+def _network_of(path: Path) -> str:
+    """Return the class of the network that a file of ``configs/model`` names, or the file that it begins with."""
+    choice = yaml.safe_load(path.read_text(encoding="utf-8"))
+    own: str | None = choice.get("network", {}).get("_target_")
+    return own or _network_of(path.with_name(f"{choice['defaults'][0]}.yaml"))
 
 
 def _without_place(pretrained: Any) -> Any:
