@@ -119,7 +119,7 @@ class EpochProgress(ProgressBar):
         return [
             ("epoch", 6, str(trainer.current_epoch)),
             ("step", 8, str(trainer.global_step)),
-            *((heading, max(len(heading), 6) + 2, f"{value:.4f}") for heading, value in numbers),
+            *((heading, max(len(heading), 6) + 2, short(value)) for heading, value in numbers),
             ("seconds", 9, f"{time.monotonic() - self._epoch_started_at:.1f}"),
         ]
 
@@ -143,3 +143,9 @@ class EpochProgress(ProgressBar):
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+
+
+def short(value: float) -> str:
+    """Return a number in at most seven characters, from -999 to 999,999."""
+    digits = 4 if abs(value) < 100 else 2 if abs(value) < 1000 else 0
+    return f"{value:.{digits}f}"
