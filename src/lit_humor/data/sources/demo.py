@@ -43,14 +43,7 @@ class DemoCorpus:
             )
         tables = [read_corpus(f"{language}.csv") for language in languages]
         merged = {name: [value for table in tables for value in table[name]] for name in tables[0]}
-        splits = {}
-        for split in SPLITS:
-            rows = [row for row, name in enumerate(merged["split"]) if name == split]
-            if self.rows_per_split is not None:
-                rows = [rows[index] for index in spread(len(rows), self.rows_per_split)]
-            table = {name: [values[row] for row in rows] for name, values in merged.items()}
-            splits[split] = build_examples(table, Columns(group_column="pair_id"), f"data=demo, {split}")
-        return splits
+        return split_corpus(merged, Columns(group_column="pair_id"), "data=demo", self.rows_per_split)
 
 
 def read_corpus(file: str) -> Table:
@@ -59,7 +52,19 @@ def read_corpus(file: str) -> Table:
     return table | {FILE: [file] * len(table[LINE])}
 
 
-def spread(num_rows: int, wanted: int) -> list[int]:
+def split_corpus(corpus: Table, columns: Columns, origin: str, rows_per_split: int | None) -> dict[str, Examples]:
+    """Return the splits that a table names in ``split``, or some evenly spaced rows of each."""
+    splits = {}
+    for split in SPLITS:
+        rows = [row for row, name in enumerate(corpus["split"]) if name == split]
+        if rows_per_split is not None:
+            rows = [rows[index] for index in _spread(len(rows), rows_per_split)]
+        table = {name: [values[row] for row in rows] for name, values in corpus.items()}
+        splits[split] = build_examples(table, columns, f"{origin}, {split}")
+    return splits
+
+
+def _spread(num_rows: int, wanted: int) -> list[int]:
     """Return evenly spaced row numbers, so that a small part still has every language and both classes."""
     wanted = min(wanted, num_rows)
     return [index * num_rows // wanted for index in range(wanted)]

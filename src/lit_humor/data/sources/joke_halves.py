@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from lit_humor.core.batch import SPLITS
-from lit_humor.data.examples import Examples, build_examples
+from lit_humor.data.examples import Examples
 from lit_humor.data.reading.columns import Columns
 from lit_humor.data.reading.tables import FILE, LINE, Table
-from lit_humor.data.sources.demo import read_corpus, spread
+from lit_humor.data.sources.demo import read_corpus, split_corpus
 
 _FILE = "en.csv"
 _COPIED = ("id", "language", "genre", "part", "pair_id", LINE, FILE)
@@ -38,15 +38,7 @@ class JokeHalves:
 
     def load(self) -> dict[str, Examples]:
         """Read the corpus: 1,000 jokes or so."""
-        halves = _halves(read_corpus(_FILE))
-        splits = {}
-        for split in SPLITS:
-            rows = [row for row, name in enumerate(halves["split"]) if name == split]
-            if self.rows_per_split is not None:
-                rows = [rows[index] for index in spread(len(rows), self.rows_per_split)]
-            table = {name: [values[row] for row in rows] for name, values in halves.items()}
-            splits[split] = build_examples(table, _COLUMNS, f"data=joke_halves, {split}")
-        return splits
+        return split_corpus(_halves(read_corpus(_FILE)), _COLUMNS, "data=joke_halves", self.rows_per_split)
 
 
 def cut(text: str) -> tuple[str, str] | None:
