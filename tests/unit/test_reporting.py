@@ -19,6 +19,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.pages.page import Grid
 from lit_humor.reporting.comparison import write_comparison
 from lit_humor.reporting.evidence import read_run
+from lit_humor.reporting.figures import curves_of_a_size
 from lit_humor.reporting.run_page import write_report
 from lit_humor.runs import record
 from lit_humor.tasks.classification import Classification
@@ -229,3 +230,10 @@ def test_numbers_stand_at_the_right() -> None:
 def test_a_page_needs_no_torch() -> None:
     code = "import sys, lit_humor.reporting.run_page, lit_humor.reporting.comparison; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("f1", "drawn"), [(0.5, 2), (0.0, 2), (400.0, 1)])
+def test_two_curves_share_an_axis_where_their_sizes_are_alike(tmp_path: Path, f1: float, drawn: int) -> None:
+    run = read_run(make_run(tmp_path / "run"))
+    epochs = [{**row, "val/f1": f1, "val/accuracy": 0.5} for row in run.epochs]
+    assert len(curves_of_a_size(replace(run, epochs=epochs))) == drawn
