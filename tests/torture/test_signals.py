@@ -141,7 +141,8 @@ def test_a_process_that_fails_ends_all(tmp_path: Path, action: str, event: str, 
 def test_a_loader_process_that_is_killed_ends_the_run(tmp_path: Path) -> None:
     accident = {"event": "batch", "at": 3, "action": "kill a loader process"}
     ended = train(tmp_path, *_arguments(tmp_path, "run", "trainer.num_workers=2"), accident=accident, timeout=60)
-    assert ended.code not in (0, -signal.SIGKILL), ended.output
-    # torch notices that it is gone, or asks it first for the memory of a batch that it had announced
-    assert "exited unexpectedly" in ended.output or "ConnectionRefusedError" in ended.output
+    assert ended.code == 1, ended.output
+    # torch itself shows one of four errors, by the moment: what the user reads is always the same
+    assert "Error: trainer.num_workers: found loader process" in ended.output, ended.output
+    assert "exit code -9" in ended.output
     assert ended.left == []

@@ -6,19 +6,61 @@ import multiprocessing
 import os
 import signal
 import threading
-from multiprocessing import forkserver, resource_tracker
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import BaseContext
+from typing import Any
 
 from torch.utils.data import DataLoader
 
+from lit_humor.core.errors import UserError
 from lit_humor.data.batches.batching import Collator, GlobalBatchSampler, RowIndices
 
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 
 
+class WatchedLoader(DataLoader):
+    """A loader that says so when one of its processes has ended.
+
+    Torch alone shows one of several errors then, by what it did with the process at that moment: of a process that
+    "exited unexpectedly", of a connection that was refused or reset, or of the end of a file.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Return the batches, in order.
+
+        Raises:
+            UserError: A loader process has ended, e.g. because the system killed it.
+        """
+        with self._watching():
+            batches = super().__iter__()  # this starts the processes
+        return self._watched(batches)
+
+    def _watched(self, batches: Iterator[Any]) -> Iterator[Any]:
+        with self._watching():
+            yield from batches
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, OSError, EOFError) as error:
+            processes = getattr(self._iterator, "_workers", [])  # none where this process makes the batches
+            connection.wait([process.sentinel for process in processes], timeout=1)  # one may be ending just now
+            if ended := next((process for process in processes if not process.is_alive()), None):
+                raise UserError(
+                    "trainer.num_workers",
+                    found=f"loader process {ended.pid} gone (exit code {ended.exitcode}; -9: killed by the system)",
+                    expected="processes that live as long as the loader, as they do where memory suffices",
+                    fix="set trainer.num_workers=0 to make the batches in the training process",
+                ) from error
+            raise
+
+
 def build_loader(
     collator: Collator, sampler: GlobalBatchSampler, num_rows: int, num_workers: int, *, pin_memory: bool
-) -> DataLoader:
+) -> WatchedLoader:
     """Return a loader of a sampler's batches, made by loader processes or by this process.
 
     Args:
@@ -29,7 +71,7 @@ def build_loader(
         pin_memory: Whether batches go to a GPU.
     """
     modules = (Collator.__module__, type(collator.prepared).__module__)
-    return DataLoader(
+    return WatchedLoader(
         RowIndices(num_rows),  # the collator reads the rows itself, a batch at a time
         batch_sampler=sampler,
         collate_fn=collator,
