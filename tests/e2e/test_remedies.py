@@ -67,6 +67,10 @@ UNTOLD = {
         1,
         "its extra is brought by the remedy of another package of that extra",
     ),
+    ("data/batches/workers.py", "_watching"): (
+        1,
+        "a loader process that is killed; tests/torture/test_signals.py has one",
+    ),
     ("sweeps/budget.py", "_paces"): (1, "runs of a plan are processes of their own"),
     ("inference/exporting_vectors.py", "write"): (1, "a check of our own exporter; there is nothing to set"),
     ("inference/exports.py", "_parity"): (1, "a check of our own exporters; there is nothing to set"),
