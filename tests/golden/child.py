@@ -13,7 +13,7 @@ from unittest import mock
 import lightning.pytorch as pl
 
 from lit_humor import train
-from tests.composing import remember_files
+from tests.e2e import warm  # noqa: F401  # all that a training imports, before this process makes copies of itself
 from tests.e2e.typed import free_port
 
 
@@ -68,7 +68,6 @@ def train_by_two(settings: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    remember_files()
     trainings = json.loads(sys.argv[1])
     is_by_two = ["trainer.devices=2" in settings for settings in trainings]
     for settings in (one for one, by_two in zip(trainings, is_by_two, strict=True) if by_two):
