@@ -142,7 +142,7 @@ def test_a_loader_process_that_is_killed_ends_the_run(tmp_path: Path) -> None:
     accident = {"event": "batch", "at": 3, "action": "kill a loader process"}
     ended = train(tmp_path, *_arguments(tmp_path, "run", "trainer.num_workers=2"), accident=accident, timeout=60)
     assert ended.code == 1, ended.output
-    # torch itself shows one of four errors, by the moment: what the user reads is always the same
+    # torch itself shows one of several errors, by the moment: what the user reads is always the same
     assert "Error: trainer.num_workers: found loader process" in ended.output, ended.output
     assert "exit code -9" in ended.output
     assert ended.left == []
