@@ -19,6 +19,7 @@ from lit_humor.core.precision import FP32, PRECISIONS
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine import factory
 from lit_humor.engine.hardware import Plan
+from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.engine.machine import Machine, look_at_machine
 from lit_humor.engine.planning import build_plan
 from lit_humor.learning.learner import Learner
@@ -81,6 +82,7 @@ class Setup:
 
 def build(overrides: Sequence[str], machine: Machine | None = None) -> Setup:
     """Build all parts of a training, as ``train.py`` with these overrides does."""
+    set_up_libraries()
     cfg = compose("train", overrides)
     pretrained = factory.resolve_pretrained(cfg)
     plan = build_plan(cfg, machine or look_at_machine(), pretrained)

@@ -17,10 +17,10 @@ from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine.checkpoints import read_checkpoint
 from lit_humor.engine.collapse import after_collapse, train_anew
 from lit_humor.engine.ending import told_how_it_ends
+from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.engine.machine import peak_memory_bytes
 from lit_humor.engine.nodes import leave_group
 from lit_humor.engine.preparing import prepare
-from lit_humor.engine.quiet import quiet_libraries
 from lit_humor.engine.results import scored_splits, write_results
 from lit_humor.engine.resume import find_resumed
 from lit_humor.engine.run import Run
@@ -32,7 +32,7 @@ from lit_humor.runs.processes import end_with_parent
 
 def train(cfg: DictConfig) -> None:
     """Train, evaluate the best checkpoint and write all results into the run folder."""
-    quiet_libraries()
+    set_up_libraries()
     check_launch()
     if not is_main_process():
         end_with_parent(signal.SIGKILL)

@@ -25,7 +25,7 @@ from lit_humor.data.examples import Examples
 from lit_humor.data.reading.columns import Columns, no_pairs
 from lit_humor.data.settings import DataSettings
 from lit_humor.engine import factory, tables
-from lit_humor.engine.quiet import quiet_libraries
+from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.engine.training import score
 from lit_humor.inference.loading import TrainedRun, load_run
 from lit_humor.runs import record, screen
@@ -43,7 +43,7 @@ def evaluate(cfg: DictConfig) -> None:
     Raises:
         UserError: There is no such run, checkpoint or split.
     """
-    quiet_libraries()
+    set_up_libraries()
     if cfg.runs:
         _take_together(cfg)
         return

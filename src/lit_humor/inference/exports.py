@@ -24,7 +24,7 @@ from lit_humor.core.remedies import free_path
 from lit_humor.core.settings import command_line, setting, typed
 from lit_humor.engine.configuration import settled
 from lit_humor.engine.factory import build_datamodule, build_tasks, open_pretrained
-from lit_humor.engine.quiet import quiet_libraries
+from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.exporters import onnx
 from lit_humor.exporters.card import model_card
 from lit_humor.exporters.hub import check_repository, push_folder
@@ -84,7 +84,7 @@ class _Exported:
 
 def export(cfg: DictConfig) -> None:
     """Export the best weights of ``cfg.run``; an export whose answers differ is removed again."""
-    quiet_libraries()
+    set_up_libraries()
     if cfg.to not in TARGETS:
         raise unknown_value("to", str(cfg.to), TARGETS)
     if cfg.vocabulary not in VOCABULARIES:

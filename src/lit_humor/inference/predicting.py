@@ -24,8 +24,8 @@ from lit_humor.data.reading.separated import Quoting
 from lit_humor.data.reading.streams import UNDECODABLE, Chunk, Rejected, is_undecodable, read_chunks
 from lit_humor.engine.checkpoints import sum_of
 from lit_humor.engine.factory import build_tasks
+from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.engine.machine import peak_memory_bytes
-from lit_humor.engine.quiet import quiet_libraries
 from lit_humor.inference.explaining import colored, explain, questions, strongest
 from lit_humor.inference.inputs import columns_of, first_row, quoting_of, target_of
 from lit_humor.inference.parts import Parts
@@ -46,7 +46,7 @@ def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str]) -> No
     Raises:
         UserError: There is no run or no text, or settings contradict each other.
     """
-    quiet_libraries()
+    set_up_libraries()
     if saved is None:
         raise no_run(cfg.paths.logs_dir)
     if not texts and not cfg.input and sys.stdin.isatty():

@@ -22,7 +22,7 @@ from lit_humor.data.examples import Examples
 from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column
 from lit_humor.data.reading.tables import read_table
 from lit_humor.engine.factory import build_tasks
-from lit_humor.engine.quiet import quiet_libraries
+from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.runs import record, screen
 from lit_humor.tasks.embedding import PASSAGE, Embedding
@@ -46,7 +46,7 @@ def search(cfg: DictConfig, saved: SavedRun | None, queries: Sequence[str]) -> N
     Raises:
         UserError: There is no run, it does not embed, or there is nothing to look in.
     """
-    quiet_libraries()
+    set_up_libraries()
     if saved is None:
         raise no_run(cfg.paths.logs_dir)
     kinds = [task.kind for task in build_tasks(saved.config, saved.class_names).values()]

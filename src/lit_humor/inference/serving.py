@@ -21,7 +21,7 @@ from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column
 from lit_humor.data.reading.places import name_place
 from lit_humor.data.reading.separated import EXPECTED
 from lit_humor.data.reading.streams import Chunk, Rejected, check_input, read_chunks
-from lit_humor.engine.quiet import quiet_libraries
+from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.inference.explaining import explain, questions
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.pages.page import render
@@ -112,7 +112,7 @@ class Endpoints:
 
 def serve(cfg: DictConfig) -> None:
     """Serve ``cfg.run`` until Ctrl-C."""
-    quiet_libraries()
+    set_up_libraries()
     if not cfg.run:
         raise no_run(cfg.paths.logs_dir)
     place = _take_port(cfg.host, cfg.port)
