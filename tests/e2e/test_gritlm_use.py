@@ -1,17 +1,22 @@
 """A run that embeds and writes is used: nearest texts, written endings, vectors for sentence-transformers."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from omegaconf import OmegaConf
 
 from lit_humor.exporters.sentence_transformer import embedded_by_folder
 from lit_humor.inference.scoring import load_scorer
 from lit_humor.inference.searching import embed_answers
 from lit_humor.runs import record
-from tests.e2e.typed import typed_here
+from lit_humor.tasks.generation import Generation
+from tests.e2e.test_bad_input import assert_one_message
+from tests.e2e.typed import result_of, typed_here
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +76,52 @@ def test_vectors_are_exported_as_they_are(run: Path) -> None:
     assert "SentenceTransformer(" in (folder / "README.md").read_text()
     kinds = [module["type"].rpartition(".")[2] for module in record.read_json(folder / "modules.json")]
     assert kinds == ["Transformer", "Pooling", "Normalize"]
+
+
+def test_it_is_compared_with_another_of_its_kind(run: Path, tmp_path: Path) -> None:
+    """One whose query vectors are all those of the first answer, and whose texts are the answers."""
+    other = shutil.copytree(run, tmp_path / "other")
+    for split in ("val", "test"):
+        passages = np.load(record.vectors_path(run, split, "passage"))
+        np.save(record.vectors_path(other, split, "query"), np.broadcast_to(passages[0], passages.shape))
+    path = record.predictions_path(other, "test")
+    table = pq.read_table(path).to_pydict()
+    pq.write_table(pa.table(table | {"prediction": table["answer"]}), path)
+    done = typed_here("report", f"runs=[{run},{other}]", f"output={tmp_path}/page.html")
+    assert done.returncode == 0, done.stderr
+    shown = " ".join(done.stdout.split())
+    results = result_of(run)["results"]["test"] | Generation().measure_columns(table)  # of whole answers, none cut
+    assert f"recall@1 {1 / len(table['id']) - results['recall_at_1']:+.3f} [" in shown
+    assert f"perplexity +0.000 [+0.000, +0.000], chrF {1 - results['chrf']:+.3f} [" in shown
+    html = (tmp_path / "page.html").read_text()
+    for split in ("val", "test"):
+        assert f"Answers found in {split}" in html
+        assert f"Answers written in {split}" in html
+
+
+def test_vectors_of_several_models_are_not_taken_together(run: Path, tmp_path: Path) -> None:
+    done = typed_here("eval", f"runs=[{run},{run}]", f"output={tmp_path}/both")
+    assert_one_message(done, "runs", "found a run of embedding and generation", f"leave runs out and set run={run}")
+    assert not (tmp_path / "both").exists()
+
+
+def test_texts_of_several_models_are_taken_together(run: Path, tmp_path: Path) -> None:
+    """Each row was written by one of them."""
+    table = pq.read_table(record.predictions_path(run, "test"))
+    for part, name in enumerate(("even", "odd")):
+        folder = shutil.copytree(run, tmp_path / name)
+        config = OmegaConf.load(folder / record.CONFIG)
+        del config.tasks.embedding
+        OmegaConf.save(config, folder / record.CONFIG)
+        pq.write_table(table.take([*range(part, len(table), 2)]), record.predictions_path(folder, "test"))
+    done = typed_here("eval", f"runs=[{tmp_path}/even,{tmp_path}/odd]", f"output={tmp_path}/both")
+    assert done.returncode == 0, done.stderr
+    found, expected = result_of(tmp_path / "both")["results"]["test"], Generation().measure_columns(table.to_pydict())
+    for name in ("rows", "perplexity", "chrf", "token_f1", "distinct"):
+        assert found[name] == pytest.approx(expected[name]), name
+
+
+def test_what_cannot_be_explained_is_refused_before_it_answers(run: Path) -> None:
+    done = typed_here("predict", f"run={run}", "text=ha", "explain=true")
+    assert_one_message(done, "explain", "found a run of embedding and generation", "leave explain out")
+    assert done.stdout == ""

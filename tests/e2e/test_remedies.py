@@ -62,7 +62,6 @@ UNTOLD = {
     ("data/dividing/ordering.py", "take_stage"): (1, "a replay that is no share is refused one step before"),
     ("data/reading/labels.py", "read_threshold"): (1, "what is no number is refused one step before"),
     ("tasks/task.py", "numbers"): (1, "a task without numbers has no form either, and is refused one step before"),
-    ("tasks/reports/regression/comparison.py", "check_same_rows"): (1, "as of classification, which has a case"),
     ("auditing/encodings.py", "is_mojibake"): (
         1,
         "its extra is brought by the remedy of another package of that extra",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lit_humor.core.errors import UserError
 from lit_humor.models import gritlm
@@ -13,6 +14,7 @@ from lit_humor.models.gritlm import GritLM
 from lit_humor.objectives.contrastive import Contrastive
 from lit_humor.objectives.joint import Joint
 from lit_humor.objectives.language_modeling import LanguageModeling
+from lit_humor.objectives.objective import Shared
 from tests.unit.building import largest_difference
 from tests.unit.pairing import BACKENDS, KINDS, collate, make_models, make_network, padded, prepare, random_pairs
 
@@ -135,6 +137,33 @@ def test_a_passage_that_is_not_there_has_no_vector(models: dict[str, str]) -> No
     passages = make_network(models["Qwen3"])(batch)["passage_embeddings"]
     assert torch.allclose(passages.norm(dim=-1), there.float(), atol=1e-6)
     assert passages[~there].abs().max() == 0
+
+
+class _Waits(TorchDispatchMode):
+    """Names operations whose shape a GPU would have to tell first: those that ask where a mask is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        indices = args[1] if func.overloadpacket.__name__.startswith("index") and isinstance(args[1], list) else []
+        if func is torch.ops.aten.nonzero.default or any(
+            one is not None and one.dtype is torch.bool for one in indices
+        ):
+            self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_waits_once_for_passages_and_once_for_rows(models: dict[str, str]) -> None:
+    network, batch = make_network(models["Qwen3"]).train(), _batch(models["Qwen3"])
+    with _Waits() as of_model:
+        vectors = network(batch)["passage_embeddings"]
+        vectors.sum().backward()
+    assert of_model.names == ["nonzero"]
+    with _Waits() as of_rows:
+        Shared.of_batch(vectors, torch.tensor([1.0, 0, 1, 1, 1, 1]), batch["text_keys"])
+    assert of_rows.names == ["nonzero"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.stats import binomtest, bootstrap, spearmanr
 
+from lit_humor.metrics import intervals
 from lit_humor.metrics.intervals import bootstrap_of_means, share_interval, spearman_interval
 from lit_humor.metrics.label_counts import label_counts, scores_of_labels
 from lit_humor.metrics.multilabel import MultiLabelMetrics
@@ -20,6 +21,14 @@ def test_the_bootstrap_is_that_of_scipy() -> None:
     ).confidence_interval
     assert (low, high) == pytest.approx((known.low, known.high), abs=0.02)
     assert low < np.sqrt(errors.mean()) < high
+
+
+def test_a_bootstrap_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(2).normal(size=(30, 7))
+    scores = lambda means: {str(place): column for place, column in enumerate(means.T)}  # noqa: E731
+    whole = bootstrap_of_means(values, scores)
+    monkeypatch.setattr(intervals, "_MOST_DRAWN", 1000)
+    assert bootstrap_of_means(values, scores) == whole
 
 
 def test_the_interval_of_a_rank_correlation_covers_it_in_95_of_100_samples() -> None:

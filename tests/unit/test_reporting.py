@@ -23,10 +23,10 @@ from lit_humor.reporting.figures import curves_of_a_size
 from lit_humor.reporting.run_page import write_report
 from lit_humor.runs import record
 from lit_humor.tasks.classification import Classification
-from lit_humor.tasks.reports.classification.comparison import mcnemar
 from lit_humor.tasks.reports.classification.predictions import read_predictions
 from lit_humor.tasks.reports.classification.rows import pairs_in_order, twin_pairs
 from lit_humor.tasks.reports.classification.sections import calibrate
+from lit_humor.tasks.reports.paired import mcnemar
 
 NAMES = ("not humor", "humor")
 EVIL = "<script>alert('ha')</script> & co"

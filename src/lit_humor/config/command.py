@@ -23,8 +23,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException, ValidationError
 
-from lit_humor.config.declared import CONFIG_DIR, choices_with, hint_of, numbers_as_texts
-from lit_humor.config.mistyped import check_settings, settings_first
+from lit_humor.config.declared import CONFIG_DIR, hint_of, numbers_as_texts
+from lit_humor.config.mistyped import check_settings, elsewhere, settings_first, unknown_within
 from lit_humor.config.overrides import check_one_file, for_hydra, with_plain_dollar
 from lit_humor.config.saved import find_run_folder
 from lit_humor.config.schema import register_schemas
@@ -237,7 +237,11 @@ def _explain(error: Exception, config_name: str, settings: Sequence[str]) -> Use
         if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file == f"{key}/{value}":
             return unknown_value(key, value, error.options)
         if f"'{key.lstrip('+~')}'" in str(error) and "Could not override" in str(error):
-            return _elsewhere(key, value, settings) or unknown_key(key, value, _siblings(key, config_name, settings))
+            full_key = str(getattr(error.__cause__, "full_key", key))  # a longer one: of a mapping that was typed
+            known = _siblings(full_key, config_name, settings)
+            if full_key.startswith(f"{key.lstrip('+~')}."):
+                return unknown_within(key, full_key, known)
+            return elsewhere(key, value, settings) or unknown_key(key, value, known)
     cause = error.__cause__ or error
     message = str(cause).splitlines()[0]
     if isinstance(cause, ValidationError):
@@ -265,18 +269,6 @@ def _of_type(key: str, message: str, config_name: str, settings: Sequence[str]) 
     if not typed or hint is None:
         return UserError(key, found=message, expected="a value of that type", fix=f"set {key} to one")
     return wrong_value(key, None if is_null(typed[-1]) else typed[-1], hint)
-
-
-def _elsewhere(key: str, value: str, settings: Sequence[str]) -> UserError | None:
-    """Return the error for a key that only other choices of its group have; the first fix keeps the user's choice."""
-    group, _, name = key.lstrip("+~").partition(".")
-    if not (choices := choices_with(group, name)):
-        return None
-    problem, expected = f"a key that the chosen {group} does not have", f"one that has it: {', '.join(choices)}"
-    choice = f"{group}={next((name for name in ('csv', 'hub') if name in choices), choices[0])}"
-    is_chosen = any(setting.startswith(f"{group}=") for setting in settings)
-    fix = f"leave {key.lstrip('+~')} out, or set {choice}" if is_chosen else f"add {choice}"
-    return UserError(f"{key}={value}", found=problem, expected=expected, fix=fix)
 
 
 def _group_not_chosen() -> UserError:

@@ -1,4 +1,4 @@
-"""Refuses arguments that are not ``key=value``, and suggests what to type instead."""
+"""Refuses arguments that are not ``key=value`` and keys that are unknown, and suggests what to type instead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from lit_humor.config.declared import CONFIG_DIR, text_type_of
+from lit_humor.config.declared import CONFIG_DIR, choices_with, text_type_of
 from lit_humor.config.overrides import one_value
 from lit_humor.config.schema import SCHEMAS
 from lit_humor.config.validate import unknown_key
@@ -85,6 +85,25 @@ def check_settings(config_name: str, settings: Sequence[str], siblings: Siblings
             if setting.startswith("~"):
                 raise UserError(setting, found="a key to leave out", expected="~key", fix=f"set ~{name}") from None
             raise unknown_key(name, value, siblings(name)) from None
+
+
+def elsewhere(key: str, value: str, settings: Sequence[str]) -> UserError | None:
+    """Return the error for a key that only other choices of its group have; the first fix keeps the user's choice."""
+    group, _, name = key.lstrip("+~").partition(".")
+    if not (choices := choices_with(group, name)):
+        return None
+    problem, expected = f"a key that the chosen {group} does not have", f"one that has it: {', '.join(choices)}"
+    choice = f"{group}={next((name for name in ('csv', 'hub') if name in choices), choices[0])}"
+    is_chosen = any(setting.startswith(f"{group}=") for setting in settings)
+    fix = f"leave {key.lstrip('+~')} out, or set {choice}" if is_chosen else f"add {choice}"
+    return UserError(f"{key}={value}", found=problem, expected=expected, fix=fix)
+
+
+def unknown_within(key: str, full_key: str, known: Iterable[str]) -> UserError:
+    """Return the error for ``key={name: value}`` with a name that the node lacks; ``known`` are those it has."""
+    expected = f"one of {', '.join(sorted(known))}"
+    fix = f"leave {key} out, or name only these in it"
+    return UserError(full_key, found="an unknown key", expected=expected, fix=fix)
 
 
 def _refuse_option(option: str, rest: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.engine.training import score
 from lit_humor.inference.loading import TrainedRun, load_run
 from lit_humor.runs import record, screen
-from lit_humor.tasks.answers import only_exported
+from lit_humor.tasks.answers import only_exported, only_scored_alone
 from lit_humor.tasks.task import Task, definitions_of, join_results
 
 _NOT = "leave calibrate out"
@@ -114,6 +114,9 @@ def _take_together(cfg: DictConfig) -> None:
     """Score the predictions of several models, each for other rows, together, as if of one model."""
     runs = [open_run(name) for name in cfg.runs]
     folders = [run.folder for run in runs]
+    of_runs = [factory.build_tasks(run.config, run.class_names) for run in runs]
+    for tasks in of_runs:
+        only_scored_alone(tasks.values(), "runs", f"leave runs out and set {typed('run', str(folders[0]))}")
     split = cfg.split or (TEST if record.predictions_path(folders[0], TEST).is_file() else VAL)
     missing = [folder for folder in folders if not record.predictions_path(folder, split).is_file()]
     if missing or not cfg.output:
@@ -143,12 +146,11 @@ def _take_together(cfg: DictConfig) -> None:
     with record.replacing(record.predictions_path(folder, split)) as unfinished:
         pq.write_table(table, unfinished)
     columns = table.to_pydict()
-    tasks = factory.build_tasks(runs[0].config, runs[0].class_names)
-    results = join_results(task.measure_columns(columns) for task in tasks.values())
+    results = join_results(task.measure_columns(columns) for task in of_runs[0].values())
     record.write_json(folder / record.TASKS, record.read_tasks(folders[0]).to_json())
-    _write(tasks, folder, split, results, " + ".join(path.name for path in folders), "best")
+    _write(of_runs[0], folder, split, results, " + ".join(path.name for path in folders), "best")
     if cfg.calibrate:
-        _calibrate(only_exported(tasks.values(), "calibrate", _NOT), folder, split)
+        _calibrate(only_exported(of_runs[0].values(), "calibrate", _NOT), folder, split)
 
 
 def _other_data(cfg: DictConfig, saved: SavedRun) -> DictConfig | None:

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from rich.text import Text
 
-from lit_humor.core.errors import MissingExtraError, UserError
+from lit_humor.core.errors import MissingExtraError
 from lit_humor.inference.scoring import Scorer
 from lit_humor.models.packing import PACKED
 from lit_humor.models.texts import text_inputs
-from lit_humor.tasks.answers import Explained
+from lit_humor.tasks.answers import Explained, only_explained
 
 _STEPS = 32
 _STRONG, _WEAK = 0.5, 0.15  # shares of the largest weight
@@ -40,13 +40,9 @@ def questions(
     Raises:
         UserError: No task of the run can be explained.
     """
-    asked = [task.explained(answers[name], row, scorer.calibration) for name, task in scorer.tasks.items()]
-    known = [(question.name, question) for question in asked if question is not None]
-    if not known:
-        found = f"a run of {' and '.join(task.kind for task in scorer.tasks.values())}"
-        expected = "a task whose answer is a number of the network"
-        raise UserError("explain", found=found, expected=expected, fix="leave explain out")
-    return known
+    tasks = only_explained(scorer.tasks).items()
+    asked = [task.explained(answers[name], row, scorer.calibration) for name, task in tasks]
+    return [(question.name, question) for question in asked if question is not None]
 
 
 def explain(scorer: Scorer, text: str, asked: Callable[[Mapping[str, torch.Tensor]], torch.Tensor]) -> list[Word]:

@@ -31,7 +31,7 @@ from lit_humor.inference.inputs import columns_of, first_row, quoting_of, target
 from lit_humor.inference.parts import Parts
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.runs import screen
-from lit_humor.tasks.answers import joined_answers, only_answering, read_thresholds
+from lit_humor.tasks.answers import joined_answers, only_answering, only_explained, read_thresholds
 
 _CHUNK_ROWS = 1024  # of a part of the output; after an interruption, an unfinished part is computed again
 _LINES = 256  # of standard input that are scored together
@@ -54,6 +54,8 @@ def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str]) -> No
         raise UserError("text, input", found="neither", expected=expected, fix='add text="..."')
     tasks = build_tasks(saved.config, saved.class_names)
     only_answering(tasks.values(), "input" if cfg.input else "text", 'set query="..." in its place')
+    if cfg.explain:
+        only_explained(tasks)
     thresholds = read_thresholds(tasks, cfg.threshold, saved.calibration)
     if cfg.input and texts:
         raise UserError("text, input", found="both", expected="one of them", fix="leave input away")

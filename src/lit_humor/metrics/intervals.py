@@ -10,7 +10,7 @@ import numpy as np
 _REPLICATES = 2000
 _ALPHA = 0.05
 _NORMAL = 1.959964  # 97.5 % quantile of the normal distribution
-_MOST_DRAWN = 2**22  # rows drawn at once
+_MOST_DRAWN = 2**22  # numbers drawn at once
 
 Scores = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
@@ -32,7 +32,7 @@ def bootstrap_of_means(values: np.ndarray, scores: Scores, seed: int = 0) -> dic
     """
     count = len(values)
     generator = np.random.default_rng(seed)
-    step = max(_MOST_DRAWN // count, 1)
+    step = max(_MOST_DRAWN // values.size, 1)
     means = [
         values[generator.integers(count, size=(min(step, _REPLICATES - done), count))].mean(axis=1)
         for done in range(0, _REPLICATES, step)
@@ -67,4 +67,4 @@ def share_interval(count: float, num_rows: int) -> tuple[float, float]:
     share, spread = count / num_rows, _NORMAL**2 / num_rows
     center = (share + spread / 2) / (1 + spread)
     width = _NORMAL / (1 + spread) * math.sqrt((share * (1 - share) + spread / 4) / num_rows)
-    return center - width, center + width
+    return max(center - width, 0.0), min(center + width, 1.0)  # which rounding may pass

@@ -117,11 +117,11 @@ class GritLM(Network):
             outputs["query_embeddings"] = self.embed(batch["query_ids"], batch["query_mask"], batch["query_pooled"])
         if "passage_ids" in batch:
             there = batch["text_keys"][:, 1:] >= 0
-            ids, mask = batch["passage_ids"][there], batch["passage_mask"][there]
+            places = there.flatten().nonzero().squeeze(1)  # once: each use of a mask would wait for a GPU
+            ids, mask = (batch[name].flatten(0, 1)[places] for name in ("passage_ids", "passage_mask"))
             vectors = self.embed(ids, mask, mask)
-            passages = vectors.new_zeros(*there.shape, vectors.shape[-1])
-            passages[there] = vectors
-            outputs["passage_embeddings"] = passages
+            passages = vectors.new_zeros(there.numel(), vectors.shape[-1]).index_copy(0, places, vectors)
+            outputs["passage_embeddings"] = passages.unflatten(0, there.shape)
         if "answer_ids" in batch:
             prompt, answer = batch["prompt_ids"], batch["answer_ids"]
             ids = torch.cat([prompt, answer], dim=1)

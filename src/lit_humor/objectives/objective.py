@@ -68,7 +68,8 @@ class Shared:
     def of_batch(cls, values: Tensor, row_weights: Tensor, marks: Tensor | None = None) -> Shared:
         """Return the vectors [B, ...] and marks of a batch as those of a whole step, without padding rows."""
         counts = row_weights > 0
-        return cls(values[counts], (counts.cumsum(0) - 1).clamp(min=0), None if marks is None else marks[counts])
+        places = counts.nonzero().squeeze(1)  # once: each use of a mask would wait for a GPU
+        return cls(values[places], (counts.cumsum(0) - 1).clamp(min=0), None if marks is None else marks[places])
 
 
 class Objective(nn.Module, ABC):

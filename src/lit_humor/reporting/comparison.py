@@ -13,6 +13,7 @@ from lit_humor.reporting import figures
 from lit_humor.reporting.evidence import Evidence
 from lit_humor.reporting.pair import read_pair
 from lit_humor.runs import record
+from lit_humor.tasks.answers import joined_answers
 
 _PLACES = ("run_id", "run_dir", "dirpath", "save_dir", "logs_dir", "cache_dir")
 
@@ -22,9 +23,10 @@ class Comparison:
     """What a comparison found.
 
     Attributes:
-        differences: Differences in the headline split, by name; see ``differences`` of the task's ``comparison``.
-        words: The same as one line.
-        note: What is to be said of the rows of the two; empty for two runs.
+        differences: Differences in the headline split, by name; see ``differences`` of the task's ``comparison``. Of
+            several kinds of tasks, a name that an earlier kind has gets its kind in front.
+        words: The same as one line for each kind of task.
+        note: What is to be said of the rows and tasks of the two; may be empty.
     """
 
     differences: dict[str, float]
@@ -46,7 +48,8 @@ def write_comparison(first: Path, second: Path, page: Path, quoting: str = "auto
         MissingExtraError: The ``report`` extra is not installed.
     """
     pair = read_pair(first, second, quoting)
-    sections = [section for split in pair.splits for section in pair.kind.sections(split, pair.scored)]
+    kinds = pair.kinds.values()
+    sections = [part for split in pair.splits for kind in kinds for part in kind.sections(split, pair.scored)]
     curves = [
         figures.learning_curves(run, f"{letter}: {run.folder.name}: learning curves")
         for letter, run in pair.runs.items()
@@ -54,12 +57,15 @@ def write_comparison(first: Path, second: Path, page: Path, quoting: str = "auto
     sections.append(Section("Learning", [*curves]))
     if len(pair.runs) == 2:
         sections.append(_settings(*pair.runs.values()))
-    lead = " ".join([f"{'; '.join(pair.names)}.", pair.note, "Differences are B less A, on the same rows."])
+    lead = " ".join(
+        filter(None, [f"{'; '.join(pair.names)}.", pair.note, "Differences are B less A, on the same rows."])
+    )
     title = "Two runs" if len(pair.runs) == 2 else "A run and answers"
     page.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(page, render("report.html", title=title, lead=lead, sections=sections))
-    differences = pair.kind.differences(pair.headline, pair.scored)
-    return Comparison(differences, pair.kind.in_words(differences, f"{second.name} less {first.name}"), pair.note)
+    found = {name: kind.differences(pair.headline, pair.scored) for name, kind in pair.kinds.items()}
+    words = [kind.in_words(found[name], f"{second.name} less {first.name}") for name, kind in pair.kinds.items()]
+    return Comparison(joined_answers(found), "\n".join(words), pair.note)
 
 
 def _settings(*runs: Evidence) -> Section:

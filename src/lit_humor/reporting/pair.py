@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import yaml
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import typed
 from lit_humor.reporting.evidence import Evidence, read_run
-from lit_humor.reporting.kinds import find_module
+from lit_humor.reporting.kinds import find_module, find_modules, kinds_with
 from lit_humor.tasks.reports.scored import ScoredRun
 
 
@@ -23,14 +24,14 @@ class Pair:
 
     Attributes:
         names: A and B, for people.
-        kind: The module that compares them, ``comparison`` of a kind of task.
+        kinds: The modules that compare them, ``comparison`` of each kind of task that both have, by kind.
         scored: Their predictions.
         runs: Those of the two that are run folders, by their letters.
-        note: What is to be said of their rows; empty for two runs.
+        note: What is to be said of their rows, and of kinds of tasks that are left out; may be empty.
     """
 
     names: tuple[str, str]
-    kind: Any
+    kinds: Mapping[str, Any]
     scored: tuple[ScoredRun, ScoredRun]
     runs: Mapping[str, Evidence]
     note: str = ""
@@ -64,27 +65,31 @@ def read_pair(first: Path, second: Path, quoting: str = "auto") -> Pair:
     ((letter, run),) = runs.items()
     of_run, of_answers, note = _reader_of_answers(run).beside(run, second if letter == "A" else first, quoting)
     scored = (of_run, of_answers) if letter == "A" else (of_answers, of_run)
-    return Pair(names=names, kind=find_module(run.tasks.kinds[0], "comparison"), scored=scored, runs=runs, note=note)
+    return Pair(names=names, kinds=find_modules(run.tasks.kinds, "comparison"), scored=scored, runs=runs, note=note)
 
 
 def _two_runs(names: tuple[str, str], runs: Mapping[str, Evidence]) -> Pair:
     first, second = runs.values()
-    pair = Pair(names=names, kind=_kind(first, second), scored=(first, second), runs=runs)
+    kinds = _kinds(first, second)
+    left_out = [kind for kind in dict.fromkeys([*first.tasks.kinds, *second.tasks.kinds]) if kind not in kinds]
+    note = f"Compared in {' and '.join(kinds)}; left out: {', '.join(left_out)}." if left_out else ""
+    pair = Pair(names=names, kinds=kinds, scored=(first, second), runs=runs, note=note)
     if not pair.splits:
         found = f"no split that both {names[0]} and {names[1]} were scored on"
         raise UserError("runs", found=found, expected="the same rows", fix=_score_alike(first, second))
-    for split in pair.splits:
-        pair.kind.check_same_rows(split, pair.scored, fix=_score_alike(first, second))
+    for split, kind in itertools.product(pair.splits, kinds.values()):
+        kind.check_same_rows(split, pair.scored, fix=_score_alike(first, second))
     return pair
 
 
-def _kind(first: Evidence, second: Evidence) -> Any:
-    """Return the module that compares runs of this kind of task."""
+def _kinds(first: Evidence, second: Evidence) -> dict[str, Any]:
+    """Return the modules that compare what both runs learned, by kind of task."""
     kinds = [run.tasks.kinds for run in (first, second)]
-    module = find_module(kinds[0][0], "comparison") if kinds[0] == kinds[1] else None
-    if module is None:
-        raise _not_compared(kinds, "two runs of one kind of task, with classes or numbers", first)
-    return module
+    modules = find_modules([kind for kind in kinds[0] if kind in kinds[1]], "comparison")
+    if not modules:
+        expected = f"two runs that both have one of these kinds of tasks: {', '.join(kinds_with('comparison'))}"
+        raise _not_compared(kinds, expected, first)
+    return modules
 
 
 def _reader_of_answers(run: Evidence) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from lit_humor.pages.page import Grid, Picture, Section, render
 from lit_humor.reporting import figures
 from lit_humor.reporting.evidence import Evidence, read_run
-from lit_humor.reporting.kinds import find_module
+from lit_humor.reporting.kinds import find_modules
 from lit_humor.runs import record
 
 REPORT_HTML, PICTURES = "report.html", "report"
@@ -24,7 +24,7 @@ def write_report(folder: Path) -> Path:
         MissingExtraError: The ``report`` extra is not installed.
     """
     run = read_run(folder)
-    kinds = [module for kind in run.tasks.kinds if (module := find_module(kind, "sections")) is not None]
+    kinds = find_modules(run.tasks.kinds, "sections").values()
     definitions = [[name, meaning] for name, meaning in run.result["definitions"].items()]
     results = [grid for kind in kinds for grid in kind.results(run)] if kinds else _results(run)
     sections = [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from lit_humor.core.errors import UserError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # commands that only read run folders do not load torch
 
 PREDICTION = "prediction"  # the column that every task adds to a file
 
+T = TypeVar("T")
 Activation = Literal["softmax", "sigmoid", "none"]
 
 
@@ -68,9 +69,9 @@ def answers_of(
     return {name: task.answers(outputs, calibration, thresholds.get(name)) for name, task in tasks.items()}
 
 
-def joined_answers(answers: Mapping[str, Mapping[str, Sequence[Any]]]) -> dict[str, Sequence[Any]]:
+def joined_answers(answers: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
     """Return the columns of all tasks; a name that an earlier task has gets the name of its task in front."""
-    joined: dict[str, Sequence[Any]] = {}
+    joined: dict[str, T] = {}
     for task_name, columns in answers.items():
         for name, values in columns.items():
             joined[f"{task_name}_{name}" if name in joined else name] = values
@@ -108,6 +109,32 @@ def only_answering(tasks: Collection[Task], where: str, fix: str) -> None:
     kinds = [task.kind for task in tasks if not task.answers_texts]
     if not any(task.answers_texts for task in tasks):
         raise UserError(where, found=f"a run of {' and '.join(kinds)}", expected="one that answers a text", fix=fix)
+
+
+def only_explained(tasks: Mapping[str, Task]) -> dict[str, Task]:
+    """Return the tasks of a run that can be explained.
+
+    Raises:
+        UserError: None of them can.
+    """
+    fit = {name: task for name, task in tasks.items() if task.can_be_explained}
+    if not fit:
+        found = f"a run of {' and '.join(task.kind for task in tasks.values())}"
+        expected = "a task whose answer is a number of the network"
+        raise UserError("explain", found=found, expected=expected, fix="leave explain out")
+    return fit
+
+
+def only_scored_alone(tasks: Collection[Task], where: str, fix: str) -> None:
+    """Check that the rows of a run are scored one by one, so that several models may each answer some of them.
+
+    Raises:
+        UserError: A task compares the vectors of rows, which only one model may have made.
+    """
+    if not all(task.scores_rows_alone for task in tasks):
+        found = f"a run of {' and '.join(task.kind for task in tasks)}"
+        expected = "tasks whose rows are scored one by one, not by their vectors"
+        raise UserError(where, found=found, expected=expected, fix=fix)
 
 
 def only_exported(tasks: Iterable[Task], where: str, fix: str) -> Task:

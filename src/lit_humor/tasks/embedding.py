@@ -45,6 +45,7 @@ class Embedding(Task):
     objective = "contrastive"
     family = "gritlm"
     answers_texts = False
+    scores_rows_alone = False
     has_head = False
 
     def check(self, splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettings, val_key: str) -> None:

@@ -135,8 +135,7 @@ class Generation(Task):
         written = [(answer, text) for answer, text in pairs if answer is not None and text is not None]
         ends: dict[str, tuple[float, float]] = {}
         if len(losses):
-            most = np.log(np.finfo(np.float64).max)
-            ends |= bootstrap_of_means(losses, lambda m: {"perplexity": np.exp(np.minimum(m[:, 0] / m[:, 1], most))})
+            ends |= bootstrap_of_means(losses, lambda means: {"perplexity": perplexities(means)})
         if written:
             scores = np.asarray([[token_f1(*pair)] for pair in written])
             ends["exact_match"] = share_interval(sum(exact_match(*pair) for pair in written), len(written))
@@ -181,3 +180,10 @@ class Generation(Task):
         assert examples.answers is not None, "check() saw to it"
         store = answer_tokens(examples.answers.texts, self.pretrained.tokenizer, self.max_tokens)
         return [store.row(index) for index in range(len(examples))]
+
+
+def perplexities(means: np.ndarray) -> np.ndarray:
+    """Return perplexities [R], at most the largest float, from means [R, 2] of ``nll`` and ``answer_tokens``."""
+    import numpy as np
+
+    return np.exp(np.minimum(means[:, 0] / means[:, 1], np.log(np.finfo(np.float64).max)))

@@ -66,6 +66,7 @@ class Task(ABC):
         objective: The usual choice of ``configs/objective``.
         family: The usual choice of ``configs/family``.
         answers_texts: Whether ``answers`` has columns, and not only vectors are made.
+        scores_rows_alone: Whether the score of a row depends on that row alone, not on the vectors of other rows.
         has_head: Whether the network has a head of ``num_classes`` outputs.
     """
 
@@ -79,6 +80,7 @@ class Task(ABC):
     objective: ClassVar[str]
     family: ClassVar[str] = "classifier"
     answers_texts: ClassVar[bool] = True
+    scores_rows_alone: ClassVar[bool] = True
     has_head: ClassVar[bool] = True
 
     def __init__(self, class_names: Iterable[str] = ()) -> None:
@@ -211,6 +213,11 @@ class Task(ABC):
     ) -> Explained | None:
         """Return the number whose value is attributed to words; None if this task cannot be explained."""
         return None
+
+    @property
+    def can_be_explained(self) -> bool:
+        """Whether ``explained`` gives a number."""
+        return type(self).explained is not Task.explained
 
     def read_threshold(self, wanted: Any, calibration: Mapping[str, float]) -> float | None:
         """Return the value of ``threshold=`` for this task.

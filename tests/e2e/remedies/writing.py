@@ -69,6 +69,7 @@ CASES = {
     "writing: a loss of no part": _typed("objective.parts.contrastive=null", "objective.parts.language_modeling=null"),
     "writing: the loss of one part": _typed("objective.parts.contrastive=null", errors=2),
     "writing: a factor of no part": _typed("+objective.factors.sum=1"),
+    "writing: factors of no part": _typed("objective.factors={a: 1, language_modeling: 2}"),
     "writing: two that compare rows": _typed(
         "+objective.parts.more={_target_: lit_humor.objectives.contrastive.Contrastive}", "trainer.max_epochs=1"
     ),
@@ -94,8 +95,8 @@ CASES = {
     "writing: other rows of a corpus without answers": _used("eval", "data=tiny"),
     "writing: to begin with for classes": Case("train", ("model=tiny", "data=tiny", *HERE, "init_from=RUNS/writes")),
     "writing: too few rows": _typed("data.rows_per_split=1", hand=take("data.rows_per_split")),
-    "writing: together": _used("eval", "runs=[RUNS/writes,RUNS/writes]", "output=FOLDER/both", errors=1, hand=take("runs")),
-    "writing: two runs": Case("report", ("runs=[RUNS/writes,RUNS/writes]",), to_the_end=True),
+    "writing: together": _used("eval", "runs=[RUNS/writes,RUNS/writes]", "output=FOLDER/both"),
+    "writing: beside a run of classes": Case("report", ("runs=[RUNS/one,RUNS/writes]",), to_the_end=True),
     "writing: to explain": _used("predict", "text=ha", "explain=true"),
     "writing: a threshold": _used("predict", "text=ha", "threshold=0.5"),
     "writing: passages that are not there": _used("predict", "query=a cat", "against=FOLDER/jokes.csv"),

@@ -21,9 +21,10 @@ Ends = tuple[float, float]
 Cells = Sequence[Any] | Mapping[int, Any]  # of a column, by row
 
 
-def with_interval(value: float, ends: Ends | None) -> str:
-    """Return a number as text, with its interval if there is one."""
-    return f"{_number(value)} [{_number(ends[0])}, {_number(ends[1])}]" if ends else _number(value)
+def with_interval(value: float, ends: Ends | None, sign: str = "") -> str:
+    """Return a number as text, with its interval if there is one; ``sign`` ``+`` shows the sign of each."""
+    shown, *shown_ends = (_number(number, sign) for number in (value, *(ends or ())))
+    return f"{shown} [{', '.join(shown_ends)}]" if ends else shown
 
 
 def lead_of(run: ScoredRun, task: Task) -> str:
@@ -119,8 +120,8 @@ def _cell(value: Any) -> str:
     return _number(value) if isinstance(value, float) else str(value)
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < _LONG else f"{value:.3g}"
+def _number(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.3f}" if abs(value) < _LONG else f"{value:{sign}.3g}"
 
 
 def _is_number(results: Mapping[str, Any], name: str) -> bool:

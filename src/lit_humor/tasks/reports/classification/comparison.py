@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import binomtest
 
 from lit_humor.core.errors import UserError
 from lit_humor.metrics.confusion import bootstrap_difference, bootstrap_intervals, count_confusion, scores_of
 from lit_humor.pages.page import Grid, Section
 from lit_humor.tasks.reports.classification.predictions import SCORES, Predictions, predictions_of
 from lit_humor.tasks.reports.classification.rows import SHOWN
-from lit_humor.tasks.reports.numbers import with_interval
+from lit_humor.tasks.reports.numbers import Ends
+from lit_humor.tasks.reports.paired import Compared, Estimate, check_rows, difference_grid, mcnemar, mcnemar_grid
 from lit_humor.tasks.reports.scored import ScoredRun
 
 
@@ -22,7 +22,11 @@ def check_same_rows(split: str, runs: tuple[ScoredRun, ScoredRun], fix: str) -> 
     Raises:
         UserError: They have not; ``fix`` is its remedy.
     """
-    _check_same_rows(split, *(predictions_of(run)[split] for run in runs), fix=fix)
+    first, second = (predictions_of(run)[split].class_names for run in runs)
+    if first != second:
+        found = f"classes {list(first)} and {list(second)}"
+        raise UserError("runs", found=found, expected="the same classes", fix=fix)
+    check_rows(split, runs, ("id", "text", "label"), fix)
 
 
 def sections(split: str, runs: tuple[ScoredRun, ScoredRun]) -> list[Section]:
@@ -45,68 +49,23 @@ def in_words(differences: Mapping[str, float], names: str) -> str:
     return f"{gaps} ({names}); McNemar's p {differences['mcnemar_p']:.4f}"
 
 
-def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
-    """Compute McNemar's exact test of whether two models are right equally often.
-
-    Source: McNemar 1947; the exact binomial form.
-
-    Args:
-        first: [N] bool, whether the first model is right.
-        second: [N] bool, whether the second model is right.
-
-    Returns:
-        Number of rows that only the first model has right, that only the second has right, and the two-sided p value.
-    """
-    alone = int((first & ~second).sum()), int((second & ~first).sum())
-    return *alone, float(binomtest(alone[0], sum(alone)).pvalue) if sum(alone) else 1.0
-
-
-def _check_same_rows(split: str, *pair: Predictions, fix: str) -> None:
-    first, second = pair
-    if first.class_names != second.class_names:
-        found = f"classes {list(first.class_names)} and {list(second.class_names)}"
-        raise UserError("runs", found=found, expected="the same classes", fix=fix)
-    same = [first.columns[name] == second.columns[name] for name in ("id", "text")]
-    if not all(same) or not np.array_equal(first.labels, second.labels):
-        raise UserError(
-            "runs",
-            found=f"other rows in {split}",
-            expected="two runs scored on the same rows",
-            fix=fix,
-        )
-
-
 def _differences(split: str, first: Predictions, second: Predictions) -> Section:
     size = len(first.class_names)
     pairs = first.predicted * size + second.predicted
     counts = count_confusion(first.labels, pairs, size * size)[:size].reshape(size, size, size)
-    ends, scores = bootstrap_difference(counts), [scores_of(predictions.counts) for predictions in (first, second)]
-    ends_of_each = [bootstrap_intervals(predictions.counts) for predictions in (first, second)]
-    rows = []
-    for key, name in SCORES.items():
-        a, b = (float(of_one[key]) for of_one in scores)
-        each = [
-            with_interval(v, (float(e[key][0]), float(e[key][1]))) for v, e in zip((a, b), ends_of_each, strict=True)
-        ]
-        rows.append([name, *each, f"{b - a:+.3f} [{ends[key][0]:+.3f}, {ends[key][1]:+.3f}]"])
-    alone = mcnemar(first.predicted == first.labels, second.predicted == second.labels)
-    return Section(
-        f"Differences in {split}",
-        [
-            Grid(
-                f"{split}: {len(first.labels):,} rows",
-                ["metric", "A", "B", "B less A"],
-                rows,
-                "95 % intervals in brackets: bootstrap over rows; of differences it is paired.",
-            ),
-            Grid(
-                "McNemar's exact test",
-                ["only A is right", "only B is right", "p"],
-                [[str(alone[0]), str(alone[1]), f"{alone[2]:.4f}"]],
-                "p: how often equally good models would differ this much on such rows; seeds are left out.",
-            ),
-        ],
-    )
+    of_each = [(scores_of(one.counts), bootstrap_intervals(one.counts)) for one in (first, second)]
+    ends = bootstrap_difference(counts)
+    compared = {}
+    for key in SCORES:
+        a, b = (Estimate(float(scores[key]), _as_ends(of_one[key])) for scores, of_one in of_each)
+        compared[key] = Compared(a, b, Estimate(b.value - a.value, _as_ends(ends[key])))
+    right = [predictions.predicted == predictions.labels for predictions in (first, second)]
+    grid = difference_grid(f"{split}: {len(first.labels):,} rows", compared, SCORES)
+    return Section(f"Differences in {split}", [grid, mcnemar_grid(*right)])
+
+
+def _as_ends(ends: np.ndarray) -> Ends:
+    return float(ends[0]), float(ends[1])
 
 
 def _disagreements(split: str, first: Predictions, second: Predictions) -> Section:

@@ -48,10 +48,10 @@ def _grid(
     """Return a table of rows with their own answer and the nearest other one."""
     nearest, own_cosines, other_cosines = _nearest_others(columns, rows)
     shown: dict[str, Cells] = {
-        _OWN: {row: _answer(columns, row) for row in rows},
+        _OWN: {row: answer_of(columns, row) for row in rows},
         "rank": {row: f"{ranks[row]:g}" for row in rows},
         "cosine": dict(zip(rows, own_cosines, strict=True)),
-        _OTHER: dict(zip(rows, (_answer(columns, other) for other in nearest), strict=True)),
+        _OTHER: dict(zip(rows, (answer_of(columns, other) for other in nearest), strict=True)),
         "its cosine": dict(zip(rows, other_cosines, strict=True)),
         **({"common words": dict(enumerate(common))} if common else {}),
     }
@@ -70,7 +70,7 @@ def _nearest_others(columns: Mapping[str, Any], rows: list[int]) -> tuple[list[i
     return first[scores.argmax(axis=1)].tolist(), own_cosines, scores.max(axis=1).tolist()
 
 
-def _answer(columns: Mapping[str, Any], row: int | None) -> str:
+def answer_of(columns: Mapping[str, Any], row: int | None) -> str:
     """Return the answer of a row; the id of the row if its text was not kept; nothing for no row."""
     if row is None:
         return ""

@@ -14,23 +14,23 @@ from lit_humor.tasks.reports.embedding.neighbours import neighbours
 from lit_humor.tasks.reports.numbers import result_grids, slice_grids, with_interval
 from lit_humor.tasks.reports.scored import ScoredRun
 
-_IN_WORDS = {"recall_at_1": "recall@1", "recall_at_10": "recall@10", "mrr": "MRR"}  # of the lead sentence
+IN_WORDS = {"recall_at_1": "recall@1", "recall_at_10": "recall@10", "mrr": "MRR"}  # of the lead sentence
 _MOST = 50  # answers of the picture
 _SHOWN = (1, 2, 3, 5, 10, 20, 30, 50)  # of them, in the table
-_CANDIDATES = (
+CANDIDATES = (
     "An answer is looked for among those of all rows of the split, each different answer once: an equal answer of "
     "another row counts as found."
 )
-_NO_VECTORS = "The vectors of the rows do not lie beside their predictions, so no ranks and neighbours are shown."
+NO_VECTORS = "The vectors of the rows do not lie beside their predictions, so no ranks and neighbours are shown."
 
 
 def lead(run: ScoredRun) -> str:
     """Return a sentence with the main metrics and their intervals."""
     split = run.headline
-    results, ends = run.results[split], Embedding().intervals(_ranked(run)[split])
+    results, ends = run.results[split], Embedding().intervals(ranked(run)[split])
     numbers = ", ".join(
         f"{words} {with_interval(results[name], ends.get(name))}"
-        for name, words in _IN_WORDS.items()
+        for name, words in IN_WORDS.items()
         if results.get(name) is not None
     )
     return f"Finding the answers of {results['rows']:,} rows of {split}: {numbers}."
@@ -38,22 +38,22 @@ def lead(run: ScoredRun) -> str:
 
 def results(run: ScoredRun) -> list[Grid]:
     """Return tables of every split's scores with intervals, next to the baseline."""
-    ranked = ScoredRun(
-        predictions=_ranked(run), results=run.results, baselines=run.baselines, origins=run.origins, kept=run.kept
+    with_ranks = ScoredRun(
+        predictions=ranked(run), results=run.results, baselines=run.baselines, origins=run.origins, kept=run.kept
     )
-    return result_grids(ranked, Embedding(), ", answers found")
+    return result_grids(with_ranks, Embedding(), ", answers found")
 
 
 def sections(run: ScoredRun) -> list[Section]:
     """Return sections on recall, on rows with what lies near them, and on slices."""
     split = run.headline
-    columns = _ranked(run)[split]
+    columns = ranked(run)[split]
     if RANK not in columns:
-        return [Section("Recall", [_NO_VECTORS])]
+        return [Section("Recall", [NO_VECTORS])]
     ranks, num_answers = ranks_in(columns), len(set(columns[KEY]))
     baseline = run.baselines.get(split, {})
     recall: list[str | Grid | Picture] = [
-        f"{_CANDIDATES} {split} has {len(ranks):,} rows and {num_answers:,} different answers.",
+        f"{CANDIDATES} {split} has {len(ranks):,} rows and {num_answers:,} different answers.",
         _picture(split, ranks, num_answers, baseline),
         _recalls(split, ranks, num_answers, baseline),
     ]
@@ -62,7 +62,7 @@ def sections(run: ScoredRun) -> list[Section]:
     return [
         Section("Recall", recall),
         Section("Neighbours", [*neighbours(split, columns)]),
-        Section("Recall by slice", [_CANDIDATES, *slices] if slices else ["The data has no slices."]),
+        Section("Recall by slice", [CANDIDATES, *slices] if slices else ["The data has no slices."]),
     ]
 
 
@@ -71,15 +71,15 @@ def calibrate(run: ScoredRun) -> dict[str, float]:
     return {}
 
 
-def _ranked(run: ScoredRun) -> Mapping[str, Mapping[str, Any]]:
+def ranked(run: ScoredRun) -> Mapping[str, Mapping[str, Any]]:
     """Return the predictions of all splits with ``rank`` where there are vectors; worked out once for a run."""
     if "ranked" not in run.kept:
         run.kept["ranked"] = {
             split: {**columns, RANK: ranks_in(columns)} if {QUERY, PASSAGE, KEY} <= columns.keys() else columns
             for split, columns in run.predictions.items()
         }
-    ranked: Mapping[str, Mapping[str, Any]] = run.kept["ranked"]
-    return ranked
+    kept: Mapping[str, Mapping[str, Any]] = run.kept["ranked"]
+    return kept
 
 
 def _picture(split: str, ranks: np.ndarray, num_answers: int, baseline: Mapping[str, Any]) -> Picture:

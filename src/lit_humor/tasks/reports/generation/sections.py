@@ -13,8 +13,8 @@ from lit_humor.tasks.reports.generation.texts import faults, side_by_side
 from lit_humor.tasks.reports.numbers import result_grids, slice_grids, with_interval
 from lit_humor.tasks.reports.scored import ScoredRun
 
-_IN_WORDS = {"perplexity": "perplexity", "chrf": "chrF", "token_f1": "token F1"}  # of the lead sentence
-_MEANING = (
+IN_WORDS = {"perplexity": "perplexity", "chrf": "chrF", "token_f1": "token F1"}  # of the lead sentence
+MEANING = (
     "These numbers compare words, or letters, with one answer that a person wrote; none says that a text is funny."
 )
 _NEEDED = ("text", "answer", PREDICTION, "nll", "answer_tokens", *SLICE_COLUMNS)
@@ -24,12 +24,12 @@ def lead(run: ScoredRun) -> str:
     """Return sentences with the main metrics, their intervals, and the perplexity of the baseline."""
     split = run.headline
     results, ends = run.results[split], Generation().intervals(run.predictions[split])
-    shown = {name: with_interval(results[name], ends.get(name)) for name in _IN_WORDS if results.get(name) is not None}
+    shown = {name: with_interval(results[name], ends.get(name)) for name in IN_WORDS if results.get(name) is not None}
     baseline = run.baselines.get(split, {}).get("perplexity")
     if baseline is not None and "perplexity" in shown:
         shown["perplexity"] += f" (unigram baseline {with_interval(baseline, None)})"
-    numbers = ", ".join(f"{_IN_WORDS[name]} {value}" for name, value in shown.items())
-    return f"Writing the answers of {results['rows']:,} rows of {split}: {numbers}. {_MEANING}"
+    numbers = ", ".join(f"{IN_WORDS[name]} {value}" for name, value in shown.items())
+    return f"Writing the answers of {results['rows']:,} rows of {split}: {numbers}. {MEANING}"
 
 
 def results(run: ScoredRun) -> list[Grid]:
@@ -42,7 +42,7 @@ def sections(run: ScoredRun) -> list[Section]:
     split = _split_with_texts(run)
     columns = run.predictions[split]
     return [
-        Section("Texts", [_MEANING, *side_by_side(split, columns)]),
+        Section("Texts", [MEANING, *side_by_side(split, columns)]),
         *([Section("Copied, empty, repeated", list(faults(split, columns)))] if PREDICTION in columns else []),
         Section("Texts by slice", [*_slices(run)] or ["The data has no slices."]),
     ]
