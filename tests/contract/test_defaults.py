@@ -44,6 +44,7 @@ SWITCHED_OFF = {
         "as the old run was typed",
     ),
     "e2e/test_opened_once.py::run": ({BASELINE, REPORT}, "the page and the baseline open no checkpoint"),
+    "e2e/test_pair_forms.py::QUICK": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
     "e2e/test_precision.py::test_a_resumed_run_keeps_its_precision_whatever_is_fastest_now": (
         {BASELINE, REPORT},
         _MANY,

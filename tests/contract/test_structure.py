@@ -43,7 +43,7 @@ ARROWS = {
         "tasks",
         *SIBLINGS,
     },
-    "auditing": {"config", "core", "data", "engine", "metrics", "pages", "runs"},
+    "auditing": {"config", "core", "data", "engine", "inference", "metrics", "pages", "runs", "tasks"},
     "benchmarking": {"config", "core", "data", "engine", "learning", "runs"},
 }
 # Where a library may be imported: rooms, or single files.

@@ -150,3 +150,47 @@ def test_mistakes(argument: str, part: str, tmp_path: Path) -> None:
     done = typed_here("audit", "model=tiny", f"paths.logs_dir={tmp_path / 'logs'}", argument)
     assert_one_message(done, part)
     assert not (tmp_path / "logs").exists()
+
+
+def test_rows_with_answers_are_audited_as_the_model_reads_them(tmp_path: Path) -> None:
+    long = " ".join(["word"] * 40)
+    rows = [
+        {"query": "Who is there?", "pos": ["A cat."], "neg": ["a CAT"]},
+        {"query": "Who is there?", "pos": ["A dog."]},
+        {"query": "And <b>then</b>?", "pos": [long]},
+    ]
+    turns = [{"text": ["Say something about the sun", "It is warm today."]}]
+    for name, lines in {"pairs": rows, "turns": turns, "test": [{"query": "Is it so?", "pos": ["a dog!"]}]}.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    files = [
+        f"data.{key}={tmp_path / name}.jsonl"
+        for key, name in {"train_path": "pairs", "test_path": "test", "writing_path": "turns"}.items()
+    ]
+    logs = (f"paths.logs_dir={tmp_path}", f"paths.cache_dir={tmp_path}/cache", "run_id=audit")
+    shared = ("data.writing_share=0.8", "model=gritlm_tiny", "data.max_length=64")
+    done = typed_here("audit", "data=joke_pairs", *files, *shared, *logs)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    kinds = {finding["kind"]: finding["count"] for finding in found["findings"]}
+    assert {kind: count for kind, count in kinds.items() if kind.startswith(("answers", "negatives", "several"))} == {
+        "negatives_equal": 1,
+        "several_answers": 1,
+        "answers_across": 1,
+        "answers_cut": 1,
+    }
+    assert "duplicates_within" not in kinds, "neither another answer nor a row that writing_share repeats"
+    assert found["data"]["splits"]["train"]["rows"] == 4
+    page = (tmp_path / "audit" / "audit.html").read_text()
+    assert "answer: A dog." in page
+    assert "answers of more than 15 tokens" in page
+    for told in (page, done.stdout):
+        assert "simple models" not in told.casefold(), "there are no classes"
+
+
+def test_a_clean_copy_keeps_texts_with_several_answers(tmp_path: Path) -> None:
+    rows = ["why so sad?,no reason", "why so sad?,the rain", "Why so SAD?,The rain!", "another,ending of it"]
+    (tmp_path / "rows.csv").write_text("\n".join(["text,end", *rows]) + "\n")
+    arguments = ("data=csv", f"data.train_path={tmp_path}/rows.csv", "data.answer_column=end", "model=tiny")
+    done = typed_here("audit", *arguments, f"paths.logs_dir={tmp_path}", f"fix={tmp_path}/clean")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "clean" / "train.csv").read_text().splitlines()[1:] == [*rows[:2], rows[3]]

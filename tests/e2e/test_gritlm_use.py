@@ -1,5 +1,6 @@
 """A run that embeds and writes is used: nearest texts, written endings, vectors for sentence-transformers."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -8,11 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from omegaconf import OmegaConf
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lit_humor.exporters.sentence_transformer import embedded_by_folder
 from lit_humor.inference.scoring import load_scorer
 from lit_humor.inference.searching import embed_answers
+from lit_humor.models.embedded import packaged_minilm
 from lit_humor.runs import record
 from lit_humor.tasks.generation import Generation
 from tests.e2e.test_bad_input import assert_one_message
@@ -27,6 +32,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = typed_here("train", "experiment=gritlm", "debug=tiny", *quick, *places)
     assert done.returncode == 0, done.stderr
     return folder / "both"
+
+
+_READ = ("text", "answer", "nll", "answer_tokens")
 
 
 def _shown(stdout: str) -> list[tuple[float, str]]:
@@ -125,3 +133,66 @@ def test_what_cannot_be_explained_is_refused_before_it_answers(run: Path) -> Non
     done = typed_here("predict", f"run={run}", "text=ha", "explain=true")
     assert_one_message(done, "explain", "found a run of embedding and generation", "leave explain out")
     assert done.stdout == ""
+
+
+def test_the_half_that_writes_is_exported(run: Path) -> None:
+    """Losses of the folder's own model, of other rows than were checked, are those that evaluation wrote."""
+    done = typed_here("export", f"run={run}")
+    assert done.returncode == 0, done.stderr
+    folder = run / "export" / "huggingface"
+    checked = record.read_json(folder / "parity.json")
+    assert checked["largest_difference"] < 1e-5
+    rows = pq.read_table(record.predictions_path(run, "test")).to_pydict()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    for text, answer, nll, count in zip(*(rows[name][:12] for name in _READ), strict=True):
+        prompt, ids = (tokenizer(one)["input_ids"] for one in (text, answer))
+        ids = ids[1:][:16]  # of <s> answer </s>, as long as gritlm_tiny reads
+        with torch.inference_mode():
+            logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+        assert len(ids) == count
+        assert nn.functional.cross_entropy(logits, torch.tensor(ids), reduction="sum").item() == pytest.approx(
+            nll, rel=1e-2
+        )
+    inputs = tokenizer(rows["text"][:12], padding=True, truncation=True, return_tensors="pt")
+    written = model.generate(**inputs)[:, inputs["input_ids"].shape[1] :]
+    texts = [text.strip() for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
+    same = sum(one == other for one, other in zip(texts, rows["prediction"], strict=False))
+    assert same >= 11, "the run wrote in its own precision"
+    card = (folder / "README.md").read_text()
+    assert "AutoModelForCausalLM" in card
+    assert "position_ids" not in card, "only of models that count from 2"
+
+
+def test_the_audit_finds_what_a_run_or_a_model_finds_alike(run: Path, tmp_path: Path) -> None:
+    texts = [
+        "A horse walks into a bar.",
+        "The bank opens at nine.",
+        "Two cats meet at an interview.",
+        "Nine at the bank?",
+    ]
+    for name, part in {"train": texts[:2], "test": texts[2:]}.items():
+        rows = [f"{name} {row},{text},{row % 2}" for row, text in enumerate(part)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["id,text,label", *rows]) + "\n")
+    files = [f"data.{name}_path={tmp_path / name}.csv" for name in ("train", "test")]
+    for source, name in {str(run): "the run both", "minilm": "all-MiniLM-L6-v2"}.items():
+        logs = (f"paths.logs_dir={tmp_path / 'logs'}", f"run_id={Path(source).name}")
+        done = typed_here(
+            "audit", "data=csv", *files, "model=tiny", f"vectors={source}", "vectors_similarity=0.1", *logs
+        )
+        assert done.returncode == 0, done.stderr
+        found = json.loads((tmp_path / "logs" / Path(source).name / "audit.json").read_text())
+        assert found["vectors"] == {"name": name, "similarity": 0.1}
+        (across,) = [finding for finding in found["findings"] if finding["kind"] == "near_vectors_across"]
+        nearest = across["cases"][0]
+        if source == "minilm":
+            assert [row["id"] for row in nearest] == ["train 1", "test 1"], "both are about a bank at nine"
+            vectors = embedded_by_folder(Path(packaged_minilm()), texts)
+        else:
+            vectors = load_scorer(source).outputs(texts)["query_embeddings"]
+        cosines = (vectors @ vectors.T)[:2, 2:]
+        assert nearest[1]["cosine"] == pytest.approx(cosines.max(), abs=5e-3)
+        assert across["count"] == (cosines >= 0.1).sum()
+        page = (tmp_path / "logs" / Path(source).name / "audit.html").read_text()
+        assert f"Vectors are those of {name};" in page
+        assert "the opinion of this model" in page

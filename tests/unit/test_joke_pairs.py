@@ -1,5 +1,7 @@
 """The user's own rows to embed and to write, and how the two streams are mixed."""
 
+import csv
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +39,89 @@ def test_rows_of_gritlm_are_read(tmp_path: Path) -> None:
     assert answers.embeds is not None
     assert answers.writes is not None
     assert (answers.embeds.tolist(), answers.writes.tolist()) == ([True, True], [False, False])
+
+
+def test_instructions_of_passages_are_kept_with_their_texts(tmp_path: Path) -> None:
+    rows = [
+        {"query": "a", "pos": [["find", "the end"], "another"], "neg": ["no", ["say", "nor"]]},
+        {"query": "b", "pos": ["c"]},
+    ]
+    source = JokePairs(train_path=write_rows(tmp_path / "in.jsonl", rows), writing_path=_turns(tmp_path))
+    answers = answers_of(source.load()["train"])
+    assert answers.passage_instructions == [["find", "", "say"], [""]]
+    assert answers.take([1]).passage_instructions == [[""]]
+    assert answers_of(source.mixed(source.load()["train"], 0)).passage_instructions == [
+        ["find", "", "say"],
+        [""],
+        *[[]] * 7,
+    ]
+    with tolerant_reading():
+        path = write_rows(tmp_path / "wrong.jsonl", [{"query": " ", "pos": ["a"]}, *rows])
+        assert answers_of(JokePairs(train_path=path).load()["train"]).passage_instructions == [
+            ["find", "", "say"],
+            [""],
+        ]
+    assert answers_of(_pairs(tmp_path).load()["train"]).passage_instructions is not None
+    plain = JokePairs(train_path=write_rows(tmp_path / "plain.jsonl", rows[1:])).load()["train"]
+    assert answers_of(plain).passage_instructions is None, "so that nothing changes for such rows"
+
+
+FORMS = ("jsonl", "json", "parquet", "csv", "tsv")
+
+
+def write_form(folder: Path, name: str, form: str, rows: list[dict]) -> str:
+    """Rows in one of the forms that are read; cells of a table are JSON."""
+    path = folder / f"{name}.{form}"
+    if form in ("csv", "tsv"):
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter={"csv": ",", "tsv": "\t"}[form])
+            writer.writeheader()
+            writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    elif form == "json":
+        path.write_text(json.dumps(rows))
+    else:
+        write_rows(path, rows)
+    return str(path)
+
+
+def _cell(value: object) -> object:
+    return value if isinstance(value, str) else json.dumps(value) if value else ""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_rows(form: str, tmp_path: Path) -> None:
+    """Parquet needs one type a column, so each text has an instruction here."""
+    rows = [
+        {"id": f"row {row}", "query": ["Find", f"query {row}, \"so\""], "pos": [["", f"end {row}"], ["", "x"]],
+         "neg": [["say", "no"]] if row % 2 else []}
+        for row in range(4)
+    ]  # fmt: skip
+    turns = [{"text": [f"user {row}", f"assistant, {row}"]} for row in range(3)]
+    source = JokePairs(
+        train_path=write_form(tmp_path, "pairs", form, rows), writing_path=write_form(tmp_path, "turns", form, turns)
+    )
+    examples = source.mixed(source.load()["train"], 0)
+    assert examples.ids[:4] == ["row 0", "row 1", "row 2", "row 3"]
+    assert examples.texts == [*(f'query {row}, "so"' for row in range(4)), "user 0", "user 1", "user 2"]
+    answers = answers_of(examples)
+    assert answers.texts == [*(f"end {row}" for row in range(4)), *(f"assistant, {row}" for row in range(3))]
+    assert answers.negatives == [[], ["no"], [], ["no"], [], [], []]
+    assert answers.instructions == [*["Find"] * 4, *[""] * 3]
+    assert answers.passage_instructions == [[""], ["", "say"], [""], ["", "say"], [], [], []]
+
+
+def test_a_cell_of_a_table_may_be_one_text(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text('query,pos,neg\na,b,\n[sic] a,"[""b"", ""c""]",d\n')
+    examples = JokePairs(train_path=str(tmp_path / "in.csv")).load()["train"]
+    assert examples.texts == ["a", "[sic] a"]
+    assert (answers_of(examples).texts, answers_of(examples).negatives) == (["b", "b"], [[], ["d"]])
+    (tmp_path / "in.csv").write_text("query,pos\na,b\nc,\n")
+    with pytest.raises(UserError, match="line 3, 'pos': found nothing"):
+        JokePairs(train_path=str(tmp_path / "in.csv")).load()
+
+
+def _turns(folder: Path) -> str:
+    return write_rows(folder / "turns.jsonl", TURNS)
 
 
 def _streams(examples: Examples) -> Mapping[bool, int]:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lit_humor.auditing import duplicates, form, labels, shapes, texts
+from lit_humor.auditing.answers import answer_findings, equal_rows, join_answers
 from lit_humor.auditing.cleaning import (
     CHANGES,
     Decision,
@@ -23,45 +24,48 @@ from lit_humor.auditing.cleaning import (
     decide,
     write_clean_copy,
 )
+from lit_humor.auditing.near_vectors import vector_findings
 from lit_humor.auditing.raters import AGREEMENT_COLUMNS, agreement, agreement_lines
 from lit_humor.auditing.repairs import repair_splits
 from lit_humor.auditing.rows import ERROR, NOTE, WARNING, Rows, join_splits
 from lit_humor.config.command import choice
+from lit_humor.config.schema.audit import AuditConfig
+from lit_humor.config.validate import find_target
+from lit_humor.core.bounds import out_of_bounds
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import typed_command
 from lit_humor.data.dividing.similarity import clusters, exact_groups, near_pairs
 from lit_humor.data.examples import tolerant_reading
+from lit_humor.data.preparing.pairs import PairPreparation
 from lit_humor.data.reading.places import name_place
 from lit_humor.engine import factory, tables
 from lit_humor.engine.configuration import validate
 from lit_humor.engine.rundir import create_run_dir
+from lit_humor.inference.text_vectors import open_vectors
 from lit_humor.metrics.label_errors import LEAST_F1
 from lit_humor.pages.page import Grid, render
 from lit_humor.runs import record, screen
+from lit_humor.tasks.embedding import Embedding
 
 AUDIT_JSON, AUDIT_HTML = "audit.json", "audit.html"
-_NUM_STEPS = 7
+_NUM_STEPS = 7  # and one for vectors
 _AGREEMENT = "Agreement of raters: Krippendorff's alpha of nominal labels"
 _CASES_ON_SCREEN, _CASES_IN_HTML = 3, 200
-_CASE_VALUES = {"mended": "repaired", "gone": "removed", "template": "template"}  # key of a case: what is shown
+_CASE_VALUES = {"mended": "repaired", "gone": "removed"} | {
+    name: name for name in ("template", "answer", "cosine")
+}  # as shown
 
 
 def audit(cfg: DictConfig) -> None:
     """Audit ``cfg.data`` with the splits that its files give: no rows are split off.
 
     Raises:
-        UserError: ``similarity`` is out of range, the folder of ``fix`` exists already, or rows are not of a table.
+        UserError: A similarity is out of range, the folder of ``fix`` exists already, rows are not of a table, or there
+            are no such vectors.
     """
-    if not 0 < cfg.similarity <= 1:
-        raise UserError(
-            "similarity", found=str(cfg.similarity), expected="0 < similarity <= 1", fix="set similarity=0.6"
-        )
-    if cfg.fix is not None:
-        check_is_new(Path(cfg.fix))  # before the minutes of work
-    cfg.data.val_fraction = cfg.data.test_fraction = 0.0
-    cfg.data.leaks = "report"  # training may reject leaks; the audit reports them
-    validate(cfg)
-    with _progress() as step, tolerant_reading() as readings:
+    _settle(cfg)
+    vectors = None if cfg.vectors is None else open_vectors(cfg.vectors, cfg.paths.cache_dir)
+    with _progress(_NUM_STEPS + (vectors is not None)) as step, tolerant_reading() as readings:
         step("read")
         datamodule = factory.build_datamodule(cfg, factory.resolve_pretrained(cfg), plan=None)
         splits = datamodule.load()
@@ -70,7 +74,7 @@ def audit(cfg: DictConfig) -> None:
         agreements = agreement(splits, readings, list(cfg.raters)) if cfg.raters is not None else {}
         step("tokenize")
         report: dict[str, Any] = {"data": datamodule.report(), "agreement": agreements}
-        rows = join_splits(splits)
+        rows, answers = join_splits(splits), join_answers(splits)
         step("languages")
         report["languages"] = {
             name: split_report["slices"].get("language") or texts.detect_languages(rows, name)
@@ -85,8 +89,15 @@ def audit(cfg: DictConfig) -> None:
         step("near duplicates")  # of repaired texts: damage alone must not make two texts different
         equal_groups = exact_groups(repaired.rows.texts)
         near_duplicates = near_pairs(repaired.rows.texts, cfg.similarity)
-        findings += duplicates.duplicate_findings(rows, equal_groups, near_duplicates) + duplicates.group_findings(rows)
+        equal = equal_rows(equal_groups, rows, answers)
+        findings += duplicates.duplicate_findings(rows, equal, near_duplicates) + duplicates.group_findings(rows)
+        if answers is not None:
+            findings += answer_findings(rows, answers, equal_groups, cfg.similarity, datamodule.preparation)
         cluster_numbers = related_rows(rows, equal_groups, near_duplicates)
+        if vectors is not None:
+            step("vectors")
+            named = report["vectors"] = {"name": vectors.name, "similarity": cfg.vectors_similarity}
+            findings += vector_findings(rows, repaired.rows.texts, near_duplicates, vectors.of, **named)
         step("features that predict the labels")
         report["telling"] = labels.telling_features(rows)
         findings += labels.label_leak_findings(rows, report["telling"]) + shapes.shape_findings(rows, splits, readings)
@@ -99,11 +110,38 @@ def audit(cfg: DictConfig) -> None:
     _show(report)
     _save(cfg, report)
     if cfg.fix is not None:
-        decisions = decide(rows, equal_groups, cluster_numbers, repaired.empty)
+        decisions = decide(rows, equal, cluster_numbers, repaired.empty)
         action_counts = write_clean_copy(Path(cfg.fix), rows, decisions, splits, readings, repaired)
         summary = ", ".join(f"{count} rows {action}" for action, count in action_counts.items())
         screen.show(f"Cleaned copy: {cfg.fix} ({summary}; each change in {CHANGES})")
         _show_sizes(rows, decisions)
+
+
+def _settle(cfg: DictConfig) -> None:
+    """Check all settings before the minutes of work, and have the data read as its files are."""
+    if not 0 < cfg.similarity <= 1:
+        raise UserError(
+            "similarity", found=str(cfg.similarity), expected="0 < similarity <= 1", fix="set similarity=0.6"
+        )
+    for problem in out_of_bounds(AuditConfig, {"vectors_similarity": cfg.vectors_similarity}, ""):
+        raise problem
+    if cfg.fix is not None:
+        check_is_new(Path(cfg.fix))
+    cfg.data.val_fraction = cfg.data.test_fraction = 0.0
+    cfg.data.leaks = "report"  # training may reject leaks; the audit reports them
+    if OmegaConf.select(cfg, "data.writing_share") is not None:
+        cfg.data.writing_share = None  # rows that it repeats are no faults
+    validate(_with_a_task(cfg))
+
+
+def _with_a_task(cfg: DictConfig) -> DictConfig:
+    """Return the configuration as one of a training: with a task where its model has no head for classes."""
+    node = cfg.model.preparation
+    if node is None or find_target("model.preparation", node["_target_"]) is not PairPreparation:
+        return cfg
+    target = f"{Embedding.__module__}.{Embedding.__name__}"
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    return OmegaConf.create(plain | {"tasks": {Embedding.kind: {"_target_": target}}})
 
 
 def _show_sizes(rows: Rows, decisions: Sequence[Decision]) -> None:
@@ -121,12 +159,12 @@ def _show_sizes(rows: Rows, decisions: Sequence[Decision]) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Any]:
+def _progress(num_steps: int) -> Iterator[Any]:
     """Show a progress bar; yields a function that starts the next step, given its description."""
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
     console = Console(force_jupyter=False)  # a notebook would keep every frame
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
-        task, step_numbers = bar.add_task("", total=_NUM_STEPS, visible=False), count()
+        task, step_numbers = bar.add_task("", total=num_steps, visible=False), count()
         yield lambda description: bar.update(
             task, completed=next(step_numbers), description=description, visible=True, refresh=True
         )
@@ -156,7 +194,8 @@ def _show(report: dict[str, Any]) -> None:
     scalar_scores = [
         (name.replace("_", " "), value) for name, value in baseline_scores.items() if isinstance(value, float)
     ]
-    screen.show(screen.table("Simple models, cross-validated", ("what", "value"), scalar_scores))
+    if any(split["classes"] for split in report["data"]["splits"].values()):
+        screen.show(screen.table("Simple models, cross-validated", ("what", "value"), scalar_scores))
     for name, slices in baseline_scores["slices"].items():
         lines = [(value, scores["rows"], scores["tfidf_accuracy"]) for value, scores in slices.items()]
         screen.show(screen.table(f"TF-IDF by {name}", (name, "rows", "accuracy"), lines))

@@ -21,6 +21,7 @@ class Rows:
     """The rows of all splits, concatenated. N rows.
 
     Attributes:
+        ids: [N] ids.
         texts: [N] texts; a second text is appended to the first.
         labels: [N] int64.
         splits: [N] names of the splits.
@@ -30,6 +31,7 @@ class Rows:
         slices: [N] values of each of ``language``, ``genre``, ``part`` that the data has; None where unknown.
     """
 
+    ids: list[str]
     texts: list[str]
     labels: np.ndarray
     splits: list[str]
@@ -55,6 +57,7 @@ class Rows:
 def join_splits(splits: Mapping[str, Examples]) -> Rows:
     """Concatenate the splits of a data set."""
     return Rows(
+        ids=[name for examples in splits.values() for name in examples.ids],
         texts=[text for examples in splits.values() for text in examples.whole_texts()],
         labels=np.concatenate([examples.labels for examples in splits.values()]),
         splits=[name for name, examples in splits.items() for _ in examples.places],
@@ -85,6 +88,7 @@ class Finding:
         remedy: What to do.
         cases: One list per case, with the rows that belong together; a row has split, file, line, label, text and
             values that depend on the kind.
+        total: Number of all cases, where ``cases`` has only the first; None: it has all.
     """
 
     kind: str
@@ -92,7 +96,10 @@ class Finding:
     title: str
     remedy: str
     cases: list[list[dict[str, Any]]] = field(default_factory=list)
+    total: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the attributes as plain values, with the number of cases as ``count``."""
-        return {"count": len(self.cases), **asdict(self)}
+        values = asdict(self)
+        total = values.pop("total")
+        return {"count": len(self.cases) if total is None else total, **values}

@@ -115,7 +115,7 @@ def rejected_findings(readings: Mapping[str, Reading]) -> list[Finding]:
         for reading in readings.values()
         for place, problem in reading.rejected_places()
     ]
-    title = "rows without a usable text or label"
+    title = "rows without a usable text, label or answer"
     problems = [problem for reading in readings.values() for problem in reading.rejected.values()]
     unknown = Counter(problem.fix for problem in problems if isinstance(problem, UnknownLabelError))
     remedy = "".join(f"for {rows:,} labels that match no class: {fix}; otherwise " for fix, rows in unknown.items())

@@ -28,6 +28,7 @@ class Answers:
         texts: [N] the answer of each row: a punch line, the passage that fits a query.
         negatives: [N] texts that are not the row's answer; an empty list where none is known.
         instructions: [N] what is to be done with the row's text; "" where nothing is said.
+        passage_instructions: [N] the same for the answer and then for each negative; None: nothing is said of any.
         embeds: [N] bool, whether the row trains embedding; None: all do.
         writes: [N] bool, whether the row trains writing; None: all do.
     """
@@ -35,6 +36,7 @@ class Answers:
     texts: list[str]
     negatives: list[list[str]]
     instructions: list[str]
+    passage_instructions: list[list[str]] | None = None
     embeds: np.ndarray | None = None
     writes: np.ndarray | None = None
 
@@ -49,6 +51,7 @@ class Answers:
             texts=[self.texts[row] for row in numbers],
             negatives=[self.negatives[row] for row in numbers],
             instructions=[self.instructions[row] for row in numbers],
+            passage_instructions=self.passage_instructions and [self.passage_instructions[row] for row in numbers],
             embeds=None if self.embeds is None else self.embeds[numbers],
             writes=None if self.writes is None else self.writes[numbers],
         )
@@ -56,7 +59,8 @@ class Answers:
     def update_digest(self, digest: _Digest) -> None:
         """Add all of it to a hash."""
         masks = [None if mask is None else mask.tolist() for mask in (self.embeds, self.writes)]
-        digest.update(json.dumps([self.texts, self.negatives, self.instructions, *masks]).encode())
+        more = [] if self.passage_instructions is None else [self.passage_instructions]
+        digest.update(json.dumps([self.texts, self.negatives, self.instructions, *masks, *more]).encode())
 
 
 def read_answers(

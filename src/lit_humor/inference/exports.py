@@ -30,15 +30,17 @@ from lit_humor.exporters.card import model_card
 from lit_humor.exporters.hub import check_repository, push_folder
 from lit_humor.exporters.huggingface import as_transformers, pipeline_scores, save_folder
 from lit_humor.exporters.vocabulary import trim_vocabulary
+from lit_humor.inference.exporting_texts import write_writer
 from lit_humor.inference.exporting_vectors import check_embeds, write_embedder
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.runs import record, screen
 from lit_humor.tasks.answers import PREDICTION, ExportForm, only_exported
 from lit_humor.tasks.embedding import Embedding
+from lit_humor.tasks.generation import Generation
 from lit_humor.tasks.task import Task
 
-SENTENCE_TRANSFORMERS = "sentence_transformers"
-TARGETS = ("huggingface", "onnx", "onnx_int8", SENTENCE_TRANSFORMERS)
+HUGGINGFACE, SENTENCE_TRANSFORMERS = "huggingface", "sentence_transformers"
+TARGETS = (HUGGINGFACE, "onnx", "onnx_int8", SENTENCE_TRANSFORMERS)
 VOCABULARIES = ("all", "used")
 PARITY = "parity.json"
 _LARGEST_DIFFERENCE = 1e-4
@@ -94,7 +96,7 @@ def export(cfg: DictConfig) -> None:
     if cfg.push:
         check_repository(cfg.push)
     saved = open_run(cfg.run)
-    _check_task(cfg, saved)
+    maker = _find_maker(cfg, saved)
     run_dir = saved.folder
     target = Path(cfg.output or run_dir / "export" / cfg.to)
     if target.exists():
@@ -109,7 +111,7 @@ def export(cfg: DictConfig) -> None:
         if not needed.is_file():
             fix = command_line("train", setting("resume", str(run_dir)))
             raise UserError(f"run={cfg.run}", found=f"no {needed.name} in it", expected="a run that is done", fix=fix)
-    make = write_embedder(saved) if cfg.to == SENTENCE_TRANSFORMERS else _maker(cfg, saved)
+    make = maker(saved)
     unfinished = target.with_name(f".{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
@@ -126,16 +128,23 @@ def export(cfg: DictConfig) -> None:
         screen.show(f"On the hub: {push_folder(target, cfg.push, private=cfg.private)}")
 
 
-def _check_task(cfg: DictConfig, saved: SavedRun) -> None:
-    """Check that the tasks of a run can be exported in the form that was asked for; raise a UserError if not."""
+def _find_maker(cfg: DictConfig, saved: SavedRun) -> Callable[[SavedRun], Callable[[Path], dict[str, Any]]]:
+    """Return what makes the export, or raise a UserError if no task of the run can be exported in that form."""
+    tasks = build_tasks(saved.config, saved.class_names).values()
+    kinds = [task.kind for task in tasks]
     if cfg.to == SENTENCE_TRANSFORMERS:
         check_embeds(saved)
-        return
-    tasks = build_tasks(saved.config, saved.class_names).values()
+    if cfg.to == SENTENCE_TRANSFORMERS or (cfg.to == HUGGINGFACE and Generation.kind in kinds):
+        if cfg.vocabulary != "all":
+            found, expected = f"a run of {' and '.join(kinds)}", "one that gives numbers or classes"
+            raise UserError(f"vocabulary={cfg.vocabulary}", found=found, expected=expected, fix="set vocabulary=all")
+        return write_writer if cfg.to == HUGGINGFACE else write_embedder
     fix = command_line("predict", setting("run", str(saved.folder)), "text=...") + " uses it, or train one task alone"
-    if any(task.kind == Embedding.kind for task in tasks):
-        fix = f"set to={SENTENCE_TRANSFORMERS}"
+    forms = {Generation.kind: HUGGINGFACE, Embedding.kind: SENTENCE_TRANSFORMERS}
+    if other := next((to for kind, to in forms.items() if kind in kinds), None):
+        fix = f"set to={other}"
     only_exported(tasks, f"run={cfg.run}", fix)
+    return lambda saved: _maker(cfg, saved)
 
 
 def _maker(cfg: DictConfig, saved: SavedRun) -> Callable[[Path], dict[str, Any]]:
@@ -218,7 +227,7 @@ def _to_int8(exported: _Exported, folder: Path) -> dict[str, Any]:
 
 
 _MAKERS: dict[str, Callable[[_Exported, Path], dict[str, Any]]] = {
-    "huggingface": _to_huggingface,
+    HUGGINGFACE: _to_huggingface,
     "onnx": _to_onnx,
     "onnx_int8": _to_int8,
 }

@@ -34,6 +34,7 @@ class PairBatch(Batch):
     query_pooled: NotRequired[Tensor]  # [B, T] int64, 1 on tokens that are not instruction
     passage_ids: NotRequired[Tensor]  # [B, G, T] int64, the row's own passage first, then negatives
     passage_mask: NotRequired[Tensor]  # [B, G, T]
+    passage_pooled: NotRequired[Tensor]  # [B, G, T] int64, as query_pooled, where passages have instructions
     text_keys: NotRequired[Tensor]  # [B, 1 + G] int64, equal for equal texts: query, passages; -1: no such passage
     prompt_ids: NotRequired[Tensor]  # [B, P] int64
     prompt_mask: NotRequired[Tensor]  # [B, P]
@@ -119,7 +120,8 @@ class GritLM(Network):
             there = batch["text_keys"][:, 1:] >= 0
             places = there.flatten().nonzero().squeeze(1)  # once: each use of a mask would wait for a GPU
             ids, mask = (batch[name].flatten(0, 1)[places] for name in ("passage_ids", "passage_mask"))
-            vectors = self.embed(ids, mask, mask)
+            pooled = batch["passage_pooled"].flatten(0, 1)[places] if "passage_pooled" in batch else mask
+            vectors = self.embed(ids, mask, pooled)
             passages = vectors.new_zeros(there.numel(), vectors.shape[-1]).index_copy(0, places, vectors)
             outputs["passage_embeddings"] = passages.unflatten(0, there.shape)
         if "answer_ids" in batch:

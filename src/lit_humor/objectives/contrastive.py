@@ -14,7 +14,8 @@ from torch import Tensor
 from lit_humor.core.errors import UserError
 from lit_humor.objectives.objective import Model, Objective, Outcome, Shared
 
-_TENSORS = ("query_ids", "query_mask", "query_pooled", "passage_ids", "passage_mask", "text_keys")
+_PASSAGES = ("passage_ids", "passage_mask", "passage_pooled")
+_TENSORS = ("query_ids", "query_mask", "query_pooled", *_PASSAGES, "text_keys")
 
 
 class Contrastive(Objective):

@@ -211,7 +211,7 @@ class Task(ABC):
     def explained(
         self, answers: Mapping[str, Sequence[Any]], row: int, calibration: Mapping[str, float]
     ) -> Explained | None:
-        """Return the number whose value is attributed to words; None if this task cannot be explained."""
+        """Return the number whose value is attributed to words; None for a task without an override."""
         return None
 
     @property

@@ -16,6 +16,8 @@ HERE = ("trainer=cpu", "paths.logs_dir=FOLDER/logs")
 TYPED = ("experiment=gritlm", "debug=tiny", *HERE)
 RUN, EMBEDS = "run=RUNS/writes", "run=RUNS/embeds"
 ROWS = {"in.csv": "text,end\n" + "".join(f"a cat in bar {row},went home at {row}\n" for row in range(20))}
+LABELLED = {"in.csv": "text,label\na cat at a job interview,1\na man in a bar,0\n"}
+TO_AUDIT = ("data=csv", "data.train_path=FOLDER/in.csv", "model=tiny", "paths.logs_dir=FOLDER/logs")
 TEXTS = {"in.csv": "text\na cat at a job interview\na man in a bar\n"}
 
 
@@ -88,8 +90,12 @@ CASES = {
     "writing: a task of another family": Case("train", ("task=embedding", *HERE)),
     "writing: another model": _typed("model=tiny"),
     "writing: rows of classes": Case("train", ("experiment=gritlm", "model=gritlm_tiny", "data=tiny", *HERE), way="joke_halves"),
-    "writing: to export": _used("export", "output=FOLDER/out"),
+    "writing: to export": _used("export", "output=FOLDER/out", run=EMBEDS),
+    "writing: to export for onnxruntime": _used("export", "to=onnx", "output=FOLDER/out"),
+    "writing: to export with fewer pieces": _used("export", "vocabulary=used", "output=FOLDER/out"),
     "writing: vectors of a run of classes": _used("export", "to=sentence_transformers", "output=FOLDER/out", run="run=RUNS/one"),
+    "writing: vectors for an audit of no run": Case("audit", (*TO_AUDIT, "vectors=FOLDER/in.csv"), files=LABELLED, to_the_end=True),
+    "writing: vectors for an audit of a run of classes": Case("audit", (*TO_AUDIT, "vectors=RUNS/one", "vectors_similarity=2"), files=LABELLED, to_the_end=True, errors=2),
     "writing: to calibrate": _used("eval", "calibrate=true"),
     "writing: other rows without answers": _used("eval", "data=csv", "data.test_path=FOLDER/in.csv", files=ROWS, hand=take("data.answer_column=end")),
     "writing: other rows of a corpus without answers": _used("eval", "data=tiny"),

@@ -23,6 +23,7 @@ from lit_humor.data.batches.tokens import encode
 from lit_humor.data.preparing.preparation import Digest, Preparation, Prepared, Reading
 
 if TYPE_CHECKING:
+    from lit_humor.data.answers import Answers
     from lit_humor.data.examples import Examples
     from lit_humor.data.settings import DataSettings
 
@@ -43,6 +44,7 @@ class PreparedPairs(Prepared):
         keys: [N, 1 + G] int64, equal for equal texts: of the query, then of each passage; -1 where there is none.
         uses: [N] bool by part: whether the row trains the embedding, and the writing.
         pad_token_id: The tokenizer's pad id.
+        instructed: Whether passages have instructions, whose tokens ``second_starts`` of passages counts then.
         widths: Tokens that texts are padded to, by use; those that are not named are padded to the longest of a batch.
     """
 
@@ -50,6 +52,7 @@ class PreparedPairs(Prepared):
     keys: np.ndarray
     uses: Mapping[str, np.ndarray]
     pad_token_id: int
+    instructed: bool = False
     widths: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
@@ -73,17 +76,17 @@ class PreparedPairs(Prepared):
         arrays = {name: self.uses[part][rows].astype(np.float32) for part, name in _WEIGHTS.items()}
         if _QUERIES in self.stores:
             arrays |= _named("query", *self._padded(_QUERIES, rows))
-            starts = self.stores[_QUERIES].second_starts[rows]
-            arrays["query_pooled"] = arrays["query_mask"] * (np.arange(arrays["query_ids"].shape[1]) >= starts[:, None])
+            arrays["query_pooled"] = _pooled(arrays["query_mask"], self.stores[_QUERIES].second_starts[rows])
             arrays["text_keys"] = self.keys[rows]
         if _PASSAGES in self.stores:
             size = self.keys.shape[1] - 1
             flat = (rows[:, None] * size + np.arange(size)).ravel()
             shape = len(rows), size, -1
-            arrays |= {
-                name: values.reshape(shape)
-                for name, values in _named("passage", *self._padded(_PASSAGES, flat)).items()
-            }
+            of_passages = _named("passage", *self._padded(_PASSAGES, flat))
+            if self.instructed:
+                starts = self.stores[_PASSAGES].second_starts[flat]
+                of_passages["passage_pooled"] = _pooled(of_passages["passage_mask"], starts)
+            arrays |= {name: values.reshape(shape) for name, values in of_passages.items()}
         if _PROMPTS in self.stores:
             arrays |= _named("prompt", *self._padded(_PROMPTS, rows, left=True))
         if _ANSWERS in self.stores:
@@ -123,8 +126,8 @@ class PairPreparation(Preparation):
         num_negatives: Negatives of a row; a row that has more keeps the first ones.
         answer_tokens: Most tokens of an answer, with the end.
         instruction: Instruction of rows that have none of their own.
-        embedding_template: A query with its instruction: ``{instruction}`` and ``{text}``, which stands last; what
-            stands before the text is left out of the mean.
+        embedding_template: A query or passage with its instruction: ``{instruction}`` and ``{text}``, which stands
+            last; what stands before the text is left out of the mean. A passage without an instruction is its text.
         writing_template: A prompt; the answer follows it.
 
     Raises:
@@ -159,16 +162,9 @@ class PairPreparation(Preparation):
         stores, keys = {}, np.full((count, 2 + self.num_negatives), NO_TEXT, dtype=np.int64)
         keys[:, 0] = [_key(text) for text in examples.texts]
         if EMBEDDING in self.parts:
-            stores[_QUERIES] = self._queries(examples, instructions)
+            stores[_QUERIES] = self._instructed(examples.texts, instructions, examples.places)
         if EMBEDDING in self.parts and answers:
-            groups = [
-                [text, *others][: keys.shape[1] - 1]
-                for text, others in zip(answers.texts, answers.negatives, strict=True)
-            ]
-            for row, texts in enumerate(groups):
-                keys[row, 1 : 1 + len(texts)] = [_key(text) for text in texts]
-            flat = [text for texts in groups for text in texts + [""] * (keys.shape[1] - 1 - len(texts))]
-            stores[_PASSAGES] = self._encode(flat, self.settings.max_length)
+            stores[_PASSAGES] = self._passages(answers, keys, examples.places)
         if WRITING in self.parts:
             pairs = zip(examples.texts, instructions, strict=True)
             prompts = [filled(self.writing_template, text, instruction) for text, instruction in pairs]
@@ -176,12 +172,12 @@ class PairPreparation(Preparation):
         if WRITING in self.parts and answers:
             stores[_ANSWERS] = answer_tokens(answers.texts, self.tokenizer, self.answer_tokens)
         marked = {EMBEDDING: answers and answers.embeds, WRITING: answers and answers.writes}
-        everything = np.ones(count, dtype=bool)
-        uses = {part: everything if marked[part] is None else marked[part] for part in PARTS}
+        uses = {part: np.ones(count, dtype=bool) if marked[part] is None else marked[part] for part in PARTS}
         widths = {}
         if self.settings.padding == "max_length":
             widths = dict.fromkeys(stores, self.settings.max_length) | {_ANSWERS: self.answer_tokens}
-        return PreparedPairs(stores, keys, uses, self.tokenizer.pad_token_id, widths)  # type: ignore[arg-type]
+        instructed = bool(answers and answers.passage_instructions)
+        return PreparedPairs(stores, keys, uses, self.tokenizer.pad_token_id, instructed, widths)  # type: ignore[arg-type]
 
     def used_tokens(self, splits: Iterable[Prepared]) -> np.ndarray:
         """Return [U] int64, the token ids that occur in any split, and the special ones."""
@@ -191,26 +187,43 @@ class PairPreparation(Preparation):
     def _encode(self, texts: list[str], max_length: int, prefixes: list[int] | None = None) -> TokenStore:
         return encode(texts, None, self.tokenizer, max_length, prefixes)
 
-    def _queries(self, examples: Examples, instructions: Sequence[str]) -> TokenStore:
-        """Tokenize texts behind their instructions; a row whose instruction leaves no room for its text is an error."""
-        pairs = list(zip(examples.texts, instructions, strict=True))
+    def _passages(self, answers: Answers, keys: np.ndarray, places: Sequence[object]) -> TokenStore:
+        """Tokenize passages, "" for those not there, behind their instructions if any has one; fill in their keys."""
+        size = keys.shape[1] - 1
+        groups = [[text, *others][:size] for text, others in zip(answers.texts, answers.negatives, strict=True)]
+        for row, texts in enumerate(groups):
+            keys[row, 1 : 1 + len(texts)] = [_key(text) for text in texts]
+        flat = [text for texts in groups for text in texts + [""] * (size - len(texts))]
+        if answers.passage_instructions is None:
+            return self._encode(flat, self.settings.max_length)
+        said = [text for texts in answers.passage_instructions for text in (texts + [""] * size)[:size]]
+        return self._instructed(flat, said, [place for place in places for _ in range(size)])
+
+    def _instructed(self, texts: list[str], instructions: Sequence[str], places: Sequence[object]) -> TokenStore:
+        """Tokenize texts behind their instructions; one whose instruction leaves no room for its text is an error."""
+        pairs = list(zip(texts, instructions, strict=True))
         whole = [filled(self.embedding_template, text, instruction) for text, instruction in pairs]
         prefixes = [len(one) - len(text) for one, (text, _) in zip(whole, pairs, strict=True)]
         store = self._encode(whole, self.settings.max_length, prefixes)
         lead, _ = marks_of_texts(self.tokenizer)
         room = store.lengths - store.second_starts - (self.tokenizer.num_special_tokens_to_add() - lead)
-        if (room <= 0).any():
-            row = int(np.flatnonzero(room <= 0)[0])
-            place = examples.places[row] if examples.places else f"row {row + 1}"
+        is_full = (room <= 0) & np.asarray(list(map(bool, texts)))
+        if is_full.any():
+            row = int(np.flatnonzero(is_full)[0])
             longer = 2 * self.settings.max_length
             more = f"set data.max_length={longer}, or " if longer <= self.most_tokens else ""
             raise UserError(
-                f"{place}, instruction",
+                f"{places[row] if places else f'row {row + 1}'}, instruction",
                 found=f"{store.second_starts[row]} tokens, which leave no room for the text",
                 expected=f"fewer than data.max_length={self.settings.max_length}",
                 fix=f"{more}shorten the instruction",
             )
         return store
+
+
+def _pooled(mask: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return a mask [B, T] without the first tokens of each row."""
+    return np.where(np.arange(mask.shape[1]) >= starts[:, None], mask, 0)
 
 
 def _named(use: str, ids: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:

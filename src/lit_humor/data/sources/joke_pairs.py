@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +18,11 @@ from lit_humor.data.answers import Answers
 from lit_humor.data.examples import Examples, build_examples
 from lit_humor.data.reading.columns import Columns
 from lit_humor.data.reading.places import name_place
+from lit_humor.data.reading.separated import EXPECTED
 from lit_humor.data.reading.tables import LINE, Table, read_table
 
 _QUERY, _POSITIVE, _NEGATIVE, _TURNS, _INSTRUCTION = "query", "pos", "neg", "text", "instruction"
+_SAID = "passage instructions"  # of the answer, then of each negative
 _PAIR = Columns(text_column=_QUERY, answer_column=_POSITIVE, negative_column=_NEGATIVE, instruction_column=_INSTRUCTION)
 _TO_WRITE = Columns(text_column="user", answer_column="assistant")
 _A_TEXT = '"...", or ["<instruction>", "..."]'
@@ -25,11 +30,11 @@ _A_TEXT = '"...", or ["<instruction>", "..."]'
 
 @dataclass(kw_only=True)
 class JokePairs:
-    """Rows to embed, one file for each split, and rows to write, for training alone: JSONL, JSON or Parquet.
+    """Rows to embed, one file for each split, and rows to write, for training alone: JSONL, JSON, Parquet or CSV.
 
     A row to embed is ``{"query": text, "pos": [text, ...], "neg": [text, ...]}``, where each text may be
-    ``[instruction, text]``. The first positive is the row's answer; the others, and instructions of positives and
-    negatives, are not read. A row to write is ``{"text": [user, assistant]}``. A row's ``id``, if any, is kept.
+    ``[instruction, text]``. The first positive is the row's answer; the others are not read. A row to write is
+    ``{"text": [user, assistant]}``. A row's ``id``, if any, is kept. A cell of CSV or TSV is a text, or a list as JSON.
 
     Attributes:
         train_path: Rows to embed, for training; splits without a file are drawn from them.
@@ -104,21 +109,29 @@ def _build(table: Table, columns: Columns, path: str, *, embeds: bool, writes: b
     examples = build_examples(table, columns, path)
     count = len(examples)
     assert examples.answers is not None
-    answers = replace(examples.answers, embeds=np.full(count, embeds), writes=np.full(count, writes))
+    said = dict(zip(table[LINE], table.get(_SAID, [[]] * len(table[LINE])), strict=True))
+    of_rows = [said[place.line] for place in examples.places]
+    answers = replace(
+        examples.answers,
+        passage_instructions=of_rows if any(map(any, of_rows)) else None,
+        embeds=np.full(count, embeds),
+        writes=np.full(count, writes),
+    )
     return replace(examples, answers=answers, origin=f"data=joke_pairs, {path}")
 
 
 def _pairs_of(path: str) -> Table:
     """The table of rows to embed."""
-    names = ("id", _QUERY, _POSITIVE, _NEGATIVE, _INSTRUCTION, LINE)
+    names = ("id", _QUERY, _POSITIVE, _NEGATIVE, _INSTRUCTION, _SAID, LINE)
     table: Table = {name: [] for name in names}
     for place, number, row in _rows(path):
         instruction, query = _text(row.get(_QUERY), place, _QUERY)
-        positives = _texts(row.get(_POSITIVE), place, _POSITIVE)
+        positives = _texts(row.get(_POSITIVE), place, _POSITIVE)[:1]
         negatives = _texts(row.get(_NEGATIVE) or [], place, _NEGATIVE)
         if not positives:
             raise _fault(place, _POSITIVE, [], f"a list of texts: [{_A_TEXT}]", "add the text that is to be found")
-        values = (_id(row, number), query, positives[0], negatives, instruction, number)
+        said, texts = zip(*positives, *negatives, strict=True)
+        values = (_id(row, number), query, texts[0], list(texts[1:]), instruction, list(said), number)
         for name, value in zip(names, values, strict=True):
             table[name].append(value)
     return table
@@ -141,8 +154,9 @@ def _rows(path: str) -> Sequence[tuple[str, int, Mapping[str, Any]]]:
     """Place, number and content of each row of a file."""
     table = read_table(path)
     names = [name for name in table if name != LINE]
+    read = _from_cell if Path(path).suffix.lower() in EXPECTED else lambda name, value: value
     return [
-        (f"{path}, {name_place(number)}", number, {name: table[name][row] for name in names})
+        (f"{path}, {name_place(number)}", number, {name: read(name, table[name][row]) for name in names})
         for row, number in enumerate(table[LINE])
     ]
 
@@ -151,11 +165,21 @@ def _id(row: Mapping[str, Any], number: int) -> str:
     return str(number if row.get("id") is None else row["id"])
 
 
-def _texts(value: Any, place: str, key: str) -> list[str]:
-    """The texts of a list, without their instructions."""
+def _from_cell(name: str, value: str) -> Any:
+    """What a cell of a table of texts stands for: a list as JSON, a text, or nothing."""
+    if name == "id" or not value.strip():
+        return value if name == _QUERY else value or None
+    if value.lstrip().startswith(('["', '[["')):
+        with suppress(ValueError):
+            return json.loads(value)
+    return [value] if name in (_POSITIVE, _NEGATIVE) else value
+
+
+def _texts(value: Any, place: str, key: str) -> list[tuple[str, Any]]:
+    """The instruction and the text of each item of a list."""
     if not isinstance(value, list):
         raise _fault(place, key, value, f"a list of texts: [{_A_TEXT}]", "write it as a list, in brackets")
-    return [_text(one, place, key)[1] for one in value]
+    return [_text(one, place, key) for one in value]
 
 
 def _text(value: Any, place: str, key: str) -> tuple[str, Any]:
@@ -195,10 +219,12 @@ def _joined(first: Examples, second: Examples) -> Examples:
     one, two = first.answers, second.answers
     assert one is not None
     assert two is not None
+    said = one.passage_instructions
     answers = Answers(
         texts=one.texts + two.texts,
         negatives=one.negatives + two.negatives,
         instructions=one.instructions + two.instructions,
+        passage_instructions=None if said is None else said + [[] for _ in two.texts],
         embeds=np.concatenate([one.embeds, two.embeds]),
         writes=np.concatenate([one.writes, two.writes]),
     )
