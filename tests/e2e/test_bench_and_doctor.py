@@ -7,6 +7,8 @@ import pytest
 
 from tests.e2e.typed import typed, typed_alone, typed_here
 
+SMALLEST = ("model=gritlm_tiny", "model.pretrained.num_layers=1")
+
 
 @pytest.mark.slow
 def test_quick_bench_leaves_its_ratios(tmp_path: Path) -> None:
@@ -26,16 +28,56 @@ def test_quick_bench_leaves_its_ratios(tmp_path: Path) -> None:
     assert not list((tmp_path / "logs").iterdir())
 
 
+@pytest.mark.slow
+def test_a_guide_is_measured_row_by_row(tmp_path: Path) -> None:
+    little = ("repeats=1", "steps=1", "compiled=false", f"output={tmp_path}", f"paths.logs_dir={tmp_path / 'logs'}")
+    done = typed("bench", "suite=families", "experiment=gritlm", "debug=tiny", *SMALLEST, *little)
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("families_gritlm_corpus_gritlm_tiny_*.json")
+    rows = {row["name"]: row for row in json.loads(path.read_text())["rows"]}
+    table = path.with_suffix(".md").read_text()
+    assert "experiment=gritlm debug=tiny" in table
+    assert "not measured yet" not in table
+    assert all(len(row["seconds"]) == (not row["reason"]) for row in rows.values())
+    reasons = {row["reason"].partition(":")[0] for row in rows.values()} - {""}
+    assert reasons == {
+        "no result here",
+        "not timed",
+        "not measured here",
+        "no effect",
+        "not offered",
+        "no effect on speed",
+    }
+    assert [row["effect"] for row in rows.values() if row["reason"].startswith("no result here")] == [
+        "sdpa=EFFICIENT_ATTENTION"
+    ]
+    assert {row["rows"] for row in rows.values() if row["kind"] != "texts" and row["seconds"]} == {8}
+    moved = {
+        row["effect"]: row["gradient_difference"] for row in rows.values() if row["gradient_difference"] is not None
+    }
+    assert moved[""] == 0 < 0.01 < moved["preserve_rng_state=False"]
+    graphs = [row["graphs"] for row in rows.values() if row["graphs"]]
+    assert len(graphs) == 6
+    assert graphs[0] < graphs[2], "a graph for each width"
+    assert not (tmp_path / "logs").exists()
+    assert f"Written: {path.with_suffix('.md')}" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("argument", "told"),
     [
-        ("suite=fast", "one of infer, ladder, loader, peers, quick, recipes, start"),
+        ("suite=fast", "one of families, infer, ladder, loader, peers, quick, recipes, start"),
         ("profile=novels", "own"),
         ("repeats=0", "at least 1"),
+        ("experiment=gritlm", "Fix: set suite=families."),
+        ("experiment=v3", "Fix: leave experiment out."),
+        ("model=gritlm_minilm", "Fix: set suite=families experiment=gritlm."),
+        ("suite=families", "one of gritlm, gritlm_before, gritlm_embed_only, gritlm_write_only"),
     ],
 )
 def test_mistakes_at_the_bench(argument: str, told: str) -> None:
-    done = typed_here("bench", *dict.fromkeys(["suite=ladder", argument]))
+    others = [] if argument.startswith("suite=") else ["suite=ladder"]
+    done = typed_here("bench", *others, argument)
     assert done.returncode == 1
     assert told in done.stderr
 
@@ -52,6 +94,8 @@ def test_doctor_needs_no_torch() -> None:
 def test_doctor_shows_the_plan_and_knows_one_argument() -> None:
     done = typed("doctor", "full=true")
     assert done.returncode == 0, done.stdout
+    for fact in ("GFLOPS in 32-true", "attention of torch that runs", "fused AdamW", "pinned memory", "C++ compiler"):
+        assert fact in done.stdout
     assert "Hardware plan: 32 rows an optimizer step" in done.stdout
     assert "full=true" in typed_alone("doctor", "--help").stdout
     wrong = typed_alone("doctor", "all")

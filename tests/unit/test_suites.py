@@ -11,7 +11,7 @@ from lit_humor.benchmarking import bench, suites
 from lit_humor.config.command import CONFIG_DIR, compose
 from lit_humor.core.errors import UserError
 
-NAMES = ["infer", "ladder", "loader", "peers", "quick", "recipes", "start"]
+NAMES = ["families", "infer", "ladder", "loader", "peers", "quick", "recipes", "start"]
 
 
 def test_suites_are_the_files() -> None:
@@ -37,7 +37,9 @@ def test_a_new_file_is_a_new_suite(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_suite_and_numbers_out_of_range() -> None:
-    with pytest.raises(UserError, match=r"suite: found 'laddder', expected one of infer, .*did you mean 'ladder'"):
+    with pytest.raises(
+        UserError, match=r"suite: found 'laddder', expected one of families, infer, .*did you mean 'ladder'"
+    ):
         bench.run_suite(compose("bench", ["suite=laddder"]))
     with pytest.raises(UserError, match="repeats: found 0, expected at least 1"):
         bench.run_suite(compose("bench", ["repeats=0"]))

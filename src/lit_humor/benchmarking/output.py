@@ -24,15 +24,19 @@ def data_name(cfg: DictConfig) -> str:
     return cfg.name or (Path(cfg.train_path).absolute().parent.name if cfg.train_path else "corpus")
 
 
-def title(what: str, cfg: DictConfig) -> str:
-    """Return the title ``<what>: <model>, <data>``."""
-    return f"{what}: {choice('model')}, {data_name(cfg)}"
+def title(what: str, cfg: DictConfig, model: str | None = None) -> str:
+    """Return the title ``<what>: <model>, <data>``; without a ``model`` it is the chosen one."""
+    return f"{what}: {model or choice('model')}, {data_name(cfg)}"
 
 
-def command_line() -> str:
-    """Return the typed command as a line of Markdown; absolute paths are replaced by the name of their key."""
+def command_line(more: Sequence[str] = ()) -> str:
+    """Return the typed command as a line of Markdown; absolute paths are replaced by the name of their key.
+
+    Args:
+        more: Settings that were typed, too, and taken away before the command was composed.
+    """
     typed = []
-    for override in typed_overrides():
+    for override in [*typed_overrides(), *more]:
         key, _, value = override.partition("=")
         typed.append(f"{key}=<{key}>" if value.startswith("/") else shlex.quote(override))
     return f"- Command: `{' '.join(['python src/lit_humor/bench.py', *typed])}`"
@@ -61,17 +65,19 @@ def commit_line(runs: Sequence[Mapping[str, Any]]) -> str:
     return f"- Commit: {', '.join(commits)}; {time.strftime('%Y-%m-%d')}."
 
 
-def write(cfg: DictConfig, suite: str, machine: Mapping[str, Any], content: Any, markdown: str) -> Path:
+def write(
+    cfg: DictConfig, suite: str, machine: Mapping[str, Any], content: Any, markdown: str, model: str | None = None
+) -> Path:
     """Write ``<suite>_<data>_<model>_<hardware>_<yyyymm>`` .json and .md; return the path without ending."""
     hardware = re.sub(r"[^a-z0-9.]+", "-", [*machine["gpus"], machine["processor"]][0].lower()).strip("-")
-    name = f"{suite}_{data_name(cfg)}_{choice('model')}_{hardware}_{time.strftime('%Y%m')}"
+    name = f"{suite}_{data_name(cfg)}_{model or choice('model')}_{hardware}_{time.strftime('%Y%m')}"
     record.write_json(Path(cfg.output) / f"{name}.json", content)
     record.write_text(Path(cfg.output) / f"{name}.md", markdown)
     return Path(cfg.output) / name
 
 
-def publish(cfg: DictConfig, suite: str, content: Mapping[str, Any], markdown: str) -> Path:
+def publish(cfg: DictConfig, suite: str, content: Mapping[str, Any], markdown: str, model: str | None = None) -> Path:
     """Write the files of ``write``, and show the table."""
-    path = write(cfg, suite, content["machine"], content, markdown)
+    path = write(cfg, suite, content["machine"], content, markdown, model)
     screen.show(markdown, f"Written: {path}.md, {path}.json")
     return path

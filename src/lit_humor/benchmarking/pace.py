@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from lit_humor.benchmarking.raw_step import Setup, build, pick_global_batches, synchronise
+from lit_humor.benchmarking.raw_step import Setup, build, pick_global_batches
 from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
+from lit_humor.engine.abilities import synchronise
 from lit_humor.runs import record
 
 _COUNT = 3  # optimizer steps, and batches of each split, evenly spaced from the shortest rows to the longest

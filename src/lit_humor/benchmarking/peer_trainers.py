@@ -17,12 +17,13 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score
 from torch.utils.data import DataLoader
 
-from lit_humor.benchmarking.raw_step import build, synchronise
+from lit_humor.benchmarking.raw_step import build
 from lit_humor.config.command import compose
 from lit_humor.core.batch import TRAIN, VAL
 from lit_humor.core.precision import BF16, FP16, FP32
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine import factory, lr_scale
+from lit_humor.engine.abilities import synchronise
 from lit_humor.engine.machine import Machine, look_at_machine, peak_memory_bytes
 from lit_humor.engine.planning import build_plan
 

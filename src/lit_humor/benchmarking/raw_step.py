@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,17 +18,12 @@ from lit_humor.core.errors import UserError
 from lit_humor.core.precision import FP32, PRECISIONS
 from lit_humor.data.batches.datamodule import HumorDataModule
 from lit_humor.engine import factory
+from lit_humor.engine.abilities import dtype_of
 from lit_humor.engine.hardware import Plan
 from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.engine.machine import Machine, look_at_machine
 from lit_humor.engine.planning import build_plan
 from lit_humor.learning.learner import Learner
-
-_CEILING_SIZE = {
-    "cpu": 2048,
-    "cuda": 8192,
-    "mps": 4096,
-}  # starting a product takes no noticeable time
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class Setup:
         """Return the autocast context of the plan's precision, as Lightning applies it."""
         if self.plan.precision == FP32:
             return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=_kind(self.plan.precision))
+        return torch.autocast(self.device.type, dtype=dtype_of(self.plan.precision))
 
     def take(self, batch: Batch) -> Batch:
         """Move a batch to the device."""
@@ -121,25 +116,6 @@ def pick_global_batches(
     return [complete[int((index + 0.5) * len(complete) / count)] for index in range(count)]
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait until a GPU has finished its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def _kind(precision: str) -> torch.dtype:
-    return getattr(torch, PRECISIONS[precision].computes_in)
-
-
-def matmul_ceiling(precision: str, device: torch.device) -> float:
-    """Return the floating-point operations per second of a large matrix product on this machine, the best of three."""
-    kind, size = _kind(precision), _CEILING_SIZE[device.type]
-    left, right = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
-    seconds = []
-    for _ in range(3):
-        synchronise(device)
-        start = time.perf_counter()
-        torch.matmul(left, right)
-        synchronise(device)
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds)
+def can_compile(machine: Machine) -> bool:
+    """Whether the machine has what ``trainer.compile`` needs: a GPU, or a C++ compiler."""
+    return bool(machine.gpu_names or shutil.which("c++"))

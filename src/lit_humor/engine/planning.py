@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from lit_humor.config.command import compose
 from lit_humor.core.errors import UserError
 from lit_humor.engine import factory, tables
+from lit_humor.engine.abilities import performance_facts
 from lit_humor.engine.hardware import Plan, make_plan
 from lit_humor.engine.machine import Machine, look_at_machine
 from lit_humor.engine.nodes import agree_on
@@ -46,7 +47,7 @@ def build_plan(cfg: DictConfig, machine: Machine, pretrained: Pretrained | None 
 
 
 def show_plan() -> None:
-    """Show devices, attention backends and the plan of the default recipe."""
+    """Show devices, what decides about speed, and the plan of the default recipe."""
     machine = look_at_machine()
     capabilities = torch.cpu.get_capabilities()
     flags = [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16", "amx_fp16") if capabilities.get(name)]
@@ -63,6 +64,7 @@ def show_plan() -> None:
         }
         rows.append(("torch is built with", ", ".join(name for name, there in kinds.items() if there) or "neither"))
     screen.show(screen.table("Devices", ("what", "found"), rows))
+    screen.show(screen.table("Speed", ("what", "found"), performance_facts(machine)))
     try:
         screen.show(tables.plan_table(build_plan(compose("train", []), machine)))
     except UserError as error:  # the package of its model may not be installed

@@ -37,6 +37,13 @@ def _goes_on(*args: Any, **kwargs: Any) -> None:
     raise GoesOn
 
 
+def _in_its_own_process(folder: Path, line: Line) -> None:
+    from lit_humor.benchmarking.apart import apart
+    from lit_humor.core.settings import check_name
+
+    apart(check_name, "name", "a-b" if line.has("name") else "a/b", copied=True)
+
+
 ALONE = {"PATH": "FOLDER/bin"}
 
 
@@ -83,6 +90,14 @@ CASES = {
     "bench: peers": Case("bench", (*BENCH, "suite=peers", "seeds=[]", "rows=64"), missing=("accelerate",), errors=2),
     "bench: recipes": Case("bench", (*BENCH, "suite=recipes", "train_path=FOLDER/trian.csv", "val_path=FOLDER/vall.csv"),
                            files={"train.csv": GOOD, "val.csv": GOOD}, errors=1),
+    "bench: a guide": Case("bench", (*BENCH, "suite=families", "train_path=FOLDER/a.csv", "val_path=FOLDER/a.csv"), errors=4,
+                           patched={"lit_humor.benchmarking.suites.families.apart": _goes_on}),
+    "bench: an experiment without a guide": Case("bench", (*BENCH, "suite=families", "experiment=gritl", "model=gritlm_tiny"),
+                                                 patched={"lit_humor.benchmarking.suites.families.apart": _goes_on}),
+    "bench: a suite of another family": Case("bench", (*BENCH, "suite=ladder", "model=gritlm_tiny"),
+                                             patched={"lit_humor.benchmarking.suites.families.apart": _goes_on}),
+    "bench: a suite of no experiment": Case("bench", (*BENCH, "suite=peers", "experiment=v3")),
+    "bench: a process of its own": Case(_in_its_own_process, to_the_end=True),
     "bench: a run of other code": Case(
         "bench", (*BENCH, "suite=recipes", "train_path=FOLDER/train.csv", "val_path=FOLDER/train.csv", "experiments=[v3]", "seeds=[1]"),
         files={"train.csv": GOOD}, make=_finished,

@@ -13,11 +13,12 @@ from rich.progress import track
 
 from lit_humor.benchmarking import output
 from lit_humor.benchmarking.commands import data_overrides, model_overrides
-from lit_humor.benchmarking.raw_step import build, synchronise
+from lit_humor.benchmarking.raw_step import build
 from lit_humor.benchmarking.suites.ladder import PLAIN
 from lit_humor.core import markdown
 from lit_humor.core.batch import TRAIN
 from lit_humor.data.batches.batching import GlobalBatchSampler
+from lit_humor.engine.abilities import synchronise
 
 _ROWS = 1024
 _WAYS = (  # name, overrides, whether rows are sorted by length

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
-import shutil
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,15 +16,17 @@ from rich.progress import track
 from torch import nn
 
 from lit_humor.benchmarking import output
+from lit_humor.benchmarking.apart import apart
 from lit_humor.benchmarking.commands import data_overrides, model_overrides
 from lit_humor.benchmarking.ladder_table import is_slower, ladder_markdown, ladder_title
 from lit_humor.benchmarking.plots import bars
-from lit_humor.benchmarking.raw_step import Setup, build, matmul_ceiling, pick_global_batches, synchronise
+from lit_humor.benchmarking.raw_step import Setup, build, can_compile, pick_global_batches
 from lit_humor.config.command import choice, compose
 from lit_humor.config.validate import unknown_value
 from lit_humor.core.batch import TRAIN, Batch
 from lit_humor.core.precision import PRECISIONS
 from lit_humor.data.batches.store import TokenStore
+from lit_humor.engine.abilities import matmul_ceiling, synchronise
 from lit_humor.engine.machine import Machine, look_at_machine, peak_memory_bytes
 from lit_humor.engine.planning import build_plan
 from lit_humor.runs import screen
@@ -98,7 +97,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         raise unknown_value("profile", cfg.profile, ("own", *PROFILES))
     machine = look_at_machine()
     rungs = dict(climb([*model_overrides(), *data_overrides(cfg)], machine))
-    if not (cfg.compiled and (machine.gpu_names or shutil.which("c++"))):
+    if not (cfg.compiled and can_compile(machine)):
         compiled = {"trainer.compile=true", "trainer.compile=full"}
         rungs = {name: overrides for name, overrides in rungs.items() if compiled.isdisjoint(overrides)}
     measured = {name: Measured(name) for name in rungs}
@@ -115,8 +114,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
             gc.collect()
             torch.cuda.empty_cache()  # for the processes that measure memory; has no effect without a GPU
     for name in track(list(rungs) if cfg.memory else [], description="memory"):
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            measured[name].peak_memory_mib = pool.submit(measure_peak, rungs[name], cfg.profile).result()
+        measured[name].peak_memory_mib = apart(measure_peak, rungs[name], cfg.profile)
     content = _content(cfg, list(measured.values()), ceilings)
     suite = "ladder" if cfg.profile == "own" else f"ladder_{cfg.profile}"
     path = output.publish(cfg, suite, content, ladder_markdown(cfg, content))

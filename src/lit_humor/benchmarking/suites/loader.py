@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import gc
-import multiprocessing
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from omegaconf import DictConfig
 from rich.progress import track
 
 from lit_humor.benchmarking import output
+from lit_humor.benchmarking.apart import apart
 from lit_humor.benchmarking.commands import data_overrides, model_overrides
 from lit_humor.config.command import compose
 from lit_humor.core import markdown
@@ -32,12 +31,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     """Measure each size in its own process; write, show and return the results."""
     runs = []
     for size in track(list(cfg.sizes), description="sizes"):
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
-        ):
-            overrides = [*model_overrides(), *data_overrides(cfg)]
-            runs.append(pool.submit(measure_size, size, overrides, folder).result())
+        with tempfile.TemporaryDirectory() as folder:
+            runs.append(apart(measure_size, size, [*model_overrides(), *data_overrides(cfg)], folder))
     content = {**output.describe_here(), "runs": runs}
     output.publish(cfg, "loader", content, _markdown(cfg, content))
     return content

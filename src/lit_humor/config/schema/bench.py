@@ -18,6 +18,8 @@ class BenchConfig:
     """The whole configuration of bench.py."""
 
     suite: str = MISSING
+    experiment: Optional[str] = None
+    debug: Optional[str] = None
     name: Optional[str] = None
     model: ModelConfig = field(default_factory=ModelConfig)
     profile: str = MISSING
@@ -25,6 +27,8 @@ class BenchConfig:
     steps: int = MISSING
     rows: Optional[int] = None
     compiled: bool = MISSING
+    compile_seconds: int = MISSING
+    minutes: float = MISSING
     memory: bool = MISSING
     sizes: list[int] = MISSING
     train_path: Optional[str] = None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # loader processes import this file
     from lit_humor.data.examples import Examples
 
 _CHUNK_ROWS = 8192
-_MOST_CHARACTERS = 100  # per token: longer texts are cut before tokenizing, which saves memory
+MOST_CHARACTERS = 100  # per token: longer texts are cut before tokenizing, which saves memory
 _FORMAT = 1  # increase when the format of the files changes
 
 
@@ -123,7 +123,7 @@ def _chunks(
 
 def _beginnings(texts: list[str], max_length: int) -> list[str]:
     """Cut texts that are far longer than a row, such as a whole book."""
-    return [text[: max_length * _MOST_CHARACTERS] for text in texts]
+    return [text[: max_length * MOST_CHARACTERS] for text in texts]
 
 
 def _second_start(sequence_ids: list[int | None]) -> int:

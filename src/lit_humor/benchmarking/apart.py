@@ -1,0 +1,73 @@
+"""Computes something in a process of its own: for its memory, for counters and settings that last as long as one."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from lit_humor.core.errors import UserError, one_line
+
+Result = TypeVar("Result")
+
+
+class FailedApart(Exception):
+    """What was to be computed in a process of its own was not: its error, or that it took too long."""
+
+
+def apart(
+    function: Callable[..., Result], *arguments: Any, seconds: float | None = None, copied: bool = False
+) -> Result:
+    """Call a function in a new process, and return its result.
+
+    Args:
+        function: A function of a module.
+        arguments: Its arguments; they and the result are pickled.
+        seconds: Most seconds that it may take; None: any.
+        copied: Copy a process that has imported the function's module, which takes no time from the second call on;
+            by default begin from nothing, which the memory of the process alone is measured with.
+
+    Raises:
+        UserError: The function raised it.
+        FailedApart: The function raised another error, or its process ended or took too long.
+    """
+    context: Any = multiprocessing.get_context("forkserver" if copied else "spawn")
+    if copied:
+        context.set_forkserver_preload([function.__module__])  # of no effect where loader processes came first
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(sender, function, arguments))
+    process.start()
+    sender.close()
+    try:
+        if not receiver.poll(seconds):
+            raise FailedApart(f"took longer than {seconds:g} s")
+        error, result = receiver.recv()
+    except EOFError:
+        process.join()
+        raise FailedApart(f"its process ended (exit code {process.exitcode})") from None
+    finally:
+        receiver.close()
+        process.kill()
+        process.join()
+    if isinstance(error, dict):
+        raise UserError(**error)
+    if error is not None:
+        raise FailedApart(error)
+    return result
+
+
+def _work(sender: Connection, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    """Send the error, None if there is none, and the result; a UserError as its parts, since it is not pickled."""
+    told: tuple[Any, Any]
+    try:
+        told = None, function(*arguments)
+    except UserError as error:
+        if not hasattr(error, "where"):  # several at once
+            told = one_line(error, 2000), None
+        else:
+            told = {name: getattr(error, name) for name in ("where", "found", "expected", "fix")}, None
+    except Exception as error:  # whatever a lever does that this machine has not
+        told = f"{type(error).__name__}: {one_line(error)}", None
+    sender.send(told)
+    sender.close()

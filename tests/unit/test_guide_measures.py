@@ -1,0 +1,169 @@
+"""How a row of a guide to speed is measured: the same steps and rows, graphs, gradients, a process of its own."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lit_humor.benchmarking import measuring
+from lit_humor.benchmarking.apart import FailedApart, apart
+from lit_humor.benchmarking.effects import UNCUT, building, compiling, counting, stepping, tokenizing
+from lit_humor.benchmarking.guides.gritlm import GUIDE
+from lit_humor.benchmarking.measuring import gradient_difference, keep_same_rows
+from lit_humor.benchmarking.raw_step import Setup, build
+from lit_humor.core.batch import TRAIN
+from lit_humor.core.errors import UserError
+from lit_humor.core.settings import check_name
+from lit_humor.data.batches import tokens
+from lit_humor.engine import abilities
+from lit_humor.engine.machine import Machine
+
+TINY = ("experiment=gritlm", "debug=tiny", "trainer.devices=1")
+
+
+class _Layer(nn.Module):
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return (values + 1).relu()
+
+
+@pytest.mark.parametrize(("dynamic", "graphs"), [("", 1), ("dynamic=none", 2), ("dynamic=false", 4)])
+def test_graphs_of_four_widths(dynamic: str, graphs: int) -> None:
+    layer = _Layer()
+    with counting() as found:
+        with compiling(backend="eager"), building(dynamic):
+            layer.compile(dynamic=True)
+        for width in (4, 5, 6, 7, 4):
+            layer(torch.ones(width, 3))
+    assert (found.count, found.gave_up) == (graphs, False)
+    with counting() as found:
+        for width in range(4, 16):
+            layer(torch.ones(width, 3))
+    assert found.gave_up == (dynamic == "dynamic=false")
+
+
+def test_graphs_of_a_model_are_the_same_whatever_its_number_of_layers() -> None:
+    settings = [*TINY, *GUIDE.base, "data.padding=longest", "trainer.compile=true"]
+    two, four = (
+        measuring.count_graphs([*settings, f"model.pretrained.num_layers={number}"], "dynamic=false")
+        for number in (2, 4)
+    )
+    assert two == four
+    assert two.count > measuring.count_graphs(settings, "").count > 0
+
+
+def test_effects_end() -> None:
+    most, compile_module = tokens.MOST_CHARACTERS, nn.Module.compile
+    with tokenizing(UNCUT), building("dynamic=none"):
+        assert tokens._beginnings(["a" * 1000], 1) == ["a" * 1000]
+        assert nn.Module.compile is not compile_module
+    assert tokens._beginnings(["a" * 1000], 1) == ["a" * most]
+    assert nn.Module.compile is compile_module
+    query = torch.ones(1, 1, 2, 4)
+    with stepping("sdpa=EFFICIENT_ATTENTION"), pytest.raises(RuntimeError, match=r"[Nn]o (viable|available)"):
+        nn.functional.scaled_dot_product_attention(query, query, query)
+
+
+def _build(*settings: str) -> Setup:
+    return build([*TINY, *GUIDE.base, *settings])
+
+
+def _batch(setup: Setup) -> Any:
+    return setup.take(next(iter(setup.datamodule.train_dataloader())))
+
+
+def test_checkpointing_moves_no_gradient_unless_its_dropout_is_another() -> None:
+    dropping = "model.network.attention_dropout=0.3"
+    with_dropout = _build("model.network.gradient_checkpointing=true", dropping)
+    without = _build("model.network.gradient_checkpointing=true", "model.network.attention_dropout=0")
+    found = {
+        (name, preserve): gradient_difference(setup, _batch(setup), preserve=preserve)
+        for name, setup in (("dropout", with_dropout), ("none", without))
+        for preserve in (True, False)
+    }
+    assert found["none", True] == found["none", False] == found["dropout", True] == 0
+    assert found["dropout", False] > 0.01
+    assert gradient_difference(with_dropout, _batch(with_dropout), preserve=True) == 0, "it is as it was"
+
+
+def test_all_settings_train_on_the_same_rows() -> None:
+    kept = []
+    for settings in ((), ("data.padding=longest", "data.length_grouped=true"), ("trainer.max_tokens=64",)):
+        setup = _build("data.batch_size=4", *settings)
+        keep_same_rows(setup, 3)
+        loader = setup.datamodule.train_dataloader()
+        rows = [int(row) for batch in loader for row in batch["rows"]]
+        assert sorted(rows) == list(range(12)), "each once"
+        kept.append(setup.datamodule.splits[TRAIN].ids)
+    assert kept[0] == kept[1] == kept[2]
+    with pytest.raises(UserError, match="for a complete global batch"):
+        keep_same_rows(_build("data.batch_size=4096"), 1)
+
+
+def test_steps_are_taken_once_over_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    step = Setup.step
+
+    def counted(setup: Setup, optimizer: Any, global_batch: Any) -> None:
+        taken.append(sum(len(batch["rows"]) for batch in global_batch))
+        step(setup, optimizer, global_batch)
+
+    monkeypatch.setattr(Setup, "step", counted)
+    found = measuring.measure("steps", [*TINY, *GUIDE.base, "data.batch_size=4"], 3)
+    assert taken == [2, 4, 4, 4]
+    assert found["rows"] == 12
+    assert found["seconds"] > 0
+    assert found["precision"] == "32-true"
+
+
+def test_a_training_is_timed_with_its_loggers_and_without() -> None:
+    off = ("logger.csv=null", "logger.tensorboard=null")
+    for settings in ((), off):
+        found = measuring.measure("training", [*TINY, *GUIDE.base, *settings, "data.batch_size=4"], 2)
+        assert found["rows"] == 8
+        assert found["seconds"] > 0
+
+
+def test_in_a_process_of_its_own() -> None:
+    assert apart(os.getpid, copied=True) not in (os.getpid(), apart(os.getpid, copied=True))
+    with pytest.raises(UserError, match="name") as told:
+        apart(check_name, "name", "a/b", copied=True)
+    assert told.value.where == "name=a/b"
+    assert told.value.fix == "set name=a-b"
+    with pytest.raises(FailedApart, match="ZeroDivisionError: "):
+        apart(divmod, 1, 0, copied=True)
+    with pytest.raises(FailedApart, match=r"exit code 3"):
+        apart(os._exit, 3, copied=True)
+    with pytest.raises(FailedApart, match=r"took longer than 0\.1 s"):
+        apart(time.sleep, 600, seconds=0.1, copied=True)
+
+
+def test_abilities_are_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = abilities.attentions(torch.device("cpu"))
+    assert found["plain"] == ["without padding", "mask", "dropout", "mask and dropout"]
+    assert "without padding" in found["flash"]
+    assert "dropout" not in found["flash"]
+    assert found["memory-efficient"] == []
+    monkeypatch.setattr(abilities, "matmul_ceiling", lambda precision, device: 3e12 if precision == "32-true" else 6e12)
+    facts = dict(abilities.performance_facts(Machine()))
+    assert facts["large products of matrices"] == "3,000 GFLOPS in 32-true, 6,000 GFLOPS in bf16-mixed"
+    assert facts["fused AdamW"] == "runs"
+    assert "memory-efficient: never" in facts["attention of torch that runs"]
+    assert facts["pinned memory"].startswith("not used")
+
+    def refuse(*args: Any, **named: Any) -> None:
+        raise RuntimeError("no fused kernel")
+
+    monkeypatch.setattr(abilities.torch.optim, "AdamW", refuse)
+    assert dict(abilities.performance_facts(Machine()))["fused AdamW"] == "does not run: no fused kernel"
+
+
+def test_texts_are_timed_with_the_filter_and_without(tmp_path: Path) -> None:
+    row = "w" * 30_000
+    (tmp_path / "train.csv").write_text("text,end\n" + "".join(f"{row} {n},so\n" for n in range(40)))
+    data = ["data=csv", f"data.train_path={tmp_path / 'train.csv'}", "data.text_column=text", "data.answer_column=end"]
+    typed = [*TINY, *data, "data.max_length=64", "data.split_similarity=null"]
+    assert [measuring.measure("texts", typed, 1, effect)["cut"] > 0 for effect in ("", UNCUT)] == [True, False]

@@ -1,0 +1,196 @@
+"""What the guides to speed change and count; their figures are nobody's business here."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from lit_humor.benchmarking.apart import FailedApart
+from lit_humor.benchmarking.effects import Graphs
+from lit_humor.benchmarking.guide import COMPILED, GPU, choices_with_guide, family_of, guide_names, load_guide
+from lit_humor.benchmarking.guide_table import guide_markdown, ratios
+from lit_humor.benchmarking.guides.gritlm import GUIDE
+from lit_humor.benchmarking.suites import families
+from lit_humor.config.command import compose
+from lit_humor.engine.configuration import validate
+from lit_humor.engine.machine import Machine
+
+MEASURED = [change for change in GUIDE.changes if not change.unmeasured]
+
+
+def _settings(change: Any) -> dict[str, Any]:
+    return dict(setting.split("=", 1) for setting in change.settings)
+
+
+def test_guides_are_files_and_serve_what_is_named_after_them() -> None:
+    assert guide_names() == ["gritlm"]
+    assert choices_with_guide("experiment") == ["gritlm", "gritlm_before", "gritlm_embed_only", "gritlm_write_only"]
+    assert choices_with_guide("model", ["gritlm"]) == ["gritlm_minilm", "gritlm_qwen3", "gritlm_tiny"]
+    assert GUIDE.model in choices_with_guide("model")
+    assert [family_of(name) for name in ("gritlm", "gritlm_before", "gritlmore", "v3")] == [
+        "gritlm",
+        "gritlm",
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize("family", guide_names())
+def test_rows_name_rows_before_them_and_say_what_they_are(family: str) -> None:
+    guide = load_guide(family)
+    names = [change.name for change in guide.changes]
+    assert len(set(names)) == len(names)
+    assert guide.changes[0].on == names[0] or guide.changes[0].on is None
+    for position, change in enumerate(guide.changes[1:], start=1):
+        assert change.on in (None, *names[:position]), change.name
+        assert change.unmeasured or change.settings or change.effect or change.how == "texts", change.name
+
+
+def test_all_that_is_asked_of_the_guide_is_a_row() -> None:
+    settings = {setting for change in GUIDE.changes for setting in change.settings}
+    assert settings >= {
+        *("data.padding=longest", "data.length_grouped=true", "optim.fused=true", "trainer.precision=bf16-mixed"),
+        *("trainer.max_tokens=256", "trainer.max_tokens=64", "model.network.gradient_checkpointing=true"),
+        *("trainer.num_workers=1", "trainer.compile=true", "trainer.compile=full", "logger.tensorboard=null"),
+    }
+    effects = [change.effect for change in GUIDE.changes if change.effect]
+    assert sorted(effects) == sorted(
+        [
+            *("preserve_rng_state=False", "texts_cut=false", "pin_memory=true"),
+            *("sdpa=MATH", "sdpa=EFFICIENT_ATTENTION", "sdpa=FLASH_ATTENTION"),
+            *2 * ("dynamic=none", "dynamic=false"),
+        ]
+    )
+    refused = [change for change in GUIDE.changes if change.refused]
+    assert [change.effect for change in refused] == ["preserve_rng_state=False"]
+    assert refused[0].gradient
+
+
+@pytest.mark.parametrize("change", MEASURED, ids=lambda change: change.name)
+def test_a_row_is_valid_and_changes_what_it_says_and_no_more(change: Any) -> None:
+    validate(compose("train", ["experiment=gritlm", *GUIDE.settings_of(change)]))
+    if change.on is None:
+        return
+    found, before = _composed(change), _composed(GUIDE.named(change.on))
+    changed = {key for key in found | before if found.get(key) != before.get(key)}
+    wanted = tuple(_settings(change))
+    assert all(key.startswith(wanted) for key in changed), changed
+    assert len({name for name in wanted for key in changed if key.startswith(name)}) == len(wanted)
+
+
+def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict) or not node:
+        return {prefix: node}
+    return {k: v for name, value in node.items() for k, v in _flat(value, f"{prefix}.{name}".lstrip(".")).items()}
+
+
+def _composed(change: Any) -> dict[str, Any]:
+    return _flat(OmegaConf.to_container(compose("train", ["experiment=gritlm", *GUIDE.settings_of(change)])))
+
+
+def test_the_first_row_is_the_recipe_before_its_guide() -> None:
+    before = compose("train", ["experiment=gritlm_before"])
+    base = compose("train", ["experiment=gritlm", *GUIDE.base])
+    for key in ("data", "optim", "model"):
+        assert base[key] == before[key]
+    unlike = {key for key, value in base.trainer.items() if value != before.trainer[key]}
+    assert unlike == {"compile", "max_tokens"}, "which the plan chooses there"
+
+
+def test_a_machine_that_cannot_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = compose("bench", ["suite=families"])
+
+    def reasons(machine: Machine) -> dict[str, str]:
+        return {change.name: families._row(1, change, cfg, machine).reason for change in GUIDE.changes}
+
+    monkeypatch.setattr("lit_humor.benchmarking.raw_step.shutil.which", lambda name: None)
+    here = reasons(Machine())
+    assert all("needs a GPU" in here[change.name] for change in GUIDE.changes if change.needs == GPU)
+    timed = [change.name for change in GUIDE.changes if change.how == COMPILED and not change.effect]
+    assert len(timed) == 2
+    assert all("no C++ compiler" in here[name] for name in timed)
+    on_gpu = reasons(Machine(gpu_names=("H200",)))
+    assert not any(on_gpu[name] for name in timed)
+    assert not any(on_gpu[change.name] for change in GUIDE.changes if change.needs == GPU)
+    cfg.compiled = False
+    assert all("compiled=false" in reasons(Machine(gpu_names=("H200",)))[name] for name in timed)
+    assert all(on_gpu[change.name] == change.unmeasured for change in GUIDE.changes if change.unmeasured)
+
+
+def _row(number: int, **more: Any) -> families.Measured:
+    named = {"number": number, "name": f"row {number}", "settings": (), "effect": "", "on": None, "kind": "steps"}
+    return families.Measured(**({**named, "claimed": "", "refused": "", "reason": ""} | more))
+
+
+def test_what_does_not_run_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any, **named: Any) -> None:
+        raise FailedApart("BackendCompilerFailed: g++ | not found")
+
+    monkeypatch.setattr(families, "apart", fails)
+    cfg = compose("bench", ["suite=families"])
+    row, change = _row(7), GUIDE.named("fused AdamW")
+    families._measure(row, change, [], cfg, 1, 9)
+    assert row.reason == "no result here: BackendCompilerFailed: g++ / not found"
+    assert families._measure(row, change, [], cfg, 1, 9) < 1
+    with pytest.raises(FailedApart):
+        families._measure(_row(1), change, [], cfg, 1, 9)
+
+
+@pytest.mark.parametrize(("minutes", "repeats"), [(9, 3), (0, 1)])
+def test_minutes_are_kept(minutes: float, repeats: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def answers(function: Any, *rest: Any, **named: Any) -> Any:
+        asked.append(named["seconds"])
+        found = {"seconds": 1.0, "rows": 8, "precision": "32-true", "peak_memory_mib": 9.0, "cut": 0}
+        return found if function is families.measure else Graphs(2)
+
+    monkeypatch.setattr(families, "apart", answers)
+    cfg = compose("bench", ["suite=families", f"output={tmp_path}", f"minutes={minutes}"])
+    cfg.experiment = "gritlm"
+    rows = families.run(cfg)["rows"]
+    assert rows[0]["seconds"] == [1.0] * repeats
+    assert asked[0] is None, "the first row ends, however long it takes"
+    timed = [row for row in rows[1:] if row["seconds"]]
+    over = [row for row in rows if row["reason"] == "not measured: minutes=0 were over"]
+    assert (len(timed) > 10) == (not over) == (minutes > 0)
+    assert all(len(row["seconds"]) == repeats for row in timed)
+    assert sum(row["graphs"] is not None for row in rows) == (6 if minutes else 0)
+    assert len(list(tmp_path.glob("families_gritlm_corpus_gritlm_minilm_*.md"))) == 1
+
+
+def test_graphs_are_counted_though_nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        families, "apart", lambda function, *rest, **named: asked.append(function.__name__) or Graphs(5, True)
+    )
+    row, change = _row(9, reason="not timed"), next(one for one in GUIDE.changes if one.effect == "dynamic=false")
+    for _ in range(2):
+        families._measure(row, change, [], compose("bench", ["suite=families"]), 1, 9)
+    assert (row.graphs, row.gave_up, asked, row.seconds) == (5, True, ["count_graphs"], [])
+
+
+def test_the_table_compares_within_a_repeat_and_names_what_is_slower() -> None:
+    rows = [
+        _row(1, seconds=[2.0, 4.0, 2.0], rows=8, precision="32-true"),
+        _row(2, on="row 1", settings=("optim.fused=true",), seconds=[1.0, 2.0, 1.0], rows=8, claimed="2", graphs=3),
+        _row(3, on="row 2", effect="x=1", seconds=[2.0, 4.0, 3.0], rows=8, gradient_difference=0.237, refused="no"),
+        _row(4, on="row 1", kind="texts", seconds=[1.0], rows=5, cut=2),
+        _row(5, on="row 1", reason="no result here: no"),
+        _row(6, on="row 1"),
+    ]
+    plain = [vars(row) for row in rows]
+    assert ratios(plain[1], plain[0]) == [2.0, 2.0, 2.0]
+    asked = {"base": ["a=b"], "steps": 2, "repeats": 3}
+    machine = {"processor": "a", "threads": 2, "gpus": []}
+    content = {"asked": asked, "machine": machine, "commit": "abc", "dirty": False, "rows": plain}
+    text = guide_markdown("Guide", ["experiment=gritlm"], content)
+    assert "experiment=gritlm" in text
+    assert "| 2 row 2 | `optim.fused=true` | 1 | 8.0 (4.0 - 8.0) | 2.00 | 2.00 | 2 | 3 |  |  |" in text
+    assert "| 3 row 3 | *x=1* | 2 | 2.7 (2.0 - 4.0) | 0.50 | 1.00 |" in text
+    assert "moves the gradient by 24 %; not offered: no" in text
+    assert "| 4 row 4 |  | 1 | 5.0 (5.0 - 5.0) |  |  |  |  |  | 2 of 5 texts are cut |" in text
+    assert "no result here: no" in text
+    assert "not measured yet" in text
+    assert "- **Slower than row 2**: 3 row 3, 0.50 of its pace, below 1 in every repeat." in text
