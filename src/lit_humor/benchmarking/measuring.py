@@ -39,7 +39,6 @@ from lit_humor.data.batches.batching import GlobalBatchSampler
 from lit_humor.data.batches.tokens import encode
 from lit_humor.engine import factory
 from lit_humor.engine.abilities import synchronise
-from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.engine.machine import peak_memory_bytes
 
 _FIRST_ROWS = 2  # of the step that is not timed, which makes what is made once
@@ -133,7 +132,6 @@ def measure_training(overrides: Sequence[str], num_steps: int) -> dict[str, Any]
 
     Callbacks are left out, but for that which logs in every step.
     """
-    set_up_libraries()
     with tempfile.TemporaryDirectory() as folder:
         setup = build([*overrides, f"paths.run_dir={folder}", "trainer.max_epochs=2"])
         keep_same_rows(setup, num_steps)
