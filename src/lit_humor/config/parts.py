@@ -1,13 +1,17 @@
-"""Names the part of an objective that an error is about."""
+"""An objective and its parts: what they are built with, and which of them an error is about."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
 
+from lit_humor.config.validate import find_target
 from lit_humor.core.errors import UserError
 
 
@@ -22,3 +26,21 @@ def naming_parts() -> Iterator[None]:
             raise
         where, fix = (text.replace("objective.", f"{part[1]}.") for text in (error.where, error.fix))
         raise UserError(where, found=error.found, expected=error.expected, fix=fix) from None
+
+
+def with_arguments(cfg: DictConfig, arguments: Mapping[str, Any]) -> DictConfig:
+    """Return the node of the objective, with the arguments that it and its parts take, each those in its signature.
+
+    Args:
+        cfg: The configuration of a run.
+        arguments: What the tasks add for an objective, by name.
+    """
+    parts = OmegaConf.select(cfg, "objective.parts") or {}
+    nodes = {"objective": cfg.objective} | {f"objective.parts.{name}": part for name, part in parts.items() if part}
+    added = cfg.copy()
+    OmegaConf.set_readonly(added, False)
+    for key, node in nodes.items():
+        taken = inspect.signature(find_target(key, node["_target_"])).parameters
+        for name in set(arguments) & set(taken):
+            OmegaConf.update(added, f"{key}.{name}", arguments[name], force_add=True)
+    return added.objective

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -54,6 +53,8 @@ def validate(cfg: DictConfig) -> None:
         UserError: A key, type or value is wrong; all of them at once.
     """
     supplied = SUPPLIED | {f"tasks.{name}": TASK_ARGUMENTS for name in OmegaConf.select(cfg, "tasks") or ()}
+    parts = OmegaConf.select(cfg, "objective.parts") or ()
+    supplied |= {f"objective.parts.{name}": OBJECTIVE_ARGUMENTS for name in parts}
     check_config(lr_scale.with_number(cfg), supplied, _FLAT)
     problems = [*_not_nodes(cfg)] or [*_out_of_bounds(cfg), *_unknown_monitors(cfg)]
     if problems:
@@ -115,12 +116,11 @@ def _unfit_network(cfg: DictConfig, tasks: Sequence[type[Task]]) -> Iterator[Use
         expected, fix = "a subclass of Network (models/network.py)", f"write class {network.__name__}(Network)"
         yield UserError("model.network", found=network.__name__, expected=expected, fix=fix)
         return
-    has_head = set(NETWORK_ARGUMENTS) <= set(inspect.signature(network).parameters)
-    unfit = [task for task in tasks if task.has_head != has_head]
-    for task in unfit[:1]:
-        found = f"{network.__name__}, which has {'a' if has_head else 'no'} head for classes or numbers"
-        expected = f"one {'with' if task.has_head else 'without'}, for {' and '.join(one.kind for one in unfit)}"
-        fix = f"set family={task.family}, and leave model away"
+    fit = [task for task in tasks if set(task.reads) <= set(network.gives)]
+    for task in [task for task in tasks if task not in fit][:1]:
+        found = f"{network.__name__}, which gives {', '.join(network.gives)}"
+        expected = f"one that gives {', '.join(task.reads)}, for {task.kind}"
+        fix = f"set task={fit[0].kind}" if fit else f"set family={task.family}, and leave model away"
         yield UserError("model.network", found=found, expected=expected, fix=fix)
 
 

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 
-from lit_humor.config.parts import naming_parts
+from lit_humor.config.parts import naming_parts, with_arguments
 from lit_humor.config.validate import find_target
 from lit_humor.core.place import process_rank
 from lit_humor.core.seeds import derive_seed
@@ -104,7 +104,7 @@ def build_learner(
         **join_results(task.network_arguments for task in tasks.values()),
     )
     arguments = join_results(task.objective_arguments for task in tasks.values())
-    objective = naming_parts()(instantiate)(cfg.objective, **arguments, _convert_="all")
+    objective = naming_parts()(instantiate)(with_arguments(cfg, arguments), _convert_="all")
     if plan is not None and datamodule is not None:
         check_accumulation(objective, plan.accumulation)
         training = datamodule.training_rows

@@ -18,6 +18,7 @@ from lit_humor.engine.configuration import settled
 from lit_humor.engine.hardware import ANYWHERE
 from lit_humor.engine.weights import load_weights
 from lit_humor.learning.learner import Learner
+from lit_humor.tasks.task import LOGITS
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,12 @@ def load_run(run: str | SavedRun, checkpoint: str | None = None, data: DictConfi
     saved = open_run(run)
     cfg = settled(saved.config if data is None else changed(saved.config, {"data": data}))
     datamodule = factory.build_datamodule(cfg, factory.open_pretrained(cfg, saved.backbone), plan=None)
-    if any(task.has_head for task in factory.build_tasks(saved.config, saved.class_names).values()):
+    reads_head = {LOGITS in task.reads for task in factory.build_tasks(saved.config, saved.class_names).values()}
+    if False in reads_head:
+        _load_answers(datamodule, cfg.data)
+    if True in reads_head:
         datamodule.load()
         _check_classes(datamodule, saved.class_names)
-    else:
-        _load_answers(datamodule, cfg.data)
     precision = PRECISIONS[saved.plan["precision"]].passed_on
     return TrainedRun(load_learner(saved, checkpoint, datamodule), datamodule, precision, saved.folder)
 

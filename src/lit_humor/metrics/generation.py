@@ -44,8 +44,8 @@ class GenerationMetrics(TaskMetrics):
             outputs: Where the batch has answers, ``nll`` [B] float32, the sum over the tokens of the answer in nats,
                 and ``answer_tokens`` [B] int64, their number, the end of the text included; where texts were
                 generated, ``generated_ids`` [B, U] int64.
-            batch: ``prompt_ids`` [B, P] and, with answers, ``answer_ids`` [B, U] int64; ``slices`` [B, S] int64 codes,
-                -1 where unknown.
+            batch: ``prompt_ids`` or ``input_ids`` [B, P] and, with answers, ``answer_ids`` [B, U] int64; ``slices``
+                [B, S] int64 codes, -1 where unknown.
             counts: [B] bool, False for padding rows, which are left out.
         """
         slices = batch["slices"][counts]
@@ -57,7 +57,8 @@ class GenerationMetrics(TaskMetrics):
         none: list[str | None] = [None] * len(slices)
         prompts, answers, texts = [""] * len(slices), none, none
         if "generated_ids" in outputs:
-            prompts, texts = self.decode(batch["prompt_ids"][counts]), [*self.decode(outputs["generated_ids"][counts])]
+            prompts = self.decode(batch["prompt_ids" if "prompt_ids" in batch else "input_ids"][counts])
+            texts = [*self.decode(outputs["generated_ids"][counts])]
             answers = [*self.decode(batch["answer_ids"][counts])] if "answer_ids" in batch else none
             self.ngrams.update(answers, texts)
         rows = [row_of(*columns) for columns in zip(prompts, answers, texts, tokens, strict=True)]

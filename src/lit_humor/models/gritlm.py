@@ -66,6 +66,8 @@ class GritLM(Network):
         UserError: The model cannot be found or loaded, or does not follow a mask.
     """
 
+    gives = ("query_embeddings", "passage_embeddings", "answer_logits")
+
     def __init__(
         self,
         pretrained: str,

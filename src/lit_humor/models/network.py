@@ -20,9 +20,11 @@ class Network(nn.Module, ABC):
     ``Task.network_arguments``), and the settings of its node.
 
     Attributes:
+        gives: Outputs that ``forward`` can give, which are compared with those that the tasks read.
         loaded_from: Class that loads its configuration and tokenizer from the hub or a run folder.
     """
 
+    gives: ClassVar[tuple[str, ...]] = ("logits",)
     loaded_from: ClassVar[type[Pretrained]] = Pretrained
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ class Joint(Objective):
     """The sum of several losses: ``sum_k factor_k * loss_k`` for each row.
 
     Source: Muennighoff et al. 2024, GritLM, equation 3 (contrastive and generative loss with a factor each).
-    Cost: that of its parts; parts that call the model call it one after the other.
+    Cost: that of its parts; what several of them read of the model is computed once.
     Alternatives: one objective alone.
 
     Args:
@@ -79,11 +79,26 @@ class Joint(Objective):
         """Return the losses of all parts, each times its factor, and all outputs."""
         losses: dict[str, Tensor] = {}
         outputs: dict[str, Any] = {}
+        once = _Once(model)
         for name, part in self.parts.items():
-            outcome = part(model, batch, shared if name == self._coupling else None)
+            outcome = part(once, batch, shared if name == self._coupling else None)
             losses |= self._scaled(name, outcome.losses)
             outputs |= outcome.outputs
         return Outcome(losses, outputs)
 
     def _scaled(self, name: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {key: value * self.factors[name] for key, value in losses.items()}
+
+
+class _Once:
+    """A model that computes the same tensors once, whichever part of the objective asks first."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.known: dict[Any, tuple[Mapping[str, Tensor], Mapping[str, Tensor]]] = {}
+
+    def __call__(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        key = frozenset((name, id(value)) for name, value in batch.items())
+        if key not in self.known:
+            self.known[key] = batch, self.model(batch)  # while a tensor is kept, no other one has its id
+        return self.known[key][1]

@@ -13,11 +13,14 @@ from lit_humor.core.rows import TrainingRows
 from lit_humor.objectives.objective import Model, Objective, Outcome, Shared
 
 TOKEN, ROW = "token", "row"
-_TENSORS = ("prompt_ids", "prompt_mask", "answer_ids", "answer_mask")
+_EMBEDDED = ("query_ids", "passage_ids")  # of texts that the writing does not read
 
 
 class LanguageModeling(Objective):
-    """Negative log-likelihood of the answer's tokens, given the prompt and the tokens before.
+    """Negative log-likelihood of the answer's tokens, given what the row is and the tokens before.
+
+    Any network fits that gives ``answer_logits`` [B, U, V] for a batch with ``answer_ids``, ``answer_mask`` and
+    ``writing_weights``.
 
     ``per=token``: the sum over a row's tokens divided by the mean number of tokens of the training answers. Every token
     weighs the same, and the divisor is a constant, so the loss does not depend on how rows are divided into batches.
@@ -58,7 +61,10 @@ class LanguageModeling(Objective):
             raise UserError("model.preparation.parts", found="no writing", expected=expected, fix=fix)
         if "answer_ids" not in batch:
             return Outcome({})
-        logits = model({name: batch[name] for name in _TENSORS})["answer_logits"]
+        logits = model({name: value for name, value in batch.items() if name not in _EMBEDDED}).get("answer_logits")
+        if logits is None:
+            key, expected = "model.network.decoder_layers", "a decoder, which objective.language_modeling trains"
+            raise UserError(key, found="0", expected=expected, fix=f"set {key}=3")
         mask = batch["answer_mask"]
         losses = nn.functional.cross_entropy(logits.float().transpose(1, 2), batch["answer_ids"], reduction="none")
         nll, tokens = (losses * mask).sum(dim=1), mask.sum(dim=1)

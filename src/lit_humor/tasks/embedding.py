@@ -46,7 +46,7 @@ class Embedding(Task):
     family = "gritlm"
     answers_texts = False
     scores_rows_alone = False
-    has_head = False
+    reads = outputs
 
     def check(self, splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettings, val_key: str) -> None:
         """Training and validation need rows, and every row an answer."""

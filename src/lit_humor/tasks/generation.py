@@ -60,7 +60,7 @@ class Generation(Task):
     outputs = ("nll", "answer_tokens")
     objective = "language_modeling"
     family = "gritlm"
-    has_head = False
+    reads = ("answer_logits",)
 
     def __init__(
         self,

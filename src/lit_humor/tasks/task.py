@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # commands that only read run folders do not load torch
 
 TASK_ARGUMENTS = ("class_names",)  # arguments that the code adds when it builds a task
 NETWORK_ARGUMENTS = OBJECTIVE_ARGUMENTS = ("num_classes",)  # arguments that a task may add for them
+LOGITS = "logits"  # output of a head, one number for each class or target
 
 
 class ResultTable(NamedTuple):
@@ -67,7 +68,7 @@ class Task(ABC):
         family: The usual choice of ``configs/family``.
         answers_texts: Whether ``answers`` has columns, and not only vectors are made.
         scores_rows_alone: Whether the score of a row depends on that row alone, not on the vectors of other rows.
-        has_head: Whether the network has a head of ``num_classes`` outputs.
+        reads: Outputs that the network must give (``Network.gives``), which the losses are computed from.
     """
 
     kind: ClassVar[str]
@@ -81,15 +82,15 @@ class Task(ABC):
     family: ClassVar[str] = "classifier"
     answers_texts: ClassVar[bool] = True
     scores_rows_alone: ClassVar[bool] = True
-    has_head: ClassVar[bool] = True
+    reads: ClassVar[tuple[str, ...]] = (LOGITS,)
 
     def __init__(self, class_names: Iterable[str] = ()) -> None:
         self.class_names = tuple(class_names)
 
     @property
     def network_arguments(self) -> dict[str, Any]:
-        """What the network needs to know of the task when it is built: ``num_classes``, the width of its head."""
-        return {"num_classes": max(len(self.class_names), 1)} if self.has_head else {}
+        """What the network needs to know of the task when it is built: ``num_classes``, if a head is read."""
+        return {"num_classes": max(len(self.class_names), 1)} if LOGITS in self.reads else {}
 
     @property
     def objective_arguments(self) -> dict[str, Any]:
