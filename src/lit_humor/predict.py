@@ -1,4 +1,4 @@
-"""Use a run: python src/lit_humor/predict.py run=<folder> text="..." | query="..." | input=<file> | < lines."""
+"""Use a run: python src/lit_humor/predict.py run=<folder> [image=<file>] text="..." | query="..." | input=<file>."""
 
 import sys
 
@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from lit_humor.config.command import command
 
-_KEYS = ("text", "setup", "query")  # taken as they are typed
+_KEYS = ("text", "setup", "image", "query")  # taken as they are typed
 _TYPED: dict[str, list[str]] = {}
 
 
@@ -31,7 +31,7 @@ def _predict(cfg: DictConfig) -> None:
         return
     from lit_humor.inference.predicting import predict  # imports torch (seconds): not for --help and --cfg
 
-    predict(cfg, saved, texts)
+    predict(cfg, saved, texts, _TYPED["image"])
 
 
 def _alone(cfg: DictConfig) -> None:
@@ -42,7 +42,7 @@ def _alone(cfg: DictConfig) -> None:
     """
     from lit_humor.core.errors import UserError
 
-    other = {key: _TYPED[key] for key in ("text", "setup")} | {key: cfg[key] for key in ("input", "explain")}
+    other = {key: _TYPED[key] for key in ("text", "setup", "image")} | {key: cfg[key] for key in ("input", "explain")}
     if cfg.threshold is not None:
         other |= {"threshold": True}
     for key in (key for key, value in other.items() if value):

@@ -35,6 +35,7 @@ SWITCHED_OFF = {
     "e2e/test_export.py::run": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_families.py::BARE": ({BASELINE, REPORT, TENSORBOARD, PICTURES}, _MANY),
     "e2e/test_files.py::FAST": ({BASELINE, REPORT}, _MANY),
+    "e2e/test_fused.py::test_a_run_needs_nothing_but_its_folder": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_gritlm_use.py::run": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_init_from.py::QUICK": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
     "e2e/test_monitor.py::test_a_run_is_watched_and_stopped": ({BASELINE, STOPPING}, _LONG),

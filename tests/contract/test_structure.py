@@ -65,6 +65,7 @@ LIBRARIES = {
     "matplotlib": {"pages", "reporting", "callbacks/confusion.py", "benchmarking/plots.py"},
     "jinja2": {"pages"},
     "fastapi": {"inference/serving.py"},
+    "PIL": {"data/pictures"},
 }
 WITHOUT_TORCH = ("config", "launch", "pages", "reporting", "runs", "sweeps", "tasks")  # commands on these start at once
 HEAVY = {"lightning", "torch", "torchmetrics", "transformers"}

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.remedies import answer_rows, answers, data, inside, numbers, plans, settings, tables, writing
+from tests.e2e.remedies import answer_rows, answers, data, fusing, inside, numbers, plans, settings, tables, writing
 from tests.e2e.remedies import runs as about_runs
 from tests.e2e.remedies.sites import all_sites
 from tests.e2e.remedies.telling import Case, Obeyed, work_through
 from tests.e2e.typed import typed_here
 
-_FILES = (settings, data, tables, about_runs, plans, inside, numbers, answers, answer_rows, writing)
+_FILES = (settings, data, tables, about_runs, plans, inside, numbers, answers, answer_rows, writing, fusing)
 CASES: dict[str, Case] = {name: case for file in _FILES for name, case in file.CASES.items()}
 OBEYED: dict[str, Obeyed] = {}
 
@@ -39,6 +39,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         arguments = ("experiment=gritlm", "debug=tiny", "trainer=cpu", f"task={task}", f"run_id={name}")
         done = typed_here("train", *arguments, *quick)
         assert done.returncode == 0, done.stderr
+    drawn = ("experiment=dimtda", "debug=tiny", "trainer=cpu", "run_id=draws", *quick)
+    assert (done := typed_here("train", *drawn)).returncode == 0, done.stderr
     for name, more in {"one": ("data=tiny",), "two": wide, **others}.items():
         done = typed_here("train", "model=tiny", "trainer=cpu", f"run_id={name}", *quick, *more)
         assert done.returncode == 0, done.stderr
@@ -56,6 +58,8 @@ UNTOLD = {
     ("models/e5_file.py", "_damaged"): (1, "the file's hash is compared first; tests/unit/test_e5.py has damaged ones"),
     ("engine/configuration.py", "_unfit_network"): (1, "a class to be written; tests/unit/test_network.py has one"),
     ("models/gritlm.py", "check_directions"): (1, "a model that ignores its mask; tests/unit/test_gritlm.py has one"),
+    ("models/fused.py", "write"): (1, "needs answers; tests/unit/test_fused.py has one"),
+    ("models/text_decoder.py", "check_length"): (1, "needs answers; tests/unit/test_fused_writing.py has one"),
     ("data/preparing/pairs.py", "marks_of_texts"): (1, "a tokenizer without an end; tests/unit/test_pairs.py has one"),
     ("config/command.py", "_explain"): (1, "a last resort, for what Hydra may find that no command is known to make"),
     ("data/dividing/fitness.py", "notes_on_test"): (1, "a warning, with which a command goes on"),

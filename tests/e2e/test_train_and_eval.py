@@ -45,7 +45,8 @@ def run(logs: Path) -> Path:
 
 
 def test_all_experiments_are_found() -> None:
-    assert EXPERIMENTS == ["gritlm", "gritlm_before", "gritlm_embed_only", "gritlm_write_only", "v1", "v2", "v3"]
+    gritlm = ["gritlm", "gritlm_before", "gritlm_embed_only", "gritlm_write_only"]
+    assert ["dimtda", "dimtda_before", *gritlm, "v1", "v2", "v3"] == EXPERIMENTS
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

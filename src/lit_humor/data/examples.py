@@ -13,6 +13,7 @@ import numpy as np
 from lit_humor.core.batch import SLICE_COLUMNS
 from lit_humor.core.errors import UserError
 from lit_humor.data.answers import Answers, read_answers
+from lit_humor.data.pictures.store import Pictures
 from lit_humor.data.reading.checking import check_texts
 from lit_humor.data.reading.columns import LABEL_COLUMNS, TEXT_COLUMNS, Columns, find_column, match_column
 from lit_humor.data.reading.counts import FileCounts
@@ -113,6 +114,7 @@ class Examples:
         are_positions: Whether the labels are numbers that were read as positions of named classes.
         threshold: The threshold that divides labels that are numbers, or None.
         answers: The texts to write or to find, or None.
+        pictures: The picture of each row, or None.
     """
 
     ids: list[str]
@@ -132,6 +134,7 @@ class Examples:
     are_positions: bool = False
     threshold: Threshold | None = None
     answers: Answers | None = None
+    pictures: Pictures | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -184,6 +187,7 @@ class Examples:
             difficulty=None if self.difficulty is None else self.difficulty[np.asarray(rows, dtype=np.int64)],
             targets=None if self.targets is None else self.targets[np.asarray(rows, dtype=np.int64)],
             answers=None if self.answers is None else self.answers.take(rows),
+            pictures=None if self.pictures is None else self.pictures.take(rows),
         )
 
 

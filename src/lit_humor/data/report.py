@@ -49,7 +49,7 @@ def data_report(
 def count_rows(splits: Mapping[str, Examples], prepared: Mapping[str, Prepared]) -> dict[str, Any]:
     """Count rows, classes, languages, lengths, truncated rows and exact duplicates.
 
-    Two rows are duplicates if their texts are equal up to case, white space and punctuation.
+    Two rows are duplicates if their texts are equal up to case, white space and punctuation, and their pictures.
 
     Returns:
         ``splits``: for each split its rows, classes, slices, tokens of a row at percentiles, truncated rows,
@@ -57,7 +57,7 @@ def count_rows(splits: Mapping[str, Examples], prepared: Mapping[str, Prepared])
         with two labels, in any split; ``groups_across``: groups with rows in two splits; ``files``: lines and
         rows of each file that was read.
     """
-    texts = {name: [normalise(text) for text in examples.whole_texts()] for name, examples in splits.items()}
+    texts = {name: _contents(examples) for name, examples in splits.items()}
     distinct = {name: set(split_texts) for name, split_texts in texts.items()}
     report: dict[str, Any] = {"splits": {}, "leaks": {}}
     report["label_conflicts"] = _several(
@@ -124,9 +124,15 @@ def fingerprint(
     return digest.hexdigest()
 
 
-def _several(pairs: Iterable[tuple[str, object]]) -> int:
+def _contents(examples: Examples) -> list[tuple[str, int]]:
+    """Return what is equal for duplicates: the text, and a key of the picture, if any."""
+    keys = [0] * len(examples) if examples.pictures is None else examples.pictures.keys.tolist()
+    return [(normalise(text), key) for text, key in zip(examples.whole_texts(), keys, strict=True)]
+
+
+def _several(pairs: Iterable[tuple[object, object]]) -> int:
     """Count the keys that have more than one value."""
-    values: dict[str, set[object]] = defaultdict(set)
+    values: dict[object, set[object]] = defaultdict(set)
     for key, value in pairs:
         values[key].add(value)
     return sum(len(values_of_key) > 1 for values_of_key in values.values())

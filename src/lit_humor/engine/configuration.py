@@ -31,7 +31,7 @@ SUPPLIED = {
 _FLAT = {"data": DataSettings}
 _BOUNDED = {"trainer": TrainerConfig, "data": DataSettings}
 _PATHS = (
-    *("data.train_path", "data.val_path", "data.test_path", "data.name", "data.difficulty_path"),
+    *("data.train_path", "data.val_path", "data.test_path", "data.name", "data.difficulty_path", "data.picture_root"),
     *("model.pretrained", "init_from"),
 )
 

@@ -29,7 +29,7 @@ from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.engine.training import score
 from lit_humor.inference.loading import TrainedRun, load_run
 from lit_humor.runs import record, screen
-from lit_humor.tasks.answers import only_exported, only_scored_alone
+from lit_humor.tasks.answers import only_exported, only_scored_alone, own_columns
 from lit_humor.tasks.task import Task, definitions_of, join_results
 
 _NOT = "leave calibrate out"
@@ -146,7 +146,7 @@ def _take_together(cfg: DictConfig) -> None:
     with record.replacing(record.predictions_path(folder, split)) as unfinished:
         pq.write_table(table, unfinished)
     columns = table.to_pydict()
-    results = join_results(task.measure_columns(columns) for task in of_runs[0].values())
+    results = join_results(task.measure_columns(own_columns(name, columns)) for name, task in of_runs[0].items())
     record.write_json(folder / record.TASKS, record.read_tasks(folders[0]).to_json())
     _write(of_runs[0], folder, split, results, " + ".join(path.name for path in folders), "best")
     if cfg.calibrate:

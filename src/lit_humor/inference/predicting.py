@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from lit_humor.config.command import INTERRUPTED
 from lit_humor.config.saved import SavedRun, no_run
 from lit_humor.core.errors import UserError
+from lit_humor.data.examples import Examples
 from lit_humor.data.reading.checking import check_texts
 from lit_humor.data.reading.separated import Quoting
 from lit_humor.data.reading.streams import UNDECODABLE, Chunk, Rejected, is_undecodable, read_chunks
@@ -29,9 +30,10 @@ from lit_humor.engine.machine import peak_memory_bytes
 from lit_humor.inference.explaining import colored, explain, questions, strongest
 from lit_humor.inference.inputs import columns_of, first_row, quoting_of, target_of
 from lit_humor.inference.parts import Parts
+from lit_humor.inference.pictures import check_images, with_images
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.runs import screen
-from lit_humor.tasks.answers import joined_answers, only_answering, only_explained, read_thresholds
+from lit_humor.tasks.answers import answers_of, joined_answers, only_answering, only_explained, read_thresholds
 
 _CHUNK_ROWS = 1024  # of a part of the output; after an interruption, an unfinished part is computed again
 _LINES = 256  # of standard input that are scored together
@@ -40,8 +42,8 @@ _DIGITS = 6  # after the decimal point, of numbers in a file
 Thresholds = Mapping[str, float | None]
 
 
-def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str]) -> None:
-    """Score ``texts``, ``cfg.input`` or standard input with a run.
+def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str], images: Sequence[str] = ()) -> None:
+    """Score ``texts``, with ``images`` if the run reads pictures, ``cfg.input`` or standard input.
 
     Raises:
         UserError: There is no run or no text, or settings contradict each other.
@@ -49,6 +51,7 @@ def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str]) -> No
     set_up_libraries()
     if saved is None:
         raise no_run(cfg.paths.logs_dir)
+    check_images(cfg, saved, texts, images)
     if not texts and not cfg.input and sys.stdin.isatty():
         expected = 'text="...", input=<file>, or lines on standard input'
         raise UserError("text, input", found="neither", expected=expected, fix='add text="..."')
@@ -67,11 +70,15 @@ def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str]) -> No
         _predict_file(cfg, saved, Path(cfg.input), target_of(cfg), thresholds)
         return
     scorer = load_scorer(saved, cfg.ckpt)
+    if images:
+        _print_answers(scorer, with_images(texts, images, saved.config.data.size), thresholds)
+        return
     lines = iter(texts) if texts else _lines_of_input()
     num_lines = 0
     while batch := list(islice(lines, _LINES)):
         num_lines += len(batch)
-        _print_answers(scorer, batch, thresholds, explained=cfg.explain)
+        usable = Examples.unlabelled([text for text in batch if text.strip()])
+        _print_answers(scorer, usable, thresholds, batch, explained=cfg.explain)
     if not num_lines:
         raise UserError("standard input", found="no lines", expected="a text a line", fix='add text="..."')
 
@@ -89,12 +96,23 @@ def _lines_of_input() -> Iterator[str]:
         yield "" if reason else line.rstrip("\r\n")
 
 
-def _print_answers(scorer: Scorer, texts: Sequence[str], thresholds: Thresholds, *, explained: bool) -> None:
-    """Print a line for each text: the answers of the tasks, which are empty for a blank text, and the text."""
-    usable = [text for text in texts if text.strip()]
-    answers = scorer.answer(usable, thresholds=thresholds) if usable else {name: {} for name in scorer.tasks}
+def _print_answers(
+    scorer: Scorer,
+    usable: Examples,
+    thresholds: Thresholds,
+    texts: Sequence[str] | None = None,
+    *,
+    explained: bool = False,
+) -> None:
+    """Print a line for each text: the answers of the tasks, which are empty for a blank text, and the text.
+
+    ``usable`` are the rows of the ``texts`` that are not blank.
+    """
+    answers: Mapping[str, Mapping[str, Any]] = {name: {} for name in scorer.tasks}
+    if len(usable):
+        answers = answers_of(scorer.tasks, scorer.outputs_of(usable), scorer.calibration, thresholds)
     row = 0
-    for text in texts:
+    for text in usable.texts if texts is None else texts:
         at = row if text.strip() else None
         cells = [cell for name, task in scorer.tasks.items() for cell in task.cells(answers[name], at)]
         print("\t".join([*cells, text if text.strip() else ""]), flush=True)

@@ -1,4 +1,4 @@
-"""Models that need no hub: two that packages contain, and one with random weights that is made on demand.
+"""Models that need no hub: two that packages contain, and some with random weights that are made on demand.
 
 Each function returns a folder in the hub's format, which loads like any other model.
 """
@@ -17,6 +17,7 @@ import torch
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 from transformers import (
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen3Config,
@@ -168,7 +169,33 @@ def random_qwen3(cache_dir: str, *, vocab_size: int, hidden_size: int, num_layer
     return _random(Path(cache_dir) / f"random-qwen3-{shape}", vocab_size, build)
 
 
-def _random(place: Path, num_pieces: int, build: Callable[[int], PreTrainedModel]) -> str:
+def random_tokenizer(cache_dir: str, *, vocab_size: int, hidden_size: int, num_pieces: int) -> str:
+    """Make a tokenizer of the embedded corpus for a model whose encoders read no texts, and no weights.
+
+    Args:
+        cache_dir: Parent of the folder; an existing folder is used again.
+        vocab_size: V, tokens of what the model writes; the tokenizer knows fewer.
+        hidden_size: D of the configuration, which ``model.lr_scale`` follows.
+        num_pieces: Most pieces of the tokenizer.
+
+    Returns:
+        A folder with config.json, one layer of XLM-R as far as a configuration goes, and tokenizer.json.
+    """
+
+    def build(num_tokens: int) -> XLMRobertaConfig:
+        return XLMRobertaConfig(
+            vocab_size=vocab_size,
+            hidden_size=hidden_size,
+            num_hidden_layers=1,
+            intermediate_size=hidden_size,
+            max_position_embeddings=514,
+            type_vocab_size=1,
+        )
+
+    return _random(Path(cache_dir) / f"tokenizer-{vocab_size}-{hidden_size}-{num_pieces}", num_pieces, build)
+
+
+def _random(place: Path, num_pieces: int, build: Callable[[int], PreTrainedModel | PretrainedConfig]) -> str:
     """Make a tokenizer of the embedded corpus and a model, given its number of tokens; the same weights every time."""
     folder = place.with_name(f"{place.name}-{_corpus_hash()}")
 

@@ -161,12 +161,12 @@ def first_position(config: PretrainedConfig) -> int:
 
 
 def load_backbone(
-    pretrained: str, config: PretrainedConfig, attention: str, with_weights: bool, kind: Any = AutoModel
+    pretrained: str | None, config: PretrainedConfig, attention: str, with_weights: bool, kind: Any = AutoModel
 ) -> PreTrainedModel:
     """Build a model with an attention backend that it supports.
 
     Args:
-        pretrained: Name on the hub or local folder.
+        pretrained: Name on the hub or local folder; None: its weights are random.
         config: Its configuration, with the dropout to use.
         attention: Attention backend.
         with_weights: Load its weights; False leaves its parameters without values, on the meta device.
@@ -178,6 +178,8 @@ def load_backbone(
     backend = None if attention == "sdpa" else attention  # None: sdpa, or eager if the encoder has no sdpa
     if not with_weights:
         backbone = _without_values(lambda: kind.from_config(config, attn_implementation=backend))
+    elif pretrained is None:
+        backbone = kind.from_config(config, attn_implementation=backend)
     else:
         try:
             backbone = kind.from_pretrained(

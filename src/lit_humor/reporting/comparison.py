@@ -48,8 +48,8 @@ def write_comparison(first: Path, second: Path, page: Path, quoting: str = "auto
         MissingExtraError: The ``report`` extra is not installed.
     """
     pair = read_pair(first, second, quoting)
-    kinds = pair.kinds.values()
-    sections = [part for split in pair.splits for kind in kinds for part in kind.sections(split, pair.scored)]
+    kinds = [(module, pair.of_kind(kind)) for kind, module in pair.kinds.items()]
+    sections = [part for split in pair.splits for module, own in kinds for part in module.sections(split, own)]
     curves = [
         figures.learning_curves(run, f"{letter}: {run.folder.name}: learning curves")
         for letter, run in pair.runs.items()
@@ -63,9 +63,11 @@ def write_comparison(first: Path, second: Path, page: Path, quoting: str = "auto
     title = "Two runs" if len(pair.runs) == 2 else "A run and answers"
     page.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(page, render("report.html", title=title, lead=lead, sections=sections))
-    found = {name: kind.differences(pair.headline, pair.scored) for name, kind in pair.kinds.items()}
-    words = [kind.in_words(found[name], f"{second.name} less {first.name}") for name, kind in pair.kinds.items()]
-    return Comparison(joined_answers(found), "\n".join(words), pair.note)
+    found = [module.differences(pair.headline, own) for module, own in kinds]
+    words = [
+        module.in_words(one, f"{second.name} less {first.name}") for (module, _), one in zip(kinds, found, strict=True)
+    ]
+    return Comparison(joined_answers(dict(zip(pair.kinds, found, strict=True))), "\n".join(words), pair.note)
 
 
 def _settings(*runs: Evidence) -> Section:

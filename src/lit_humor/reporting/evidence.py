@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -42,6 +42,10 @@ class Evidence(ScoredRun):
     epochs: list[dict[str, float]]
     steps: list[dict[str, float]]
     tasks: RecordedTasks
+
+    def of_kind(self, kind: str) -> Self:
+        """Return the run as its first task of a kind sees it; see ``of_task``."""
+        return self.of_task(next(name for name, task in self.tasks.tasks.items() if task["kind"] == kind))
 
 
 def read_run(folder: Path) -> Evidence:

@@ -36,6 +36,11 @@ class Pair:
     runs: Mapping[str, Evidence]
     note: str = ""
 
+    def of_kind(self, kind: str) -> tuple[ScoredRun, ScoredRun]:
+        """Return both as their tasks of a kind see them."""
+        first, second = (one.of_kind(kind) if isinstance(one, Evidence) else one for one in self.scored)
+        return first, second
+
     @property
     def splits(self) -> list[str]:
         """The splits of both."""
@@ -77,8 +82,8 @@ def _two_runs(names: tuple[str, str], runs: Mapping[str, Evidence]) -> Pair:
     if not pair.splits:
         found = f"no split that both {names[0]} and {names[1]} were scored on"
         raise UserError("runs", found=found, expected="the same rows", fix=_score_alike(first, second))
-    for split, kind in itertools.product(pair.splits, kinds.values()):
-        kind.check_same_rows(split, pair.scored, fix=_score_alike(first, second))
+    for split, (kind, module) in itertools.product(pair.splits, kinds.items()):
+        module.check_same_rows(split, pair.of_kind(kind), fix=_score_alike(first, second))
     return pair
 
 

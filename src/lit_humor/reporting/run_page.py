@@ -24,13 +24,13 @@ def write_report(folder: Path) -> Path:
         MissingExtraError: The ``report`` extra is not installed.
     """
     run = read_run(folder)
-    kinds = find_modules(run.tasks.kinds, "sections").values()
+    kinds = [(module, run.of_kind(kind)) for kind, module in find_modules(run.tasks.kinds, "sections").items()]
     definitions = [[name, meaning] for name, meaning in run.result["definitions"].items()]
-    results = [grid for kind in kinds for grid in kind.results(run)] if kinds else _results(run)
+    results = [grid for kind, own in kinds for grid in kind.results(own)] if kinds else _results(run)
     sections = [
         Section("Results", [*results, Grid("What the names mean", ["metric", "definition"], definitions, texts=(1,))]),
         _learning(run),
-        *(section for kind in kinds for section in kind.sections(run)),
+        *(section for kind, own in kinds for section in kind.sections(own)),
         _data(run),
         _making(run),
     ]
@@ -38,9 +38,9 @@ def write_report(folder: Path) -> Path:
         for index, part in enumerate(part for part in section.parts if isinstance(part, Picture)):
             path = folder / PICTURES / f"{section.name}{f'-{index + 1}' if index else ''}.svg"
             record.write_text(path, part.svg)
-    if calibration := {name: value for kind in kinds for name, value in kind.calibrate(run).items()}:
+    if calibration := {name: value for kind, own in kinds for name, value in kind.calibrate(own).items()}:
         record.write_json(folder / record.CALIBRATION, calibration)
-    page, lead = folder / REPORT_HTML, " ".join(kind.lead(run) for kind in kinds)
+    page, lead = folder / REPORT_HTML, " ".join(kind.lead(own) for kind, own in kinds)
     record.write_text(page, render("report.html", title=f"Run {folder.name}", lead=lead, sections=sections))
     return page
 

@@ -78,6 +78,13 @@ def joined_answers(answers: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
     return joined
 
 
+def own_columns(task_name: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return columns of ``joined_answers``, and of others, with those of one task under the names that it gave them."""
+    prefix = f"{task_name}_"
+    own = {name.removeprefix(prefix): values for name, values in columns.items() if name.startswith(prefix)}
+    return {**columns, **own}
+
+
 def read_thresholds(
     tasks: Mapping[str, Task], wanted: Any, calibration: Mapping[str, float]
 ) -> dict[str, float | None]:

@@ -9,7 +9,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.data.examples import Examples, build_examples
 from lit_humor.data.reading.columns import Columns
 from lit_humor.data.reading.separated import Quoting
-from lit_humor.data.reading.tables import read_file
+from lit_humor.data.reading.tables import Table, read_file
 
 
 @dataclass(kw_only=True)
@@ -45,8 +45,13 @@ class TextFiles(Columns):
                 expected="a CSV, TSV, JSON, JSONL or Parquet file",
                 fix="set data.train_path=<file> (to evaluate: data.test_path=<file>)",
             )
-        splits = {}
-        for split, path in paths.items():
-            table, counts = read_file(path, self.quoting)
-            splits[split] = build_examples(table, self, path, counts)
-        return splits
+        return {split: self.read(path) for split, path in paths.items()}
+
+    def read(self, path: str) -> Examples:
+        """Read a file; errors as in ``load``."""
+        return self.read_table(path)[0]
+
+    def read_table(self, path: str) -> tuple[Examples, Table]:
+        """Read a file, and return all of its columns, too."""
+        table, counts = read_file(path, self.quoting)
+        return build_examples(table, self, path, counts), table

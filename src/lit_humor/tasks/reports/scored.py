@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from lit_humor.core.batch import TEST, VAL
+from lit_humor.tasks.answers import own_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +32,8 @@ class ScoredRun:
     def headline(self) -> str:
         """The split of the main results: test, or val if there is no test split."""
         return TEST if TEST in self.predictions else VAL
+
+    def of_task(self, name: str) -> Self:
+        """Return the run as one of its tasks sees it: columns have the names that the task gave them."""
+        predictions = {split: own_columns(name, columns) for split, columns in self.predictions.items()}
+        return replace(self, predictions=predictions)

@@ -1,0 +1,64 @@
+"""Pictures that are typed beside texts: predict.py image=cat.png text="..."."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+
+from lit_humor.config.saved import SavedRun
+from lit_humor.core.errors import MissingExtraError, UserError
+from lit_humor.data.examples import Examples
+from lit_humor.data.pictures.store import Pictures, in_memory
+
+
+def check_images(cfg: DictConfig, saved: SavedRun, texts: Sequence[str], images: Sequence[str]) -> None:
+    """Check that a run that reads pictures is given a text with a picture, and another run none.
+
+    Args:
+        cfg: The configuration of the command.
+        saved: The run.
+        texts: Texts that were typed.
+        images: Files of pictures that were typed.
+
+    Raises:
+        UserError: A picture or text is missing, or cannot be used.
+    """
+    if "pictures_dir" not in saved.config.data:
+        if images:
+            raise UserError("image", found="a run that reads no pictures", expected="none", fix="leave image out")
+        return
+    if cfg.input:
+        found, expected = "a run that reads pictures", "a picture with a text"
+        raise UserError("input", found=found, expected=expected, fix='leave input out, and add image=<file> text="..."')
+    if not texts:
+        raise UserError("text", found="none", expected="the text of the picture", fix='add text="..."')
+    if len(images) not in (1, len(texts)):
+        expected = f"one for all texts, or one for each of {len(texts)}" if len(texts) > 1 else "one"
+        raise UserError("image", found=str(len(images) or "none"), expected=expected, fix="add image=<file>")
+    if cfg.explain:
+        expected = "a run that reads texts alone"
+        raise UserError("explain", found="a run that reads pictures", expected=expected, fix="leave explain out")
+
+
+def with_images(texts: Sequence[str], images: Sequence[str], size: int) -> Examples:
+    """Return rows to score: texts, each with its picture, or all with the only one.
+
+    Args:
+        texts: [N] texts.
+        images: Files of N pictures, or of one.
+        size: Height and width of pictures in pixels, as in training.
+
+    Raises:
+        UserError: A picture cannot be read.
+    """
+    try:
+        from lit_humor.data.pictures.files import read_picture
+    except ModuleNotFoundError:
+        raise MissingExtraError("image", package="pillow", extra="pictures") from None
+    read = [read_picture(Path(image), size, f"image={image}") for image in images]
+    rows = np.arange(len(texts)) if len(read) > 1 else np.zeros(len(texts), dtype=np.int64)
+    return replace(Examples.unlabelled(texts), pictures=Pictures(in_memory(read), rows))

@@ -1,0 +1,78 @@
+"""Reads the states of an encoder by learned queries.
+
+Legend: B rows, S places of the encoder, Q queries, H their size.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lit_humor.models.multi_head import FeedForward, MultiHeadAttention
+
+_QUERY_STD = 0.02
+
+
+class QFormer(nn.Module):
+    """One layer of BLIP-2's Q-Former: learned queries read one another, then the encoder; then a feed-forward block.
+
+    It makes of any number of places the same number of vectors. The queries start as random numbers, normal with a
+    standard deviation of 0.02. Zeros, as in the code of DIMTDA, must not be: nothing tells the queries apart, so all
+    have one gradient and stay equal for ever (``tests/unit/test_fused_reading.py``).
+
+    Source: Li et al. 2023, BLIP-2 (arXiv 2301.12597), section 3.1; norms behind the residual sums, as there.
+    Cost: attention of Q x Q and Q x S, on top of the encoder.
+    Alternatives: the mean of the encoder's places is one vector, without parameters.
+
+    Args:
+        num_queries: Q.
+        size: H.
+        source_size: Size of the encoder's states.
+        num_heads: Heads of both attentions.
+        feed_forward: Size inside of the feed-forward block.
+        dropout: Dropout of hidden states.
+        attention_dropout: Dropout of attention weights.
+        attention: Attention backend.
+    """
+
+    def __init__(
+        self,
+        num_queries: int,
+        size: int,
+        source_size: int,
+        *,
+        num_heads: int,
+        feed_forward: int,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        attention: str = "sdpa",
+    ) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.empty(1, num_queries, size).normal_(std=_QUERY_STD))
+        self.norm = nn.LayerNorm(size)
+        self.among = MultiHeadAttention(size, num_heads, dropout=attention_dropout, attention=attention)
+        self.among_norm = nn.LayerNorm(size)
+        self.read = MultiHeadAttention(
+            size, num_heads, source_size=source_size, dropout=attention_dropout, attention=attention
+        )
+        self.read_norm = nn.LayerNorm(size)
+        self.feed_forward = FeedForward(size, feed_forward)
+        self.feed_forward_norm = nn.LayerNorm(size)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, source: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Read the states of an encoder.
+
+        Args:
+            source: [B, S, ...].
+            mask: [B, S] bool, True for places to read, at least one a row; None: all.
+
+        Returns:
+            [B, Q, H].
+        """
+        states = self.dropout(self.norm(self.queries)).expand(len(source), -1, -1)
+        among = self.among(states, *self.among.keys_and_values(states))
+        states = self.among_norm(states + self.dropout(among))
+        read = self.read(states, *self.read.keys_and_values(source), None if mask is None else mask[:, None, None])
+        states = self.read_norm(states + self.dropout(read))
+        return self.feed_forward_norm(states + self.dropout(self.feed_forward(states)))
