@@ -41,6 +41,7 @@ def test_a_picture_and_a_text_are_judged_and_explained(tmp_path: Path) -> None:
     assert {"accuracy", "f1", "perplexity", "chrf", "exact_match"} <= result["results"]["test"].keys()
     page = (run / "report.html").read_text()
     assert "as the caption says" in page, "answers are shown"
+    assert "drawn data measures the machinery, not humor" in page
     before = pq.read_table(run / "predictions" / "test.parquet").to_pydict()
     assert {"label", "prediction", "generation_prediction", "answer", "nll"} <= before.keys()
     own = own_columns("generation", before)

@@ -46,6 +46,18 @@ def test_neither_caption_nor_picture_alone_tells(split: str, seed: int) -> None:
     assert {len({row.caption for row in rows if row[:3] == triple}) for triple in {row[:3] for row in rows}} <= {3, 4}
 
 
+@pytest.mark.parametrize("count", [48, 96])
+def test_blocks_are_balanced_and_in_no_order(count: int) -> None:
+    labels = [row.is_funny for row in rows_of("val", 0)[:count]]
+    assert sum(labels) == count / 2
+    assert 0.3 < np.mean([first == second for first, second in zip(labels[::2], labels[1::2], strict=True)]) < 0.7
+    captions = {
+        label: Counter(row.caption for row in rows_of("val", 0)[:count] if row.is_funny is label)
+        for label in (True, False)
+    }
+    assert captions[True] == captions[False]
+
+
 def test_both_together_tell() -> None:
     rows = [row for split in SIZES for row in rows_of(split, 0)]
     told = {(row.place, row.caption): set[bool]() for row in rows}
@@ -71,8 +83,8 @@ def test_two_draws_are_equal_and_another_seed_is_not(few: dict[str, Examples], t
     assert {split: _hash(one) for split, one in few.items()} == {split: _hash(one) for split, one in again.items()}
     other = Cartoons(str(tmp_path), size=32, seed=1, rows_per_split=48).load()
     assert _hash(other["train"]) != _hash(few["train"])
-    half = Cartoons(str(tmp_path), size=32, rows_per_split=24).load()["train"]
-    assert _hash(half) == _hash(few["train"].take(range(24))), "a picture does not depend on how many there are"
+    more = Cartoons(str(tmp_path), size=32, rows_per_split=96).load()["train"]
+    assert _hash(more.take(range(48))) == _hash(few["train"]), "a picture does not depend on how many there are"
 
 
 def test_pictures_are_drawn_once(few: dict[str, Examples], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +93,7 @@ def test_pictures_are_drawn_once(few: dict[str, Examples], monkeypatch: pytest.M
     assert pictures.store.values.shape == (48, 32, 32, 3)
     assert pictures.store.values.dtype == np.uint8
     assert isinstance(pictures.store.values, np.memmap)
+    assert few["val"].origin == "data=cartoons, val: drawn data measures the machinery, not humor"
     monkeypatch.setattr(drawing, "draw", lambda *_: pytest.fail("drawn again"))
     assert _hash(Cartoons(str(folder.parent), size=32, rows_per_split=48).load()["val"]) == _hash(few["val"])
     assert not list(folder.parent.glob(".writing-*"))
@@ -89,7 +102,7 @@ def test_pictures_are_drawn_once(few: dict[str, Examples], monkeypatch: pytest.M
 def test_what_is_not_finished_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing, "draw", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        Cartoons(str(tmp_path), rows_per_split=2).load()
+        Cartoons(str(tmp_path), rows_per_split=48).load()
     assert not list(tmp_path.iterdir())
 
 
@@ -137,4 +150,4 @@ def test_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(MissingExtraError, match="extra 'pictures'"):
-        Cartoons(str(tmp_path), rows_per_split=2).load()
+        Cartoons(str(tmp_path), rows_per_split=48).load()

@@ -19,7 +19,7 @@ from lit_humor.objectives.contrastive import Contrastive
 from lit_humor.objectives.cross_entropy import CrossEntropy
 from lit_humor.objectives.joint import Joint
 from lit_humor.objectives.language_modeling import LanguageModeling
-from lit_humor.objectives.objective import Outcome
+from lit_humor.objectives.objective import Model, Outcome, Shared
 from lit_humor.tasks.answers import joined_answers, own_columns
 from lit_humor.tasks.reports.scored import ScoredRun
 from tests.unit.fusing import gradients_of, make_batch, make_model, make_network
@@ -78,6 +78,20 @@ def test_other_tensors_are_another_pass() -> None:
     assert len(seen) == 2
     assert not seen[0] & {"answer_ids", "prompt_ids"}
     assert not seen[1] & {"query_ids", "passage_ids"}
+
+
+class Later(CrossEntropy):
+    """One that has the model read other labels, under the same name."""
+
+    def forward(self, model: Model, batch: Mapping[str, Tensor], shared: Shared | None = None) -> Outcome:
+        return Outcome({"later": model({"labels": batch["labels"] + 1})["logits"][:, 0]})
+
+
+def test_equal_names_are_not_equal_tensors() -> None:
+    counting = Counting(lambda batch: {"logits": batch["labels"][:, None].float().expand(-1, 2)})
+    outcome = Joint({"now": CrossEntropy(2), "later": Later(2)})(counting, {"labels": torch.tensor([0, 1])})
+    assert outcome.losses["later"].tolist() == [1, 2]
+    assert counting.calls == 2
 
 
 def test_a_batch_is_forgotten_with_its_loss() -> None:

@@ -82,9 +82,9 @@ def _animated(path: Path) -> None:
     frames[0].save(path, save_all=True, append_images=frames[1:])
 
 
-def _giant(path: Path) -> None:
+def _giant(path: Path, width: int = 30_000, height: int = 40_000) -> None:
     """A PNG of some bytes that would be 3.6 GB."""
-    parts = [(b"IHDR", struct.pack(">IIBBBBB", 30_000, 40_000, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(99)))]
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(99)))]
     chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))  # noqa: E731
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in [*parts, (b"IEND", b"")]))
 
@@ -109,7 +109,8 @@ BAD: dict[str, tuple[Any, Callable[[Path], object], str]] = {
     "cut": ("there.png", _cut, "which cannot be read"),
     "a drawing": ("there.svg", lambda path: path.write_text("<svg/>"), "which cannot be read"),
     "animated": ("there.gif", _animated, "2 frames"),
-    "giant": ("there.png", _giant, "30000 x 40000 pixels|decompression bomb"),
+    "giant": ("there.png", _giant, "decompression bomb"),
+    "large": ("there.png", lambda path: _giant(path, 9000, 8000), "9000 x 8000 pixels"),
 }
 
 

@@ -32,6 +32,7 @@ from lit_humor.exporters.huggingface import as_transformers, pipeline_scores, sa
 from lit_humor.exporters.vocabulary import trim_vocabulary
 from lit_humor.inference.exporting_texts import write_writer
 from lit_humor.inference.exporting_vectors import check_embeds, write_embedder
+from lit_humor.inference.pictures import only_of_texts
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.runs import record, screen
 from lit_humor.tasks.answers import PREDICTION, ExportForm, only_exported
@@ -130,6 +131,7 @@ def export(cfg: DictConfig) -> None:
 
 def _find_maker(cfg: DictConfig, saved: SavedRun) -> Callable[[SavedRun], Callable[[Path], dict[str, Any]]]:
     """Return what makes the export, or raise a UserError if no task of the run can be exported in that form."""
+    only_of_texts(saved, f"run={cfg.run}")
     tasks = build_tasks(saved.config, saved.class_names).values()
     kinds = [task.kind for task in tasks]
     if cfg.to == SENTENCE_TRANSFORMERS:

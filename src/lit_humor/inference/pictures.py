@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from lit_humor.config.saved import SavedRun
 from lit_humor.core.errors import MissingExtraError, UserError
+from lit_humor.core.settings import command_line, setting
 from lit_humor.data.examples import Examples
 from lit_humor.data.pictures.store import Pictures, in_memory
 
@@ -27,7 +28,7 @@ def check_images(cfg: DictConfig, saved: SavedRun, texts: Sequence[str], images:
     Raises:
         UserError: A picture or text is missing, or cannot be used.
     """
-    if "pictures_dir" not in saved.config.data:
+    if not _reads_pictures(saved):
         if images:
             raise UserError("image", found="a run that reads no pictures", expected="none", fix="leave image out")
         return
@@ -42,6 +43,17 @@ def check_images(cfg: DictConfig, saved: SavedRun, texts: Sequence[str], images:
     if cfg.explain:
         expected = "a run that reads texts alone"
         raise UserError("explain", found="a run that reads pictures", expected=expected, fix="leave explain out")
+
+
+def only_of_texts(saved: SavedRun, where: str) -> None:
+    """Check that a run reads texts alone, for a command that gives it nothing else.
+
+    Raises:
+        UserError: It reads pictures.
+    """
+    if _reads_pictures(saved):
+        fix = command_line("predict", setting("run", str(saved.folder)), "image=<file>", "text=...") + " uses it"
+        raise UserError(where, found="a run that reads pictures", expected="one that reads texts alone", fix=fix)
 
 
 def with_images(texts: Sequence[str], images: Sequence[str], size: int) -> Examples:
@@ -62,3 +74,7 @@ def with_images(texts: Sequence[str], images: Sequence[str], size: int) -> Examp
     read = [read_picture(Path(image), size, f"image={image}") for image in images]
     rows = np.arange(len(texts)) if len(read) > 1 else np.zeros(len(texts), dtype=np.int64)
     return replace(Examples.unlabelled(texts), pictures=Pictures(in_memory(read), rows))
+
+
+def _reads_pictures(saved: SavedRun) -> bool:
+    return "pictures_dir" in saved.config.data

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from omegaconf import DictConfig
 
-from lit_humor.config.saved import no_run
+from lit_humor.config.saved import no_run, open_run
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.core.settings import command_line, setting, typed
 from lit_humor.data.reading.columns import TEXT_COLUMNS, find_column
@@ -23,6 +23,7 @@ from lit_humor.data.reading.separated import EXPECTED
 from lit_humor.data.reading.streams import Chunk, Rejected, check_input, read_chunks
 from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.inference.explaining import explain, questions
+from lit_humor.inference.pictures import only_of_texts
 from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.pages.page import render
 from lit_humor.runs import screen
@@ -116,7 +117,9 @@ def serve(cfg: DictConfig) -> None:
     if not cfg.run:
         raise no_run(cfg.paths.logs_dir)
     place = _take_port(cfg.host, cfg.port)
-    scorer = load_scorer(cfg.run, cfg.ckpt)
+    saved = open_run(cfg.run)
+    only_of_texts(saved, f"run={cfg.run}")
+    scorer = load_scorer(saved, cfg.ckpt)
     ask = command_line("predict", setting("run", str(scorer.folder)), "query=...")
     only_answering(scorer.tasks.values(), f"run={cfg.run}", ask + " shows the nearest texts")
     app = build_app(scorer)

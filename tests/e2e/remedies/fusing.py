@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,8 @@ CASES = {
     "fused: a picture to a run that reads none": _asked("image=FOLDER/of/1.png", "text=ha", run="one"),
     "fused: no text": _asked("image=FOLDER/of/1.png"),
     "fused: a file of texts": _asked("input=FOLDER/rows.csv", hand=_with_picture),
+    "fused: to export": replace(_asked("output=FOLDER/out"), command="export"),
+    "fused: to serve": replace(_asked(), command="serve"),
     "fused: to explain": _asked("image=FOLDER/of/1.png", "text=ha", "explain=true"),
     "fused: a typed picture that is none": _asked(
         "image=FOLDER/of/3.png", "text=ha", make=_broken("3.png"), hand=_mended

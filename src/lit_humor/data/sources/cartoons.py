@@ -22,8 +22,10 @@ from lit_humor.data.pictures.store import Pictures, keep_pictures
 from lit_humor.data.reading.columns import Columns
 from lit_humor.data.reading.tables import LINE, Table
 
+_NOTE = "drawn data measures the machinery, not humor"  # wherever an origin of numbers is shown
 _FORMAT = 1  # increase when a picture or caption changes
 _COLUMNS = Columns(text_column="text", label_column="label", answer_column="answer")
+_BLOCK = 48  # rows, in which labels are balanced
 _PARTS = {"train": (0, 72), "val": (72, 90), "test": (90, 108)}  # of the pairs of actor and prop in each place
 _CAPTIONS = (
     "Another quiet day {}.",
@@ -80,18 +82,22 @@ class Cartoons:
             takes all.
 
     Raises:
-        UserError: A size or number of rows is out of range, or Pillow is missing.
+        UserError: Pictures are too small, or rows too few.
     """
 
     def __init__(self, pictures_dir: str, size: int = 64, seed: int = 0, rows_per_split: int | None = None) -> None:
-        for key, value, least in (("size", size, 16), ("rows_per_split", rows_per_split, 2)):
+        for key, value, least in (("size", size, 16), ("rows_per_split", rows_per_split, _BLOCK)):
             if value is not None and value < least:
                 fix = f"set data.{key}={least}"
                 raise UserError(f"data.{key}", found=str(value), expected=f"at least {least}", fix=fix)
         self.pictures_dir, self.size, self.seed, self.rows_per_split = Path(pictures_dir), size, seed, rows_per_split
 
     def load(self) -> dict[str, Examples]:
-        """Draw the pictures, or map those of an earlier run, and write the captions."""
+        """Draw the pictures, or map those of an earlier run, and write the captions.
+
+        Raises:
+            MissingExtraError: Pillow is missing.
+        """
         return {split: self._load(split) for split in SPLITS}
 
     def _load(self, split: str) -> Examples:
@@ -106,7 +112,7 @@ class Cartoons:
         examples = build_examples(table, _COLUMNS, f"data=cartoons, {split}")
         folder = self.pictures_dir / f"cartoons-{_FORMAT}-{self.seed}-{self.size}-{split}-{len(rows)}"
         store = keep_pictures(folder, len(rows), self.size, self._drawn(split, rows))
-        return replace(examples, pictures=Pictures(store, np.arange(len(rows))))
+        return replace(examples, pictures=Pictures(store, np.arange(len(rows))), origin=f"{examples.origin}: {_NOTE}")
 
     def _drawn(self, split: str, rows: list[Row]) -> Iterator[np.ndarray]:
         """Draw the picture of each row."""
@@ -134,6 +140,7 @@ def rows_of(split: str, seed: int) -> list[Row]:
     generator = np.random.default_rng(derive_seed(seed, "captions", split))
     rows = []
     for number in range(*_PARTS[split]):
+        block = []
         captions = [generator.permutation(len(_CAPTIONS))[:2] for _ in places]
         shifts = generator.integers(1, len(places), size=2)
         for index, place in enumerate(places):
@@ -141,7 +148,8 @@ def rows_of(split: str, seed: int) -> list[Row]:
             for slot, shift in enumerate(shifts):
                 for other in (index, (index + shift) % len(places)):
                     text = _CAPTIONS[captions[other][slot]].format(_where(places[other]))
-                    rows.append(Row(actor, place, prop, places[other], text))
+                    block.append(Row(actor, place, prop, places[other], text))
+        rows += [block[index] for index in generator.permutation(len(block))]
     return rows
 
 
