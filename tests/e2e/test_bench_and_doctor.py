@@ -63,6 +63,21 @@ def test_a_guide_is_measured_row_by_row(tmp_path: Path) -> None:
     assert f"Written: {path.with_suffix('.md')}" in done.stdout
 
 
+@pytest.mark.slow
+def test_a_guide_of_pictures_is_measured_row_by_row(tmp_path: Path) -> None:
+    little = ("repeats=1", "steps=1", "compiled=false", f"output={tmp_path}", f"paths.logs_dir={tmp_path / 'logs'}")
+    done = typed("bench", "suite=families", "experiment=dimtda", "debug=tiny", *little)
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("families_dimtda_corpus_fused_tiny_*.json")
+    rows = {row["name"]: row for row in json.loads(path.read_text())["rows"]}
+    assert {row["reason"].partition(":")[0] for row in rows.values()} == {"", "not timed"}
+    assert {row["rows"] for row in rows.values() if row["seconds"]} == {32}, "a step, however it is cut"
+    assert all(row["graphs"] for row in rows.values() if row["name"].endswith("compiled"))
+    table = path.with_suffix(".md").read_text()
+    assert "measure speed and nothing else" in table
+    assert "10-15 minutes a step" in table
+
+
 @pytest.mark.parametrize(
     ("argument", "told"),
     [
@@ -72,7 +87,8 @@ def test_a_guide_is_measured_row_by_row(tmp_path: Path) -> None:
         ("experiment=gritlm", "Fix: set suite=families."),
         ("experiment=v3", "Fix: leave experiment out."),
         ("model=gritlm_minilm", "Fix: set suite=families experiment=gritlm."),
-        ("suite=families", "one of gritlm, gritlm_before, gritlm_embed_only, gritlm_write_only"),
+        ("model=fused_tiny", "Fix: set suite=families experiment=dimtda."),
+        ("suite=families", "one of dimtda, dimtda_before, gritlm, gritlm_before, gritlm_embed_only, gritlm_write_only"),
     ],
 )
 def test_mistakes_at_the_bench(argument: str, told: str) -> None:

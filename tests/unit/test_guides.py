@@ -10,13 +10,15 @@ from lit_humor.benchmarking.apart import FailedApart
 from lit_humor.benchmarking.effects import Graphs
 from lit_humor.benchmarking.guide import COMPILED, GPU, choices_with_guide, family_of, guide_names, load_guide
 from lit_humor.benchmarking.guide_table import guide_markdown, ratios
+from lit_humor.benchmarking.guides.dimtda import GUIDE as OF_DIMTDA
 from lit_humor.benchmarking.guides.gritlm import GUIDE
 from lit_humor.benchmarking.suites import families
 from lit_humor.config.command import compose
 from lit_humor.engine.configuration import validate
 from lit_humor.engine.machine import Machine
 
-MEASURED = [change for change in GUIDE.changes if not change.unmeasured]
+GUIDES = {family: load_guide(family) for family in guide_names()}
+MEASURED = [(family, change) for family, guide in GUIDES.items() for change in guide.changes if not change.unmeasured]
 
 
 def _settings(change: Any) -> dict[str, Any]:
@@ -24,10 +26,13 @@ def _settings(change: Any) -> dict[str, Any]:
 
 
 def test_guides_are_files_and_serve_what_is_named_after_them() -> None:
-    assert guide_names() == ["gritlm"]
-    assert choices_with_guide("experiment") == ["gritlm", "gritlm_before", "gritlm_embed_only", "gritlm_write_only"]
+    assert guide_names() == ["dimtda", "gritlm"]
+    experiments = ["gritlm", "gritlm_before", "gritlm_embed_only", "gritlm_write_only"]
+    assert choices_with_guide("experiment") == ["dimtda", "dimtda_before", *experiments]
+    assert choices_with_guide("model", ["dimtda"]) == ["dimtda_209m", "fused", "fused_tiny"]
     assert choices_with_guide("model", ["gritlm"]) == ["gritlm_minilm", "gritlm_qwen3", "gritlm_tiny"]
-    assert GUIDE.model in choices_with_guide("model")
+    assert {name for guide in GUIDES.values() for name in (guide.model, guide.tiny)} <= {*choices_with_guide("model")}
+    assert family_of("fused_tiny") == "dimtda"
     assert [family_of(name) for name in ("gritlm", "gritlm_before", "gritlmore", "v3")] == [
         "gritlm",
         "gritlm",
@@ -67,12 +72,13 @@ def test_all_that_is_asked_of_the_guide_is_a_row() -> None:
     assert refused[0].gradient
 
 
-@pytest.mark.parametrize("change", MEASURED, ids=lambda change: change.name)
-def test_a_row_is_valid_and_changes_what_it_says_and_no_more(change: Any) -> None:
-    validate(compose("train", ["experiment=gritlm", *GUIDE.settings_of(change)]))
+@pytest.mark.parametrize(("family", "change"), MEASURED, ids=[f"{name}: {change.name}" for name, change in MEASURED])
+def test_a_row_is_valid_and_changes_what_it_says_and_no_more(family: str, change: Any) -> None:
+    guide = GUIDES[family]
+    validate(compose("train", [f"experiment={family}", *guide.settings_of(change)]))
     if change.on is None:
         return
-    found, before = _composed(change), _composed(GUIDE.named(change.on))
+    found, before = _composed(family, change), _composed(family, guide.named(change.on))
     changed = {key for key in found | before if found.get(key) != before.get(key)}
     wanted = tuple(_settings(change))
     assert all(key.startswith(wanted) for key in changed), changed
@@ -80,22 +86,53 @@ def test_a_row_is_valid_and_changes_what_it_says_and_no_more(change: Any) -> Non
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    node = dict(enumerate(node)) if isinstance(node, list) else node
     if not isinstance(node, dict) or not node:
         return {prefix: node}
     return {k: v for name, value in node.items() for k, v in _flat(value, f"{prefix}.{name}".lstrip(".")).items()}
 
 
-def _composed(change: Any) -> dict[str, Any]:
-    return _flat(OmegaConf.to_container(compose("train", ["experiment=gritlm", *GUIDE.settings_of(change)])))
+def _composed(family: str, change: Any) -> dict[str, Any]:
+    settings = GUIDES[family].settings_of(change)
+    return _flat(OmegaConf.to_container(compose("train", [f"experiment={family}", *settings])))
 
 
-def test_the_first_row_is_the_recipe_before_its_guide() -> None:
-    before = compose("train", ["experiment=gritlm_before"])
-    base = compose("train", ["experiment=gritlm", *GUIDE.base])
+LENGTH = {"max_epochs", "gradient_clip_val", "validate_every_steps"}  # no matter of the pace of a step
+
+
+@pytest.mark.parametrize(("family", "more"), [("gritlm", set()), ("dimtda", {"micro_batch_size"} | LENGTH)])
+def test_the_first_row_is_the_recipe_before_its_guide(family: str, more: set[str]) -> None:
+    before = compose("train", [f"experiment={family}_before"])
+    base = compose("train", [f"experiment={family}", *GUIDES[family].base])
     for key in ("data", "optim", "model"):
         assert base[key] == before[key]
     unlike = {key for key, value in base.trainer.items() if value != before.trainer[key]}
-    assert unlike == {"compile", "max_tokens"}, "which the plan chooses there"
+    assert unlike == {"compile", "max_tokens"} | more, "which the plan chooses there"
+
+
+def test_the_way_of_dimtda_ends_at_its_experiment_with_as_many_rows_a_step() -> None:
+    after = _flat(OmegaConf.to_container(compose("train", ["experiment=dimtda"])))
+    way = [change for change in OF_DIMTDA.changes if change.claimed.startswith("2-3 for the whole way")]
+    found = _composed("dimtda", way[0])
+    unlike = {key for key in found | after if found.get(key) != after.get(key)}
+    chosen = ("compile", "max_tokens", "micro_batch_size", "num_workers", "precision")
+    assert unlike == {f"trainer.{name}" for name in chosen}, "which the plan chooses there"
+    for change in OF_DIMTDA.changes:
+        settings = _composed("dimtda", change)
+        assert settings["data.batch_size"] * settings["trainer.accumulation"] == 32, change.name
+    typed = {setting for change in OF_DIMTDA.changes for setting in change.settings}
+    assert typed >= {
+        *("data.padding=longest", "trainer.precision=bf16-mixed", "data.batch_size=2", "trainer.accumulation=16"),
+        *("trainer.num_workers=2", "optim.fused=true", "model.network.gradient_checkpointing=true"),
+        *("model.network.encoders.1.frozen=true", "trainer.compile=true", "trainer.compile=full"),
+    }
+
+
+@pytest.mark.parametrize("model", ["fused", "fused_tiny"])
+def test_the_encoder_that_is_frozen_reads_pictures(model: str) -> None:
+    frozen = [change for change in OF_DIMTDA.changes if change.name == "picture encoder frozen"]
+    cfg = compose("train", ["experiment=dimtda", f"model={model}", *OF_DIMTDA.settings_of(frozen[0])])
+    assert [(one.reads, one.frozen) for one in cfg.model.network.encoders] == [("text", False), ("picture", True)]
 
 
 def test_a_machine_that_cannot_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,11 +219,12 @@ def test_the_table_compares_within_a_repeat_and_names_what_is_slower() -> None:
     ]
     plain = [vars(row) for row in rows]
     assert ratios(plain[1], plain[0]) == [2.0, 2.0, 2.0]
-    asked = {"base": ["a=b"], "steps": 2, "repeats": 3}
+    asked = {"base": ["a=b"], "steps": 2, "repeats": 3, "note": "Drawn data measure speed."}
     machine = {"processor": "a", "threads": 2, "gpus": []}
     content = {"asked": asked, "machine": machine, "commit": "abc", "dirty": False, "rows": plain}
     text = guide_markdown("Guide", ["experiment=gritlm"], content)
     assert "experiment=gritlm" in text
+    assert "\n- Drawn data measure speed.\n" in text
     assert "| 2 row 2 | `optim.fused=true` | 1 | 8.0 (4.0 - 8.0) | 2.00 | 2.00 | 2 | 3 |  |  |" in text
     assert "| 3 row 3 | *x=1* | 2 | 2.7 (2.0 - 4.0) | 0.50 | 1.00 |" in text
     assert "moves the gradient by 24 %; not offered: no" in text

@@ -50,15 +50,21 @@ class Guide:
 
     Attributes:
         model: The family's usual model, a file of ``configs/model``.
+        tiny: Its model for ``debug=tiny``.
         base: Settings of ``train.py`` that its first row has, and all others unless they change them.
         changes: The rows; the first has no change.
         on_cpu: Settings of all rows where there is no GPU, so that minutes suffice.
+        models: First words of the names of its models, beside the name of the family.
+        note: What a reader of the table has to know of what is measured.
     """
 
     model: str
+    tiny: str
     base: tuple[str, ...]
     changes: tuple[Change, ...]
     on_cpu: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    note: str = ""
 
     def settings_of(self, change: Change) -> list[str]:
         """Return the settings of a row, on top of those of an experiment."""
@@ -78,7 +84,10 @@ def guide_names() -> list[str]:
 
 def family_of(choice: str) -> str | None:
     """Return the family with a guide that an experiment or model belongs to by its name; None if there is none."""
-    return next((name for name in guide_names() if choice == name or choice.startswith(f"{name}_")), None)
+    for family in guide_names():
+        if any(choice == name or choice.startswith(f"{name}_") for name in (family, *load_guide(family).models)):
+            return family
+    return None
 
 
 def choices_with_guide(group: str, families: Sequence[str] | None = None) -> list[str]:

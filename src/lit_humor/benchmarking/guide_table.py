@@ -45,6 +45,7 @@ def guide_markdown(title: str, words: Sequence[str], content: Mapping[str, Any])
         "compared with rows of their kind. Claimed: what the guide says; docs/speed.md has the source.",
         "- Graphs: those of torch.compile for 4 steps of 4 rows, counted without making code of them. Peak: memory of "
         "the GPU, or of the process on a CPU.",
+        *([f"- {asked['note']}"] if asked["note"] else []),
         output.machine_line(content["machine"]),
         output.commit_line([content]),
         "",

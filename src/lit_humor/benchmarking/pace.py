@@ -30,8 +30,8 @@ def measure_pace(overrides: Sequence[str]) -> dict[str, float]:
         overrides: Overrides of ``train.py``.
 
     Returns:
-        ``epoch_seconds``; ``val_seconds`` and ``test_seconds`` of evaluating a split; ``max_epochs``; and
-        ``measured_seconds`` of the measurement itself, without building.
+        ``epoch_seconds``, without the validation at its end; ``val_seconds`` and ``test_seconds`` of evaluating a
+        split; ``max_epochs``; and ``measured_seconds`` of the measurement itself, without building.
     """
     setup = build([*overrides, "trainer.devices=1"])
     started = time.perf_counter()
@@ -53,8 +53,9 @@ def measure_pace(overrides: Sequence[str]) -> dict[str, float]:
     datamodule = setup.datamodule
     val = _scoring_seconds(setup, datamodule.val_dataloader())
     test = _scoring_seconds(setup, datamodule.test_dataloader()) if TEST in datamodule.splits else 0.0
+    steps, every = math.ceil(len(loader) / setup.plan.accumulation), setup.cfg.trainer.validate_every_steps
     return {
-        "epoch_seconds": step_seconds * math.ceil(len(loader) / setup.plan.accumulation),
+        "epoch_seconds": step_seconds * steps + (val * steps / every if every else 0.0),
         f"{VAL}_seconds": val,
         f"{TEST}_seconds": test,
         "max_epochs": setup.cfg.trainer.max_epochs,

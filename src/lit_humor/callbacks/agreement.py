@@ -8,10 +8,20 @@ import lightning.pytorch as pl
 import torch
 
 
-def is_step_end(trainer: pl.Trainer) -> bool:
-    """Whether the batch that just ended completes an optimizer step that is not the last of its epoch."""
-    is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-    return not trainer.fit_loop._should_accumulate() and not is_last
+def is_step_end(trainer: pl.Trainer, validated: bool = False) -> bool:
+    """Whether an optimizer step just ended after which a checkpoint can be resumed exactly.
+
+    Not the last step of an epoch, nor, before its validation, one that is validated: a run resumed there would leave
+    the validation out.
+
+    Args:
+        trainer: The Trainer.
+        validated: Whether the validation after this step is over.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    if loop._should_accumulate() or loop.batch_progress.is_last_batch:
+        return False
+    return validated or not loop._should_check_val_fx(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
 
 
 class Agreement:

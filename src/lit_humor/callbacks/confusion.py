@@ -1,4 +1,4 @@
-"""Saves the confusion matrix of each validation: confusion/val_epoch<k>.json and .png, and to loggers."""
+"""Saves the confusion matrix of the last validation of each epoch: confusion/val_epoch<k>.json and .png, to loggers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ConfusionWriter(pl.Callback):
         self.folder = Path(run_dir) / record.CONFUSION
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the matrix of this epoch."""
+        """Write the matrix; a later validation of the epoch takes its place."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         results: Any = pl_module.results["val"]  # type: ignore[index]

@@ -11,6 +11,7 @@ class EarlyStoppingAfterWarmup(EarlyStopping):
 
     With a long schedule the warm-up can last as long as the patience; a run could then be stopped before it has trained
     at its full rate. Validations during the warm-up do not count: they neither use patience nor set the best value.
+    With ``trainer.validate_every_steps`` the validations within an epoch count like those at its end.
 
     Args:
         monitor: Metric, the same as for the best checkpoint.

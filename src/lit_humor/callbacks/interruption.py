@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
 
 from lit_humor.callbacks.agreement import Agreement, is_step_end
 from lit_humor.core.errors import InterruptedRun
@@ -71,13 +72,14 @@ class Signals:
 signals = Signals()
 
 
-class Interruption(pl.Callback):
+class Interruption(Checkpoint):
     """Saves ``last.ckpt`` at the end of an optimizer step when the run was asked to stop, and ends it.
 
     A run is asked by a signal to any of its processes, or by a file ``stop-request`` in the run folder. A single
     process stops after the current step. Several processes exchange requests every few steps; they stop after about
     ``agree_every_seconds``, or after the current step if that takes longer. A file is noticed up to
-    ``look_every_seconds`` later, and a running validation is finished first.
+    ``look_every_seconds`` later, and a running validation is finished first. Lightning calls a ``Checkpoint`` after all
+    other callbacks, so the file holds what these have counted.
 
     Args:
         run_dir: The run folder.
@@ -108,7 +110,18 @@ class Interruption(pl.Callback):
             InterruptedRun: The run was asked to stop, and has saved.
         """
         self._look()
-        if is_step_end(trainer) and (number := self._agreement.ask(trainer, signals.number)):
+        self._stop_if_asked(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save and end if asked to, after a validation in the middle of an epoch.
+
+        Raises:
+            InterruptedRun: The run was asked to stop, and has saved.
+        """
+        self._stop_if_asked(trainer, validated=True)
+
+    def _stop_if_asked(self, trainer: pl.Trainer, validated: bool = False) -> None:
+        if is_step_end(trainer, validated) and (number := self._agreement.ask(trainer, signals.number)):
             trainer.save_checkpoint(self.checkpoint)
             raise InterruptedRun(number)
 

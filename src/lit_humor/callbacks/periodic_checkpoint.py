@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
 
 from lit_humor.callbacks.agreement import Agreement, is_step_end
 from lit_humor.core.durations import parse_duration
@@ -15,8 +16,11 @@ from lit_humor.core.errors import UserError
 from lit_humor.runs import record
 
 
-class PeriodicCheckpoint(pl.Callback):
+class PeriodicCheckpoint(Checkpoint):
     """Saves ``step-<n>.ckpt`` at regular intervals, at the end of an optimizer step; keeps the last few.
+
+    After a step that is validated it saves when the validation is over. Lightning calls a ``Checkpoint`` after all
+    other callbacks, so the file holds what these have counted.
 
     Args:
         run_dir: The run folder.
@@ -43,7 +47,14 @@ class PeriodicCheckpoint(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Save if it is time, in all processes at the same step."""
-        if not (self.steps or self.seconds) or not is_step_end(trainer):
+        self._save_if_due(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save if it is time, after a validation in the middle of an epoch."""
+        self._save_if_due(trainer, validated=True)
+
+    def _save_if_due(self, trainer: pl.Trainer, validated: bool = False) -> None:
+        if not (self.steps or self.seconds) or not is_step_end(trainer, validated):
             return
         is_due = bool(self.steps) and trainer.global_step % self.steps == 0
         if self.seconds:

@@ -1,4 +1,4 @@
-"""Shows a training on the terminal: a progress bar for the epoch, and a line for each finished epoch."""
+"""Shows a training on the terminal: a progress bar for the epoch, and a line for each validation and finished epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOG = logging.getLogger("lit_humor.screen")
 
 
 class EpochProgress(ProgressBar):
-    """Shows loss, learning rate, samples per second and the monitored score, and one line for each epoch.
+    """Shows loss, learning rate, samples per second and the monitored score, and one line for each validation.
 
     Args:
         every_seconds: Time between two updates of the bar.
@@ -33,7 +33,7 @@ class EpochProgress(ProgressBar):
         self._enabled = True
         self._best = float("nan")
         self._drawn_at = self._epoch_started_at = 0.0
-        self._rows = 0
+        self._rows, self._told_step = 0, -1
 
     def disable(self) -> None:
         """Show nothing, as in all processes but the first."""
@@ -80,16 +80,18 @@ class EpochProgress(ProgressBar):
         self._progress.update(self._progress.task_ids[0], completed=batch_idx + 1, numbers=numbers)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remember the best value."""
+        """Remember the best value; print a line in the middle of an epoch."""
         if not trainer.sanity_checking:
             score = float(trainer.callback_metrics.get(self.monitor or "", float("nan")))
             is_better = score > self._best if self.mode == "max" else score < self._best
             self._best = score if is_better or math.isnan(self._best) else self._best
+            if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+                self._tell(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the line of the epoch."""
         self._stop()
-        self.print("".join(f"{value:>{width}}" for _, width, value in self._cells(trainer, pl_module)))
+        self._tell(trainer, pl_module)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the bar of an evaluation."""
@@ -107,6 +109,11 @@ class EpochProgress(ProgressBar):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Remove the bar before the error message."""
         self._stop()
+
+    def _tell(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.global_step != self._told_step:  # an epoch may stop early, right after a validation
+            self._told_step = trainer.global_step
+            self.print("".join(f"{value:>{width}}" for _, width, value in self._cells(trainer, pl_module)))
 
     def _cells(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> list[tuple[str, int, str]]:
         """Return title, width and value of each column."""

@@ -20,9 +20,10 @@ from lit_humor.data.preparing.texts import TextPreparation
 from lit_humor.data.settings import DataSettings
 from lit_humor.engine import lr_scale
 from lit_humor.engine.checkpoints import SafeCheckpointIO
-from lit_humor.engine.empty_hooks import NoProfiler, leave_out_empty_hooks
+from lit_humor.engine.empty_hooks import NoProfiler, leave_out_unused
 from lit_humor.engine.hardware import FULL, Plan
 from lit_humor.engine.loggers import open_loggers
+from lit_humor.engine.validating import validate_every
 from lit_humor.learning.coupled import check_accumulation
 from lit_humor.learning.learner import Learner
 from lit_humor.models.pretrained import Pretrained
@@ -149,7 +150,6 @@ def build_trainer(cfg: DictConfig, plan: Plan, run_dir: Path) -> pl.Trainer:
         enable_model_summary=False,
         num_sanity_val_steps=0,  # the data was checked already, and its rows would be counted twice
     )
-    leave_out_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
-    # signals.heard() handles signals. With Lightning's handlers two processes would send each other SIGTERM for ever.
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    leave_out_unused(trainer)
+    validate_every(trainer, cfg.trainer.get("validate_every_steps"))
     return trainer

@@ -47,7 +47,7 @@ CASES = {
         hand=take("optim.learning_rate=1e-5", "data.padding=longest"),
     ),
     "least values": typed_tiny(
-        "trainer.max_epochs=0", "data.max_length=1",
+        "trainer.max_epochs=0", "data.max_length=1", "trainer.validate_every_steps=0",
         "trainer.gradient_clip_val=-1", "data.val_fraction=1.5", "data.test_fraction=-1", errors=3,
     ),
     "monitor and callbacks": typed_tiny(

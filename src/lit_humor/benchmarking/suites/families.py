@@ -103,6 +103,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     common += small
     rows = [_row(number, change, cfg, machine) for number, change in enumerate(guide.changes, start=1)]
     asked = {"experiment": experiment, "model": model, "base": [*small, *guide.base], "steps": steps, "repeats": 1}
+    asked["note"] = guide.note
     told = {**output.describe_here(), "asked": asked, "data": output.data_name(cfg)}
     words = [f"experiment={experiment}", *([f"debug={cfg.debug}"] if cfg.debug else [])]
 
@@ -161,7 +162,7 @@ def _asked(cfg: DictConfig) -> tuple[str, Guide, list[str], str]:
     common = [f"experiment={experiment}", *(["debug=tiny"] if is_tiny else []), "trainer.devices=1", *of_model]
     common += [f"data.rows_per_split={cfg.rows}"] if cfg.rows else []
     guide = load_guide(family)
-    return experiment, guide, common, typed or (f"{family}_tiny" if is_tiny else guide.model)
+    return experiment, guide, common, typed or (guide.tiny if is_tiny else guide.model)
 
 
 def _row(number: int, change: Change, cfg: DictConfig, machine: Machine) -> Measured:

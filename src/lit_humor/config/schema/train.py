@@ -34,6 +34,7 @@ class TrainerConfig:
     gradient_clip_val: float = bounded(MISSING, least=0, usual=1)
     log_every_n_steps: int = bounded(MISSING, least=1, usual=10)
     deterministic: bool = MISSING
+    validate_every_steps: Optional[int] = bounded(None, least=1, usual=200)
     checkpoint_every: Optional[Union[int, str]] = None
     keep: int = MISSING
 
