@@ -15,7 +15,7 @@ from lit_humor.models.fused_settings import EncoderSettings
 from lit_humor.models.pretrained import Pretrained
 from tests.unit.fusing import BOTH, PICTURE, SIZES, TEXT, VIT, make_batch, make_model, make_network
 
-FILES = ("fused", "fused_tiny", "dimtda_209m")
+FILES = ("fused", "fused_small", "fused_tiny", "dimtda_209m")
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,7 @@ def test_the_seeds_sizes_have_the_seeds_parameters(tmp_path: Path) -> None:
 def test_small_ones_are_small(tmp_path: Path) -> None:
     assert counted("fused_tiny", tmp_path, 2)[0] < 500_000
     assert round(counted("fused", tmp_path, 2)[0] / 1e6) == 39
+    assert round(counted("fused_small", tmp_path, 2)[0] / 1e6, 1) == 1.0
 
 
 def test_files_state_all_that_can_be_set() -> None:
