@@ -11,8 +11,8 @@ from lit_humor.config.command import CONFIG_DIR, compose
 from lit_humor.core.errors import UserError, UserErrors
 from lit_humor.engine import factory
 from lit_humor.models.fused import Fused
-from lit_humor.models.fused_settings import EncoderSettings
-from lit_humor.models.pretrained import Pretrained
+from lit_humor.models.fused_settings import EncoderSettings, encoder_config, read_encoders
+from lit_humor.models.pretrained import Pretrained, load_config
 from tests.unit.fusing import BOTH, PICTURE, SIZES, TEXT, VIT, make_batch, make_model, make_network
 
 FILES = ("fused", "fused_small", "fused_tiny", "dimtda_209m")
@@ -54,6 +54,17 @@ def test_the_seeds_sizes_have_the_seeds_parameters(tmp_path: Path) -> None:
         "a dense layer, norm and bias before the words": 512 * 512 + 512 + 2 * 512 + 52_000,
     }
     assert count + sum(left_out.values()) == pytest.approx(209.7e6, rel=0.002)
+
+
+def test_sizes_in_lists_are_read_as_a_training_has_them(tmp_path: Path) -> None:
+    """As Hydra hands them on: lists within lists of a configuration."""
+    cfg = compose("train", ["model=dimtda_209m", f"paths.cache_dir={tmp_path}"])
+    _, second = read_encoders(cfg.model.network.encoders)
+    assert second.config is not None
+    assert (type(second.config), type(second.config["image_size"])) == (dict, list)
+    folder = factory.resolve_pretrained(compose("train", ["model=fused_tiny", f"paths.cache_dir={tmp_path}"])).name
+    sizes = encoder_config(second, 1, load_config(folder), folder, with_weights=False)
+    assert list(sizes.image_size) == [896, 672]
 
 
 def test_small_ones_are_small(tmp_path: Path) -> None:

@@ -158,16 +158,11 @@ def _from_values(values: Mapping[str, Any]) -> PretrainedConfig:
     return AutoConfig.for_model(values["model_type"], **rest)
 
 
-def _plain(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a node with plain dictionaries and lists, whatever a configuration made of them."""
-    return {
-        key: dict(value) if isinstance(value, Mapping) else value if isinstance(value, str) else _listed(value)
-        for key, value in node.items()
-    }
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, Sequence) else value
+def _plain(value: Any) -> Any:
+    """Return a node with plain dictionaries and lists at any depth, whatever a configuration made of them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def _problems(node: Any) -> Iterator[Refused]:
