@@ -27,7 +27,7 @@ def test_bounds(found: str | None, wanted: str, is_met: bool) -> None:
 
 EXTRAS = {
     *("audit", "bench", "demo", "dev", "explain", "export", "hub", "mlflow", "monitor", "multilingual", "notebooks"),
-    *("report", "search", "serve", "slurm", "wandb"),
+    *("pictures", "report", "search", "serve", "slurm", "wandb"),
 }
 
 

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from lit_humor.callbacks.early_stopping import EarlyStoppingAfterWarmup
 from lit_humor.callbacks.interruption import Interruption, signals
@@ -26,7 +26,7 @@ def _train(tiny_model: str, folder: Path, *callbacks: pl.Callback, **options: ob
     datamodule = make_datamodule(tiny_model, folder, global_batch_size=16, micro_batch_size=8, **loading)
     learner = options.pop("learner", None) or make_learner(datamodule, dropout=options.pop("dropout", 0.0))
     trainer = pl.Trainer(
-        **(TRAINER | {"enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks)}),
+        **(TRAINER | {"enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks)}),
         max_epochs=options.pop("max_epochs", 3),
         accumulate_grad_batches=2,
         gradient_clip_val=1.0,

@@ -17,7 +17,8 @@ from lit_humor.engine.factory import build_datamodule
 from lit_humor.models.pretrained import Pretrained
 from tests.conftest import ROOT
 
-GENERAL = {"batching", "csv", "hub", "demo", "tiny", "joke_halves", "joke_pairs"}  # not a data set of others
+# Not data sets of others.
+GENERAL = {"batching", "csv", "hub", "demo", "tiny", "joke_halves", "joke_pairs", "cartoons", "pictures"}
 NAMES = sorted(
     path.stem
     for path in (Path(CONFIG_DIR) / "data").glob("*.yaml")
