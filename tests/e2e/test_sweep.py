@@ -187,7 +187,7 @@ def _check_cascade(said: dict[str, dict[str, list[Any]]]) -> None:
 
 @pytest.mark.parametrize("more", [(), ("dry_run=true",)])
 def test_a_plan_that_does_not_fit_is_refused_before_it_starts(tmp_path: Path, more: tuple[str, ...]) -> None:
-    arguments = ("plan=seeds", "n=5", "slots=2", "trainer.max_epochs=1", *_arguments(tmp_path), *more)
+    arguments = ("plan=seeds", "n=40", "slots=2", "trainer.max_epochs=1", *_arguments(tmp_path), *more)
     done = typed("sweep", *arguments, "budget=2s")
     assert done.returncode == 1, done.stdout
     assert "Timing the first steps of 1 kinds of runs" in done.stdout

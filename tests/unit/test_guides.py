@@ -29,7 +29,7 @@ def test_guides_are_files_and_serve_what_is_named_after_them() -> None:
     assert guide_names() == ["dimtda", "gritlm"]
     experiments = ["gritlm", "gritlm_before", "gritlm_embed_only", "gritlm_write_only"]
     assert choices_with_guide("experiment") == ["dimtda", "dimtda_before", *experiments]
-    assert choices_with_guide("model", ["dimtda"]) == ["dimtda_209m", "fused", "fused_tiny"]
+    assert choices_with_guide("model", ["dimtda"]) == ["dimtda_209m", "fused", "fused_small", "fused_tiny"]
     assert choices_with_guide("model", ["gritlm"]) == ["gritlm_minilm", "gritlm_qwen3", "gritlm_tiny"]
     assert {name for guide in GUIDES.values() for name in (guide.model, guide.tiny)} <= {*choices_with_guide("model")}
     assert family_of("fused_tiny") == "dimtda"
