@@ -35,12 +35,11 @@ def with_arguments(cfg: DictConfig, arguments: Mapping[str, Any]) -> DictConfig:
         cfg: The configuration of a run.
         arguments: What the tasks add for an objective, by name.
     """
-    parts = OmegaConf.select(cfg, "objective.parts") or {}
-    nodes = {"objective": cfg.objective} | {f"objective.parts.{name}": part for name, part in parts.items() if part}
-    added = cfg.copy()
-    OmegaConf.set_readonly(added, False)
-    for key, node in nodes.items():
+    objective = cfg.objective.copy()
+    OmegaConf.set_readonly(objective, False)
+    parts = {f"objective.parts.{name}": part for name, part in (objective.get("parts") or {}).items() if part}
+    for key, node in {"objective": objective, **parts}.items():
         taken = inspect.signature(find_target(key, node["_target_"])).parameters
         for name in set(arguments) & set(taken):
-            OmegaConf.update(added, f"{key}.{name}", arguments[name], force_add=True)
-    return added.objective
+            OmegaConf.update(node, name, arguments[name], force_add=True)
+    return objective
