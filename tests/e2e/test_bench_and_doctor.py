@@ -33,7 +33,7 @@ def test_a_guide_is_measured_row_by_row(tmp_path: Path) -> None:
     little = ("repeats=1", "steps=1", "compiled=false", f"output={tmp_path}", f"paths.logs_dir={tmp_path / 'logs'}")
     done = typed("bench", "suite=families", "experiment=gritlm", "debug=tiny", *SMALLEST, *little)
     assert done.returncode == 0, done.stderr
-    (path,) = tmp_path.glob("families_gritlm_corpus_gritlm_tiny_*.json")
+    (path,) = tmp_path.glob("families_gritlm_joke_halves_gritlm_tiny_*.json")
     rows = {row["name"]: row for row in json.loads(path.read_text())["rows"]}
     table = path.with_suffix(".md").read_text()
     assert "experiment=gritlm debug=tiny" in table
@@ -68,7 +68,7 @@ def test_a_guide_of_pictures_is_measured_row_by_row(tmp_path: Path) -> None:
     little = ("repeats=1", "steps=1", "compiled=false", f"output={tmp_path}", f"paths.logs_dir={tmp_path / 'logs'}")
     done = typed("bench", "suite=families", "experiment=dimtda", "debug=tiny", *little)
     assert done.returncode == 0, done.stderr
-    (path,) = tmp_path.glob("families_dimtda_corpus_fused_tiny_*.json")
+    (path,) = tmp_path.glob("families_dimtda_cartoons_fused_tiny_*.json")
     rows = {row["name"]: row for row in json.loads(path.read_text())["rows"]}
     assert {row["reason"].partition(":")[0] for row in rows.values()} == {"", "not timed"}
     assert {row["rows"] for row in rows.values() if row["seconds"]} == {32}, "a step, however it is cut"

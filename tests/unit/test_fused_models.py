@@ -167,10 +167,10 @@ def test_a_wrong_encoder_is_refused(folder: str, name: str) -> None:
 
 
 def test_wrong_sizes_are_refused(folder: str) -> None:
-    with pytest.raises(UserError, match=r"model\.network\.queries: found 0, expected at least 1.*set .*queries=256"):
-        make_network(folder, queries=0)
+    with pytest.raises(UserError, match=r"model\.network\.queries: found -1, expected at least 0.*set .*queries=256"):
+        make_network(folder, queries=-1)
     with pytest.raises(UserErrors):
-        make_network(folder, queries=0, decoder_layers=-1)
+        make_network(folder, queries=-1, decoder_layers=-1)
     with pytest.raises(UserError, match=r"num_heads: found 3, expected a divisor of model\.network\.hidden_size=16"):
         make_network(folder, num_heads=3)
     with pytest.raises(UserError, match=r"trainer\.attention=packed: found an encoder of the kind vit"):

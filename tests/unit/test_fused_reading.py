@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, Blip2QFormerConfig, Blip2QFormerModel
 
 from lit_humor.models.picture_encoder import PictureEncoder
-from lit_humor.models.qformer import QFormer
-from tests.unit.fusing import BACKENDS, VIT, make_batch, make_model, make_network, make_pictures
+from lit_humor.models.qformer import MeanReader, QFormer
+from tests.unit.fusing import BACKENDS, VIT, losses_of, make_batch, make_model, make_network, make_pictures, wider
 
 SIZES = {"num_heads": 2, "feed_forward": 32}
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], dtype=torch.bool)
@@ -64,6 +64,27 @@ def test_it_computes_what_blip2_does(attention: str) -> None:
         found = ours(make_source(), MASK)
     assert (found - expected).abs().max() < 1e-5
     assert found.std() > 0.1
+
+
+def test_the_mean_reader_projects_the_mean_of_the_places_that_count() -> None:
+    torch.manual_seed(1)
+    reader, source = MeanReader(16, 24), make_source()
+    means = torch.stack([source[0].mean(dim=0), source[1, :2].mean(dim=0)])
+    expected = F.layer_norm(means @ reader.project.weight.T + reader.project.bias, (16,))[:, None]
+    torch.testing.assert_close(reader(source, MASK), expected)
+    torch.testing.assert_close(reader(source)[0], expected[0])
+
+
+def test_without_queries_each_encoder_is_read_as_one_vector(tmp_path: Path) -> None:
+    network, batch = make_network(make_model(tmp_path), queries=0), make_batch()
+    memory, mask = network.memory(batch)
+    assert memory.shape == (3, 1, 16)
+    assert mask is None
+    assert not [name for name, _ in network.named_parameters() if "queries" in name]
+    losses = losses_of(network, batch)
+    torch.testing.assert_close(losses_of(network, wider(batch, texts=3, answers=2)), losses)
+    losses.sum().backward()
+    assert not [name for name, one in network.named_parameters() if one.grad is None and "readers" in name]
 
 
 @pytest.mark.parametrize("zeros", [True, False])

@@ -194,7 +194,7 @@ def test_minutes_are_kept(minutes: float, repeats: int, tmp_path: Path, monkeypa
     assert (len(timed) > 10) == (not over) == (minutes > 0)
     assert all(len(row["seconds"]) == repeats for row in timed)
     assert sum(row["graphs"] is not None for row in rows) == (6 if minutes else 0)
-    assert len(list(tmp_path.glob("families_gritlm_corpus_gritlm_minilm_*.md"))) == 1
+    assert len(list(tmp_path.glob("families_gritlm_joke_halves_gritlm_minilm_*.md"))) == 1
 
 
 def test_graphs_are_counted_though_nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,7 @@ class Guide:
     Attributes:
         model: The family's usual model, a file of ``configs/model``.
         tiny: Its model for ``debug=tiny``.
+        data: Its usual data, a file of ``configs/data``.
         base: Settings of ``train.py`` that its first row has, and all others unless they change them.
         changes: The rows; the first has no change.
         on_cpu: Settings of all rows where there is no GPU, so that minutes suffice.
@@ -60,6 +61,7 @@ class Guide:
 
     model: str
     tiny: str
+    data: str
     base: tuple[str, ...]
     changes: tuple[Change, ...]
     on_cpu: tuple[str, ...] = ()

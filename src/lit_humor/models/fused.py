@@ -29,7 +29,7 @@ from lit_humor.models.heads import ClassificationHead
 from lit_humor.models.network import Network
 from lit_humor.models.picture_encoder import PictureEncoder
 from lit_humor.models.pretrained import load_backbone, load_config
-from lit_humor.models.qformer import QFormer
+from lit_humor.models.qformer import MeanReader, QFormer
 from lit_humor.models.rates import HEAD_RATE, set_rates
 from lit_humor.models.state_encoder import StateEncoder, TextEncoder
 from lit_humor.models.text_decoder import TextDecoder, Writing
@@ -67,7 +67,7 @@ class Fused(Network):
         num_classes: C; None: there is no head.
         encoders: Two nodes with the attributes of ``EncoderSettings``.
         gate: ``learned``; ``half`` of each; or the ``first`` or ``second`` alone, and the other is left out.
-        queries: Q.
+        queries: Q, of each Q-Former; 0: there is none, and the mean of an encoder's places is read, so that Q is 1.
         hidden_size: H.
         num_heads: Heads of the attentions of Q-Formers and decoder.
         qformer_feed_forward: Size inside of the feed-forward block of a Q-Former.
@@ -246,7 +246,9 @@ def _encoder(backbone: Any, settings: EncoderSettings, gradient_checkpointing: b
     return TextEncoder(backbone, **options)
 
 
-def _reader(sizes: FusedSizes, config: PretrainedConfig, rates: Mapping[str, float], attention: str) -> QFormer:
+def _reader(sizes: FusedSizes, config: PretrainedConfig, rates: Mapping[str, float], attention: str) -> nn.Module:
+    if not sizes.queries:
+        return MeanReader(sizes.hidden_size, config.hidden_size)
     return QFormer(
         sizes.queries,
         sizes.hidden_size,

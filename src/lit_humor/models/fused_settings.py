@@ -49,7 +49,7 @@ class FusedSizes:
     """Sizes of what reads the encoders and of the decoder.
 
     Attributes:
-        queries: Learned queries of each Q-Former.
+        queries: Learned queries of each Q-Former; 0: no Q-Former.
         hidden_size: Size of queries, memory and decoder.
         num_heads: Heads of their attentions, a divisor of ``hidden_size``.
         qformer_feed_forward: Inner size of a Q-Former's feed-forward block.
@@ -58,7 +58,7 @@ class FusedSizes:
         decoder_positions: Most tokens of an answer.
     """
 
-    queries: int = bounded(256, least=1, usual=256)
+    queries: int = bounded(256, least=0, usual=256)
     hidden_size: int = bounded(512, least=1, usual=512)
     num_heads: int = bounded(8, least=1, usual=8)
     qformer_feed_forward: int = bounded(1024, least=1, usual=1024)

@@ -1,4 +1,4 @@
-"""Reads the states of an encoder by learned queries.
+"""Reads the states of an encoder by learned queries, or as their mean.
 
 Legend: B rows, S places of the encoder, Q queries, H their size.
 """
@@ -22,7 +22,7 @@ class QFormer(nn.Module):
 
     Source: Li et al. 2023, BLIP-2 (arXiv 2301.12597), section 3.1; norms behind the residual sums, as there.
     Cost: attention of Q x Q and Q x S, on top of the encoder.
-    Alternatives: the mean of the encoder's places is one vector, without parameters.
+    Alternatives: ``MeanReader``.
 
     Args:
         num_queries: Q.
@@ -76,3 +76,29 @@ class QFormer(nn.Module):
         read = self.read(states, *self.read.keys_and_values(source), None if mask is None else mask[:, None, None])
         states = self.read_norm(states + self.dropout(read))
         return self.feed_forward_norm(states + self.dropout(self.feed_forward(states)))
+
+
+class MeanReader(nn.Module):
+    """The mean of the encoder's places, projected: one vector, whatever is asked of the picture or text.
+
+    Cost: one projection.
+    Alternatives: ``QFormer``, for which this is the comparison.
+
+    Args:
+        size: H.
+        source_size: Size of the encoder's states.
+    """
+
+    def __init__(self, size: int, source_size: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(source_size, size)
+        self.norm = nn.LayerNorm(size)
+
+    def forward(self, source: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Read the states of an encoder, as ``QFormer.forward``, into [B, 1, H]."""
+        if mask is None:
+            mean = source.mean(dim=1, keepdim=True)
+        else:
+            weights = mask.unsqueeze(-1).to(source.dtype)
+            mean = (source * weights).sum(dim=1, keepdim=True) / weights.sum(dim=1, keepdim=True)
+        return self.norm(self.project(mean))

@@ -78,7 +78,7 @@ CASES = {
     "fused: a part of an encoder": _typed("model.network.encoders.0.frozen=maybe"),
     "fused: other tokens": _encoders("{reads: text, config: {model_type: bert, vocab_size: 30}}"),
     "fused: heads": _typed("model.network.num_heads=3"),
-    "fused: sizes": _typed("model.network.queries=0", "model.network.decoder_layers=-1", errors=2),
+    "fused: sizes": _typed("model.network.queries=-1", "model.network.decoder_layers=-1", errors=2),
     "fused: rows without pictures": _typed("trainer.max_epochs=1", "baseline=false", "report=false", to_the_end=True),
     "fused: no tokens of answers": _typed("model.preparation.answer_tokens=0"),
     "fused: nothing that writes": Case(

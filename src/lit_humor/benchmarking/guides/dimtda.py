@@ -70,6 +70,7 @@ _BESIDE = (
 GUIDE = Guide(
     model="fused",
     tiny="fused_tiny",
+    data="cartoons",
     models=("fused",),
     base=(
         *("data.padding=max_length", "data.length_grouped=false", "data.batch_size=1", "optim.fused=false"),

@@ -131,6 +131,7 @@ _COMPILING = (
 GUIDE = Guide(
     model="gritlm_minilm",
     tiny="gritlm_tiny",
+    data="joke_halves",
     base=(
         *("data.padding=max_length", "data.length_grouped=false", "optim.fused=false", "trainer.precision=32-true"),
         *("trainer.attention=sdpa", "trainer.num_workers=0", "trainer.compile=false", "trainer.max_tokens=null"),

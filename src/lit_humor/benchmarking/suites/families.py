@@ -95,6 +95,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         UserError: The experiment has no guide, or its training cannot be built.
     """
     experiment, guide, common, model = _asked(cfg)
+    cfg.name = cfg.name or guide.data
     typed = {word.partition("=")[0] for word in typed_overrides()}
     steps = cfg.steps if "steps" in typed else min(cfg.steps, _STEPS)
     repeats = cfg.repeats if "repeats" in typed else min(cfg.repeats, _REPEATS)
