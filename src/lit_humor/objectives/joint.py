@@ -48,6 +48,7 @@ class Joint(Objective):
             raise UserError("objective.parts", found=" and ".join(coupling), expected=expected, fix=fix)
         self._coupling = coupling[0] if coupling else None
         self.outputs = tuple(chain.from_iterable(part.outputs for part in there.values()))  # type: ignore[misc]
+        self.reads_answers = any(part.reads_answers for part in there.values())
 
     @property
     def couples_rows(self) -> bool:
@@ -81,7 +82,7 @@ class Joint(Objective):
         outputs: dict[str, Any] = {}
         once = _Once(model)
         for name, part in self.parts.items():
-            outcome = part(once, batch, shared if name == self._coupling else None)
+            outcome = part.forward(once, batch, shared if name == self._coupling else None)  # of one batch: read once
             losses |= self._scaled(name, outcome.losses)
             outputs |= outcome.outputs
         return Outcome(losses, outputs)

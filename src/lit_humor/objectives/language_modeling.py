@@ -39,6 +39,7 @@ class LanguageModeling(Objective):
     """
 
     outputs: ClassVar[tuple[str, ...]] = ("nll", "answer_tokens")
+    reads_answers = True
     mean_tokens: Tensor
 
     def __init__(self, per: str = TOKEN) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from lit_humor.core.rows import TrainingRows
 
 Model = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+
+_RECORDED = ("gate",)  # outputs of networks that are kept for predictions, whatever the loss
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,25 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         outputs: Names of the outputs, which are compared with those that the tasks need; empty: not compared.
+        reads_answers: Whether it reads ``answer_logits``; if not, the network is given no answers and computes none.
     """
 
     outputs: ClassVar[tuple[str, ...]] = ()
+    reads_answers: bool = False
+
+    def __call__(self, model: Model, batch: Mapping[str, Any], shared: Shared | None = None) -> Outcome:
+        """Run ``forward``, and keep those outputs of the network that predictions have, such as its ``gate`` [B]."""
+        kept: dict[str, Tensor] = {}
+
+        def keeping(read: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+            given = model(read)
+            kept.update({name: given[name].detach() for name in _RECORDED if name in given})
+            return given
+
+        unread = () if self.reads_answers else ("answer_ids",)
+        there = {name: value for name, value in batch.items() if name not in unread}
+        outcome: Outcome = super().__call__(keeping, there, *(() if shared is None else (shared,)))
+        return replace(outcome, outputs={**outcome.outputs, **kept})
 
     @property
     def couples_rows(self) -> bool:
