@@ -44,6 +44,10 @@ def test_a_picture_and_a_text_are_judged_and_explained(tmp_path: Path) -> None:
     assert "drawn data measures the machinery, not humor" in page
     before = pq.read_table(run / "predictions" / "test.parquet").to_pydict()
     assert {"label", "prediction", "generation_prediction", "answer", "nll"} <= before.keys()
+    assert before.keys() >= {"picture", "gate"}
+    assert len(set(before["gate"])) > 1
+    assert page.count("<img ") == min(40, page.count('alt="Picture of row test-')) > 20
+    assert "share of the text" in page
     own = own_columns("generation", before)
     assert own["prediction"] == before["generation_prediction"]
     scores = Generation().measure_columns(own)

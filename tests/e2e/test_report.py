@@ -14,6 +14,7 @@ from sklearn.metrics import f1_score
 from lit_humor.tasks.reports.classification.predictions import read_predictions
 from tests.e2e.test_bad_input import assert_one_message
 from tests.e2e.typed import result_of, typed, typed_here
+from tests.unit.test_report_pictures import make_pictures_run
 from tests.unit.test_reporting import EVIL, make_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -156,6 +157,29 @@ def test_every_section_shows_in_a_browser(browser: Any, tmp_path: Path, width: i
     values = [float(row.locator("td").last.inner_text()) for row in rows.all()]
     assert values == sorted(values, reverse=True)
     assert EVIL in page.locator("#mistakes tbody tr").first.inner_text(), "shown, not run"
+    assert faults == []
+    page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pictures_show_in_a_browser(browser: Any, tmp_path: Path, width: int) -> None:
+    from lit_humor.reporting.run_page import write_report
+
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda asked: faults.append(asked.url) if asked.url[:5] not in ("file:", "data:") else None)
+    page.on("dialog", lambda dialog: faults.append("a dialog: HTML in a text was run"))
+    page.goto(write_report(make_pictures_run(tmp_path)).as_uri())
+    images = page.locator("#pictures img").all()
+    assert 20 < len(images) <= 40
+    for image in images:
+        assert image.evaluate("image => image.complete && image.naturalWidth > 0")
+        assert image.bounding_box()["width"] == 96
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page itself must not scroll sideways"
+    page.locator("#pictures input").first.fill("because 1")
+    shown = [row for row in page.locator("#pictures tbody tr").all() if row.is_visible()]
+    assert 0 < len(shown) < len(images)
     assert faults == []
     page.close()
 

@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lit_humor.core.errors import MissingExtraError
+
+
+class Thumbnail(str):
+    """A cell with a small picture.
+
+    Args:
+        text: What is read where the picture is not seen.
+        source: Its address, a data URI.
+    """
+
+    source: str
+
+    def __new__(cls, text: str, source: str) -> Self:
+        """Make the cell."""
+        cell = super().__new__(cls, text)
+        cell.source = source
+        return cell
 
 
 @dataclass(frozen=True)
@@ -16,7 +33,7 @@ class Grid:
     Attributes:
         caption: Title of the table.
         columns: Title of each column.
-        rows: Cells as text; columns of numbers are right-aligned.
+        rows: Cells as text, or thumbnails; columns of numbers are right-aligned.
         note: A sentence below the table.
         searchable: Whether it can be searched, and sorted by a click on a column title.
         texts: Indices of columns of long text.
@@ -84,4 +101,5 @@ def render(template: str, **content: Any) -> str:
     environment = Environment(loader=loader, autoescape=escape, trim_blocks=True)
     environment.tests["grid"] = lambda part: isinstance(part, Grid)
     environment.tests["picture"] = lambda part: isinstance(part, Picture)
+    environment.tests["thumbnail"] = lambda cell: isinstance(cell, Thumbnail)
     return environment.get_template(f"{template}.j2").render(content)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
 from lit_humor.pages.page import Grid, Picture, Section, render
 from lit_humor.reporting import figures
 from lit_humor.reporting.evidence import Evidence, read_run
 from lit_humor.reporting.kinds import find_modules
 from lit_humor.runs import record
+from lit_humor.tasks.reports.pictures import picture_sections
 
 REPORT_HTML, PICTURES = "report.html", "report"
 
@@ -24,12 +27,14 @@ def write_report(folder: Path) -> Path:
         MissingExtraError: The ``report`` extra is not installed.
     """
     run = read_run(folder)
+    config = yaml.safe_load(run.config)
     kinds = [(module, run.of_kind(kind)) for kind, module in find_modules(run.tasks.kinds, "sections").items()]
     definitions = [[name, meaning] for name, meaning in run.result["definitions"].items()]
     results = [grid for kind, own in kinds for grid in kind.results(own)] if kinds else _results(run)
     sections = [
         Section("Results", [*results, Grid("What the names mean", ["metric", "definition"], definitions, texts=(1,))]),
         _learning(run),
+        *picture_sections(run, {kind: run.of_kind(kind) for kind in run.tasks.kinds}, folder, config),
         *(section for kind, own in kinds for section in kind.sections(own)),
         _data(run),
         _making(run),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from lit_humor.core.errors import UserError
 from lit_humor.tasks.answers import PREDICTION, Explained, ExportForm, joined_answers
+from lit_humor.tasks.pictured import pictured_columns
 
 if TYPE_CHECKING:  # commands that only read run folders do not load torch
     import numpy as np
@@ -277,8 +278,9 @@ def join_results(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 def columns_of(
     tasks: Mapping[str, Task], outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]
 ) -> dict[str, Sequence[Any]]:
-    """Return the columns of all tasks for the rows of a batch."""
-    return joined_answers({name: task.columns(outputs, batch) for name, task in tasks.items()})
+    """Return the columns of all tasks for the rows of a batch, and those of ``pictured_columns``."""
+    own = joined_answers({name: task.columns(outputs, batch) for name, task in tasks.items()})
+    return {**own, **pictured_columns(outputs, batch)}
 
 
 def class_names_of_tasks(tasks: Mapping[str, Task]) -> tuple[str, ...]:

@@ -65,7 +65,29 @@ class Pictures:
 
 def in_memory(pictures: Sequence[np.ndarray]) -> PictureStore:
     """Return a store of some pictures, each [S, S, 3] uint8."""
-    return PictureStore(np.stack(pictures), np.asarray([_key(picture) for picture in pictures], dtype=np.int64))
+    return PictureStore(np.stack(pictures), keys_of(pictures))
+
+
+def keys_of(pictures: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """Return [B] int64, the keys of pictures [B, S, S, 3] uint8; see ``PictureStore``."""
+    return np.asarray([_key(picture) for picture in pictures], dtype=np.int64)
+
+
+def find_pictures(folder: Path, keys: Iterable[int]) -> dict[int, np.ndarray]:
+    """Return pictures [S, S, 3] uint8 by their keys, of all that ``keep_pictures`` wrote below a folder.
+
+    A picture that is not there is left out, and so are files that cannot be read.
+    """
+    missing, found = set(keys), dict[int, np.ndarray]()
+    for file in sorted(folder.glob(f"[!.]*/{_KEYS}")):
+        try:
+            store = open_pictures(file.parent)
+        except (OSError, ValueError, EOFError):
+            continue
+        for place in np.flatnonzero(np.isin(store.keys[: len(store.values)], list(missing))).tolist():
+            found.setdefault(int(store.keys[place]), store.values[place])
+        missing -= found.keys()
+    return found
 
 
 def open_pictures(folder: Path) -> PictureStore:
