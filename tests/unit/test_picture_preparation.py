@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lit_humor.core.batch import row_tokens
+from lit_humor.core.batch import chunks, row_tokens
 from lit_humor.core.errors import UserError
 from lit_humor.data.answers import Answers
 from lit_humor.data.examples import Examples
@@ -52,7 +52,7 @@ def test_rows_in_any_order(prepared: PreparedPictures, tiny_model: str) -> None:
     tokenizer: Any = Pretrained(tiny_model).tokenizer
     batch = prepared.collate(np.array([2, 0]))
     assert set(batch) == {
-        *("input_ids", "attention_mask", "pictures", "answer_ids", "answer_mask", "writing_weights"),
+        *("input_ids", "attention_mask", "pictures", "patch_ids", "answer_ids", "answer_mask", "writing_weights"),
     }
     assert torch.equal(batch["pictures"], torch.from_numpy(np.stack([_drawn(2)[1]] * 2)))
     assert batch["pictures"].dtype == torch.uint8
@@ -73,7 +73,10 @@ def test_a_row_costs_its_tokens_and_patches(prepared: PreparedPictures, tiny_mod
     assert prepared.lengths.tolist() == [sum(pair) + PATCHES for pair in zip(tokens, answers, strict=True)]
     assert prepared.mean_target_tokens == pytest.approx(np.mean(answers))
     alone: Any = prepared.collate(np.array([1]))
-    assert row_tokens(alone) == tokens[1] + answers[1]
+    assert row_tokens(alone) == tokens[1] + answers[1] + PATCHES == prepared.lengths[1], "what a chunk is cut by"
+    whole: Any = prepared.collate(np.arange(3)) | {"row_weights": torch.ones(3)}
+    parts = chunks(whole, 2 * row_tokens(whole))
+    assert [len(part["pictures"]) for part in parts] == [2, 1]  # type: ignore[typeddict-item]
 
 
 def test_rows_that_do_not_train_the_writing(tiny_model: str, tmp_path: Path) -> None:
@@ -86,7 +89,7 @@ def test_rows_that_do_not_train_the_writing(tiny_model: str, tmp_path: Path) -> 
 
 def test_rows_without_answers(tiny_model: str, tmp_path: Path) -> None:
     prepared = _preparation(tiny_model, tmp_path).prepare(_rows(None), None)
-    assert set(prepared.collate(np.arange(3))) == {"input_ids", "attention_mask", "pictures"}
+    assert set(prepared.collate(np.arange(3))) == {"input_ids", "attention_mask", "pictures", "patch_ids"}
     assert prepared.mean_target_tokens is None
     assert np.array_equal(prepared.lengths, prepared.texts.lengths + PATCHES)
 

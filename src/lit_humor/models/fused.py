@@ -44,6 +44,7 @@ class FusedBatch(Batch):
     input_ids: Tensor  # [B, T] int64
     attention_mask: Tensor  # [B, T] int64, 1 on tokens
     pictures: NotRequired[Tensor]  # [B, S, S, 3] uint8
+    patch_ids: NotRequired[Tensor]  # [B, P] int64, places of a picture's patches, which ``row_tokens`` counts
     answer_ids: NotRequired[Tensor]  # [B, A] int64, with the end of the text
     answer_mask: NotRequired[Tensor]  # [B, A] int64, 1 on tokens
     writing_weights: NotRequired[Tensor]  # [B] float32, 1 if the row trains the writing, else 0

@@ -71,6 +71,7 @@ class PreparedPictures(Prepared):
         tensors = self.texts.collate(rows)
         if self.pictures is not None:
             tensors["pictures"] = torch.from_numpy(self.pictures.of_rows(rows))
+            tensors["patch_ids"] = torch.arange(self.patches).expand(len(rows), -1)
         if self.answers is None:
             return tensors
         lengths = self.answers.lengths[rows]
