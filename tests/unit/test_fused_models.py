@@ -10,6 +10,8 @@ from omegaconf import OmegaConf
 from lit_humor.config.command import CONFIG_DIR, compose
 from lit_humor.core.errors import UserError, UserErrors
 from lit_humor.engine import factory
+from lit_humor.engine.machine import Machine
+from lit_humor.engine.planning import build_plan
 from lit_humor.models.fused import Fused
 from lit_humor.models.fused_settings import EncoderSettings, encoder_config, read_encoders
 from lit_humor.models.pretrained import Pretrained, load_config
@@ -71,6 +73,14 @@ def test_small_ones_are_small(tmp_path: Path) -> None:
     assert counted("fused_tiny", tmp_path, 2)[0] < 500_000
     assert round(counted("fused", tmp_path, 2)[0] / 1e6) == 39
     assert round(counted("fused_small", tmp_path, 2)[0] / 1e6, 1) == 1.0
+
+
+def test_a_chunk_has_room_for_the_pictures_of_its_rows() -> None:
+    """That of a recipe is as many of its longest rows as without pictures."""
+    sizes = [
+        build_plan(compose("train", line), Machine()).max_tokens for line in (["experiment=dimtda"], ["data=tiny"])
+    ]
+    assert sizes == [2 * 2 * (48 + 64), 2 * 8 * 128]
 
 
 def test_files_state_all_that_can_be_set() -> None:

@@ -43,7 +43,8 @@ def build_plan(cfg: DictConfig, machine: Machine, pretrained: Pretrained | None 
         measured = agree_on(_VARIABLE, wanted.get("num_nodes", 1), lambda: measure(devices))
         return Probe.from_json(measured) if measured else None
 
-    return make_plan(wanted, cfg.data.batch_size, cfg.data.num_workers, machine, cfg.data.max_length, agreed)
+    longest = cfg.data.max_length + (OmegaConf.select(cfg, "model.preparation.patches") or 0)
+    return make_plan(wanted, cfg.data.batch_size, cfg.data.num_workers, machine, longest, agreed)
 
 
 def show_plan() -> None:
