@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, Blip2QFormerConfig, Blip2QFormerModel
 
+from lit_humor.models.multi_head import Blocks
 from lit_humor.models.picture_encoder import PictureEncoder
 from lit_humor.models.qformer import MeanReader, QFormer
 from tests.unit.fusing import BACKENDS, VIT, losses_of, make_batch, make_model, make_network, make_pictures, wider
@@ -18,7 +19,7 @@ MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], dtype=torch.bool)
 
 def make_reader(queries: int = 6, **options: object) -> QFormer:
     torch.manual_seed(1)
-    return QFormer(queries, 16, 24, **SIZES, **options)  # type: ignore[arg-type]
+    return QFormer(queries, 16, 24, Blocks(**SIZES, **options))  # type: ignore[arg-type]
 
 
 def make_source() -> Tensor:
@@ -122,7 +123,7 @@ def test_no_gradient_of_random_queries_is_larger_by_far_than_the_others() -> Non
 
 
 def test_queries_start_as_the_page_says() -> None:
-    queries = QFormer(256, 512, 8, **SIZES).queries  # type: ignore[arg-type]
+    queries = QFormer(256, 512, 8, Blocks(**SIZES)).queries
     assert float(queries.std()) == pytest.approx(0.02, rel=0.02)
     assert abs(float(queries.mean())) < 1e-3
 

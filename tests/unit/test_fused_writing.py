@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from lit_humor.core.errors import UserError
 from lit_humor.models.fused import Fused
+from lit_humor.models.multi_head import Blocks
 from lit_humor.models.text_decoder import TextDecoder, Writing
 from lit_humor.models.writing import write_by_beams, write_greedily
 from tests.unit.fusing import BACKENDS, END, TEXTS, listening, make_batch, make_model, make_network, rows_of
@@ -24,10 +24,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_model(tmp_path_factory.mktemp("model"))
 
 
-def make_decoder(words: int = WORDS, **options: Any) -> TextDecoder:
+def make_decoder(words: int = WORDS, num_layers: int = 2, attention: str = "sdpa") -> TextDecoder:
     torch.manual_seed(1)
-    sizes = {"num_layers": 2, "num_heads": 2, "feed_forward": 32, "positions": 10}
-    decoder = TextDecoder(words, 16, **(sizes | options)).eval()
+    blocks = Blocks(num_heads=2, feed_forward=32, attention=attention)
+    decoder = TextDecoder(words, 16, blocks, num_layers=num_layers, positions=10).eval()
     nn.init.normal_(decoder.words.weight, std=0.5)  # far from uniform
     nn.init.normal_(decoder.positions.weight, std=2)  # another word at each place
     return decoder
@@ -74,7 +74,7 @@ def test_a_layer_computes_what_torchs_does(attention: str) -> None:
         states, (memory, mask) = torch.randn(3, 5, 16), make_memory()
         later = torch.ones(5, 5, dtype=torch.bool).triu(1)
         expected = theirs(states, memory, tgt_mask=later, memory_key_padding_mask=~mask)
-        assert (ours(states, memory, mask[:, None, None]) - expected).abs().max() < 1e-5
+        assert (ours(states, memory, mask[:, None, None], ~later) - expected).abs().max() < 1e-5
 
 
 def test_logits_are_of_the_token_given_those_before_it() -> None:

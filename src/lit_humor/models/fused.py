@@ -6,6 +6,7 @@ Legend: B rows, T tokens, S size of a picture, Q queries, H hidden size, A token
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NotRequired
 
 import torch
@@ -26,6 +27,7 @@ from lit_humor.models.fused_settings import (
     with_encoders,
 )
 from lit_humor.models.heads import ClassificationHead
+from lit_humor.models.multi_head import Blocks
 from lit_humor.models.network import Network
 from lit_humor.models.picture_encoder import PictureEncoder
 from lit_humor.models.pretrained import load_backbone, load_config
@@ -133,11 +135,19 @@ class Fused(Network):
             made.append(_encoder(backbone, settings[place], gradient_checkpointing))
             configs[place] = backbone.config
         self.encoders, self._config = nn.ModuleList(made), with_encoders(config, configs)
-        self.readers = nn.ModuleList(_reader(sizes, one.backbone.config, rates, attention) for one in made)
+        blocks = Blocks(num_heads=num_heads, feed_forward=qformer_feed_forward, attention=attention, **rates)
+        widths = [one.backbone.config.hidden_size for one in made]
+        self.readers = nn.ModuleList(
+            QFormer(queries, hidden_size, width, blocks) if queries else MeanReader(hidden_size, width)
+            for width in widths
+        )
         self.gate = nn.Linear(2 * hidden_size, 1) if gate == "learned" else None
         self.project = nn.Linear(hidden_size, hidden_size)
-        self.decoder = _decoder(sizes, config, rates, gradient_checkpointing, attention) if decoder_layers else None
-        self.head = None
+        self.decoder = self.head = None
+        if decoder_layers:
+            blocks = replace(blocks, feed_forward=decoder_feed_forward)
+            counts = {"num_layers": decoder_layers, "positions": decoder_positions}
+            self.decoder = TextDecoder(config.vocab_size, hidden_size, blocks, gradient_checkpointing, **counts)
         if num_classes is not None:
             self.head = ClassificationHead(hidden_size, num_classes, rates["dropout"], hidden_size**-0.5)
 
@@ -245,37 +255,3 @@ def _encoder(backbone: Any, settings: EncoderSettings, gradient_checkpointing: b
     if settings.reads == PICTURE:
         return PictureEncoder(backbone, mean=settings.mean, std=settings.std, **options)
     return TextEncoder(backbone, **options)
-
-
-def _reader(sizes: FusedSizes, config: PretrainedConfig, rates: Mapping[str, float], attention: str) -> nn.Module:
-    if not sizes.queries:
-        return MeanReader(sizes.hidden_size, config.hidden_size)
-    return QFormer(
-        sizes.queries,
-        sizes.hidden_size,
-        config.hidden_size,
-        num_heads=sizes.num_heads,
-        feed_forward=sizes.qformer_feed_forward,
-        attention=attention,
-        **rates,
-    )
-
-
-def _decoder(
-    sizes: FusedSizes,
-    config: PretrainedConfig,
-    rates: Mapping[str, float],
-    gradient_checkpointing: bool,
-    attention: str,
-) -> TextDecoder:
-    return TextDecoder(
-        config.vocab_size,
-        sizes.hidden_size,
-        num_layers=sizes.decoder_layers,
-        num_heads=sizes.num_heads,
-        feed_forward=sizes.decoder_feed_forward,
-        positions=sizes.decoder_positions,
-        gradient_checkpointing=gradient_checkpointing,
-        attention=attention,
-        **rates,
-    )

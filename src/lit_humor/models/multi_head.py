@@ -5,6 +5,8 @@ Legend: R rows, T places that ask, S places that are read, D their size, H heads
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -69,6 +71,30 @@ class MultiHeadAttention(nn.Module):
 
     def _heads(self, states: Tensor) -> Tensor:
         return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """How the blocks of a part are built.
+
+    Attributes:
+        num_heads: Heads of each attention.
+        feed_forward: Size inside of a feed-forward block.
+        dropout: Dropout of hidden states.
+        attention_dropout: Dropout of attention weights.
+        attention: Attention backend.
+    """
+
+    num_heads: int
+    feed_forward: int
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    attention: str = "sdpa"
+
+    def attend(self, size: int, source_size: int | None = None) -> MultiHeadAttention:
+        """Return an attention block; arguments as of ``MultiHeadAttention``."""
+        rate, backend = self.attention_dropout, self.attention
+        return MultiHeadAttention(size, self.num_heads, source_size=source_size, dropout=rate, attention=backend)
 
 
 class FeedForward(nn.Sequential):

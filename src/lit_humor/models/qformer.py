@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lit_humor.models.multi_head import FeedForward, MultiHeadAttention
+from lit_humor.models.multi_head import Blocks, FeedForward
 
 _QUERY_STD = 0.02
 
@@ -28,37 +28,20 @@ class QFormer(nn.Module):
         num_queries: Q.
         size: H.
         source_size: Size of the encoder's states.
-        num_heads: Heads of both attentions.
-        feed_forward: Size inside of the feed-forward block.
-        dropout: Dropout of hidden states.
-        attention_dropout: Dropout of attention weights.
-        attention: Attention backend.
+        blocks: How both attentions and the feed-forward block are built.
     """
 
-    def __init__(
-        self,
-        num_queries: int,
-        size: int,
-        source_size: int,
-        *,
-        num_heads: int,
-        feed_forward: int,
-        dropout: float = 0.0,
-        attention_dropout: float = 0.0,
-        attention: str = "sdpa",
-    ) -> None:
+    def __init__(self, num_queries: int, size: int, source_size: int, blocks: Blocks) -> None:
         super().__init__()
         self.queries = nn.Parameter(torch.empty(1, num_queries, size).normal_(std=_QUERY_STD))
         self.norm = nn.LayerNorm(size)
-        self.among = MultiHeadAttention(size, num_heads, dropout=attention_dropout, attention=attention)
+        self.among = blocks.attend(size)
         self.among_norm = nn.LayerNorm(size)
-        self.read = MultiHeadAttention(
-            size, num_heads, source_size=source_size, dropout=attention_dropout, attention=attention
-        )
+        self.read = blocks.attend(size, source_size)
         self.read_norm = nn.LayerNorm(size)
-        self.feed_forward = FeedForward(size, feed_forward)
+        self.feed_forward = FeedForward(size, blocks.feed_forward)
         self.feed_forward_norm = nn.LayerNorm(size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(blocks.dropout)
 
     def forward(self, source: Tensor, mask: Tensor | None = None) -> Tensor:
         """Read the states of an encoder.
@@ -70,7 +53,8 @@ class QFormer(nn.Module):
         Returns:
             [B, Q, H].
         """
-        states = self.dropout(self.norm(self.queries)).expand(len(source), -1, -1)
+        rows = source.shape[0]  # len() would fix the number of rows in an exported graph
+        states = self.dropout(self.norm(self.queries)).expand(rows, -1, -1)
         among = self.among(states, *self.among.keys_and_values(states))
         states = self.among_norm(states + self.dropout(among))
         read = self.read(states, *self.read.keys_and_values(source), None if mask is None else mask[:, None, None])

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from lit_humor.core.errors import UserError
-from lit_humor.models.multi_head import FeedForward, MultiHeadAttention
+from lit_humor.models.multi_head import Blocks, FeedForward
 
 
 class LayerCache:
@@ -42,32 +42,23 @@ class DecoderLayer(nn.Module):
 
     Args:
         size: D.
-        num_heads: Heads of both attentions.
-        feed_forward: Size inside of the feed-forward block.
-        dropout: Dropout of hidden states.
-        attention_dropout: Dropout of attention weights.
-        attention: Attention backend.
+        blocks: How both attentions and the feed-forward block are built.
     """
 
-    def __init__(
-        self,
-        size: int,
-        num_heads: int,
-        feed_forward: int,
-        *,
-        dropout: float = 0.0,
-        attention_dropout: float = 0.0,
-        attention: str = "sdpa",
-    ) -> None:
+    def __init__(self, size: int, blocks: Blocks) -> None:
         super().__init__()
         self.written_norm, self.memory_norm, self.feed_forward_norm = (nn.LayerNorm(size) for _ in range(3))
-        self.written = MultiHeadAttention(size, num_heads, dropout=attention_dropout, attention=attention)
-        self.memory = MultiHeadAttention(size, num_heads, dropout=attention_dropout, attention=attention)
-        self.feed_forward = FeedForward(size, feed_forward)
-        self.dropout = nn.Dropout(dropout)
+        self.written, self.memory = blocks.attend(size), blocks.attend(size)
+        self.feed_forward = FeedForward(size, blocks.feed_forward)
+        self.dropout = nn.Dropout(blocks.dropout)
 
     def forward(
-        self, states: Tensor, memory: Tensor, mask: Tensor | None = None, cache: LayerCache | None = None
+        self,
+        states: Tensor,
+        memory: Tensor,
+        mask: Tensor | None = None,
+        earlier: Tensor | None = None,
+        cache: LayerCache | None = None,
     ) -> Tensor:
         """Compute the layer for whole answers, or for one more token of each.
 
@@ -75,18 +66,16 @@ class DecoderLayer(nn.Module):
             states: [R, T, D]; T is 1 with a cache.
             memory: [B, M, D]; with a cache its keys and values are there, and it is not read.
             mask: [B, 1, 1, M] bool, True for places of the memory to read; None: all.
+            earlier: [1, 1, T, T] bool, True for places of the answer to read; None: all, as with a cache.
             cache: What it keeps; it is extended.
 
         Returns:
             [R, T, D].
         """
         normed = self.written_norm(states)
-        own, earlier = self.written.keys_and_values(normed), None
+        own = self.written.keys_and_values(normed)
         if cache is not None:
             own = cache.extended(*own)
-        else:
-            width = states.shape[1]
-            earlier = torch.ones(width, width, dtype=torch.bool, device=states.device).tril()[None, None]
         states = states + self.dropout(self.written(normed, *own, earlier))
         normed = self.memory_norm(states)
         read = cache.memory if cache is not None else self.memory.keys_and_values(memory)
@@ -107,41 +96,30 @@ class TextDecoder(nn.Module):
     Args:
         vocab_size: V.
         size: D.
-        num_layers: Layers, at least one.
-        num_heads: Heads of each attention.
-        feed_forward: Size inside of the feed-forward blocks.
-        positions: Most tokens of an answer.
-        dropout: Dropout of hidden states.
-        attention_dropout: Dropout of attention weights.
+        blocks: How the blocks of its layers are built.
         gradient_checkpointing: Keep only the input of each layer and compute the rest again in the backward pass.
-        attention: Attention backend.
+        num_layers: Layers, at least one.
+        positions: Most tokens of an answer.
     """
 
     def __init__(
         self,
         vocab_size: int,
         size: int,
+        blocks: Blocks,
+        gradient_checkpointing: bool = False,
         *,
         num_layers: int,
-        num_heads: int,
-        feed_forward: int,
         positions: int,
-        dropout: float = 0.0,
-        attention_dropout: float = 0.0,
-        gradient_checkpointing: bool = False,
-        attention: str = "sdpa",
     ) -> None:
         super().__init__()
-        rates = {"dropout": dropout, "attention_dropout": attention_dropout}
         self.words, self.positions = nn.Embedding(vocab_size, size), nn.Embedding(positions, size)
         self.start = nn.Parameter(torch.empty(1, 1, size))
         for table in (self.words.weight, self.positions.weight, self.start):
             nn.init.normal_(table, std=size**-0.5)  # logits of the normed states have a variance of 1
-        self.layers = nn.ModuleList(
-            DecoderLayer(size, num_heads, feed_forward, **rates, attention=attention) for _ in range(num_layers)
-        )
+        self.layers = nn.ModuleList(DecoderLayer(size, blocks) for _ in range(num_layers))
         self.norm = nn.LayerNorm(size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(blocks.dropout)
         self.checkpoints = gradient_checkpointing
 
     def forward(self, memory: Tensor, mask: Tensor | None, answer_ids: Tensor) -> Tensor:
@@ -155,15 +133,17 @@ class TextDecoder(nn.Module):
         Raises:
             UserError: There are more tokens than positions.
         """
-        self.check_length(answer_ids.shape[1])
+        width = answer_ids.shape[1]
+        self.check_length(width)
         before = torch.cat([self.start.expand(len(memory), -1, -1), self.words(answer_ids[:, :-1])], dim=1)
-        states = self.dropout(before + self.positions.weight[: answer_ids.shape[1]])
+        states = self.dropout(before + self.positions.weight[:width])
+        earlier = torch.ones(width, width, dtype=torch.bool, device=states.device).tril()[None, None]
         mask = None if mask is None else mask[:, None, None]
         for layer in self.layers:
             if self.checkpoints and self.training and torch.is_grad_enabled():
-                states = checkpoint(layer, states, memory, mask, use_reentrant=False)
+                states = checkpoint(layer, states, memory, mask, earlier, use_reentrant=False)
             else:
-                states = layer(states, memory, mask)
+                states = layer(states, memory, mask, earlier)
         return F.linear(self.norm(states), self.words.weight)
 
     def check_length(self, num_tokens: int) -> None:
@@ -208,7 +188,7 @@ class Writing:
         states = self.start if ids is None else self.decoder.words(ids[:, None])
         states = states + self.decoder.positions.weight[self.num_written]
         for layer, cache in zip(self.decoder.layers, self.caches, strict=True):
-            states = layer(states, self.memory, self.mask, cache)
+            states = layer(states, self.memory, self.mask, cache=cache)
         self.num_written += 1
         return F.linear(self.decoder.norm(states[:, 0]), self.decoder.words.weight)
 
