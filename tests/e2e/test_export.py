@@ -16,7 +16,7 @@ from transformers import pipeline
 from lit_humor.core.errors import UserError
 from lit_humor.engine.machine import Machine
 from lit_humor.exporters.huggingface import as_transformers
-from lit_humor.inference import exports, scoring
+from lit_humor.inference import exporting_numbers, scoring
 from lit_humor.inference.scoring import load_scorer
 from lit_humor.models.encoder import TextClassifier
 from lit_humor.tasks.classification import Classification
@@ -129,9 +129,9 @@ def test_an_export_that_differs_is_not_kept(run: Path) -> None:
     def wrong(*arguments: object) -> np.ndarray:
         return 1 - exports_scores(*arguments)
 
-    exports_scores = exports.pipeline_scores
+    exports_scores = exporting_numbers.pipeline_scores
     target = run / "wrong"
-    with mock.patch.object(exports, "pipeline_scores", wrong):
+    with mock.patch.object(exporting_numbers, "pipeline_scores", wrong):
         done = typed_here("export", f"run={run}", "to=huggingface", f"output={target}")
     assert_one_message(done, "differs from the checkpoint")
     assert not list(run.glob("*wrong*"))

@@ -77,7 +77,8 @@ UNTOLD = {
     ("sweeps/budget.py", "_paces"): (1, "runs of a plan are processes of their own"),
     ("inference/exporting_texts.py", "write"): (1, "a check of our own exporter; there is nothing to set"),
     ("inference/exporting_vectors.py", "write"): (1, "a check of our own exporter; there is nothing to set"),
-    ("inference/exports.py", "_parity"): (1, "a check of our own exporters; there is nothing to set"),
+    ("inference/exporting_fused.py", "write"): (1, "a check of our own exporter; there is nothing to set"),
+    ("inference/exporting_numbers.py", "_parity"): (1, "a check of our own exporters; there is nothing to set"),
     ("inference/loading.py", "_check_classes"): (1, "labels are refused one step before"),
     ("sweeps/sweeping.py", "_say_what_failed"): (1, "runs of a plan are processes of their own"),
     ("metrics/label_errors.py", "suspect_labels"): (

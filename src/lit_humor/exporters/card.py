@@ -32,7 +32,7 @@ def model_card(run: dict[str, Any]) -> str:
     ]
     metadata = ModelCardData(
         library_name="transformers" if run["to"] == "huggingface" else "onnx",
-        pipeline_tag="text-classification",
+        pipeline_tag=None if "pictures" in run["inputs"] else "text-classification",
         tags=["humor"],
         model_name=run["name"],
         eval_results=eval_results or None,

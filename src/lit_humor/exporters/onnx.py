@@ -7,17 +7,18 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_humor.core.errors import MissingExtraError
-from lit_humor.models.encoder import TextClassifier
+from lit_humor.models.picture_encoder import PictureEncoder
+from lit_humor.models.state_encoder import StateEncoder, TextEncoder
 from lit_humor.models.texts import TEXT_INPUTS
 from lit_humor.runs import record
 from lit_humor.tasks.answers import ExportForm
@@ -26,7 +27,7 @@ OPSET = 18
 _MODEL, _LABELS = "model.onnx", "labels.json"
 _BATCH_ROWS = 32
 _MAX_PROTOBUF_BYTES = 2**31 - 2**20  # a larger model needs external data
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda logits: torch.softmax(logits, dim=-1),
     "sigmoid": torch.sigmoid,
     "none": lambda logits: logits,
@@ -34,61 +35,84 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class _Numbers(nn.Module):
-    """Maps token ids to the numbers of a task; takes positional arguments, as ONNX requires."""
+    """Maps the inputs of a graph to the numbers of a task; takes positional arguments, as ONNX requires."""
 
-    def __init__(self, model: TextClassifier, activation: str, temperature: float) -> None:
+    def __init__(self, model: nn.Module, names: Iterable[str], activation: str, temperature: float) -> None:
         super().__init__()
-        self.model, self.activation, self.temperature = model, _ACTIVATIONS[activation], temperature
+        self.model, self.names = model, tuple(names)
+        self.activation, self.temperature = ACTIVATIONS[activation], temperature
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        batch = dict(zip(TEXT_INPUTS, inputs, strict=False))
+        batch = dict(zip(self.names, inputs, strict=True))
         return self.activation(self.model(batch)["logits"] / self.temperature)
 
 
 def save_onnx(
-    model: TextClassifier,
+    model: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     form: ExportForm,
     *,
     temperature: float,
     max_length: int,
-    with_token_types: bool,
+    inputs: Mapping[str, Tensor],
     folder: Path,
 ) -> None:
     """Write ``model.onnx`` (any number of rows and tokens), ``tokenizer.json`` and ``labels.json``.
+
+    Args:
+        model: A network that gives ``logits``; its encoders get another attention backend.
+        tokenizer: Its tokenizer.
+        form: What its numbers are.
+        temperature: What the logits are divided by.
+        max_length: Most tokens of a text.
+        inputs: Result of ``graph_inputs``.
+        folder: A folder that is made.
 
     Raises:
         MissingExtraError: The ``export`` extra is not installed.
     """
     _need("onnxscript")
-    names = input_names(with_token_types)
-    ids = torch.full((2, 8), 5, dtype=torch.long)
-    example = (ids, torch.ones_like(ids), torch.zeros_like(ids))[: len(names)]
-    dynamic_sizes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("tokens", max=max_length)}
-    model.backbone.set_attn_implementation("eager")  # uses only basic operations
+    rows, tokens = torch.export.Dim("rows"), torch.export.Dim("tokens", max=max_length)
+    dynamic_sizes = tuple({0: rows, 1: tokens} if name in TEXT_INPUTS else {0: rows} for name in inputs)
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            module.set_attn_implementation("eager")  # uses only basic operations
     folder.mkdir(parents=True, exist_ok=True)
     num_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is missing, which is not needed
     with warnings.catch_warnings():  # on names of axes
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Numbers(model, form.activation, temperature).eval(),
-            example,
+            _Numbers(model, inputs, form.activation, temperature).eval(),
+            tuple(inputs.values()),
             str(folder / _MODEL),
             dynamo=True,
             opset_version=OPSET,
-            input_names=list(names),
+            input_names=list(inputs),
             output_names=[form.output],
-            dynamic_shapes=((dynamic_sizes,) * len(names),),
+            dynamic_shapes=(dynamic_sizes,),
             external_data=num_bytes > _MAX_PROTOBUF_BYTES,
             verbose=False,
         )
     save_companions(tokenizer, form.names, max_length, folder)
 
 
-def input_names(with_token_types: bool) -> tuple[str, ...]:
-    """Return the names of the graph's inputs, in order."""
-    return TEXT_INPUTS if with_token_types else TEXT_INPUTS[:2]
+def graph_inputs(model: nn.Module, with_token_types: bool, picture_size: int) -> dict[str, Tensor]:
+    """Return an example of each input of a graph by its name: those that the model reads, of two rows.
+
+    Args:
+        model: A network.
+        with_token_types: Whether it has token types.
+        picture_size: Height and width of its pictures in pixels, if it reads some.
+    """
+    readers = {type(module) for module in model.modules() if isinstance(module, StateEncoder)}
+    ids, examples = torch.full((2, 8), 5, dtype=torch.long), dict[str, Tensor]()
+    if not readers or TextEncoder in readers:
+        names = TEXT_INPUTS if with_token_types else TEXT_INPUTS[:2]
+        examples |= dict(zip(names, (ids, torch.ones_like(ids), torch.zeros_like(ids)), strict=False))
+    if PictureEncoder in readers:
+        examples["pictures"] = torch.zeros(2, picture_size, picture_size, 3, dtype=torch.uint8)
+    return examples
 
 
 def save_companions(tokenizer: PreTrainedTokenizerBase, names: Sequence[str], max_length: int, folder: Path) -> None:
@@ -123,8 +147,15 @@ def quantize(source: Path, folder: Path) -> None:
         (folder / name).write_bytes((source / name).read_bytes())
 
 
+class PicturesOfRows(Protocol):
+    """The pictures of N rows."""
+
+    def of_rows(self, rows: np.ndarray) -> np.ndarray:
+        """Return the pictures of rows [B], [B, S, S, 3] uint8."""
+
+
 class OnnxModel:
-    """Scores texts with a folder of ``save_onnx``; uses onnxruntime and tokenizers, not torch.
+    """Scores rows with a folder of ``save_onnx``; uses onnxruntime and tokenizers, not torch.
 
     Args:
         folder: Folder with graph, tokenizer and labels.
@@ -142,8 +173,13 @@ class OnnxModel:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.names: list[str] = record.read_json(folder / _LABELS)
 
-    def score(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> np.ndarray:
-        """Return the numbers [N, K] of the texts, in their order."""
+    def score(
+        self,
+        texts: Sequence[str],
+        text_pairs: Sequence[str] | None = None,
+        pictures: PicturesOfRows | None = None,
+    ) -> np.ndarray:
+        """Return the numbers [N, K] of texts, each with its second text and picture if it has these, in their order."""
         inputs: list[Any] = list(texts) if text_pairs is None else list(zip(texts, text_pairs, strict=True))
         order = sorted(range(len(inputs)), key=lambda row: -len(texts[row]))
         names = [graph_input.name for graph_input in self.session.get_inputs()]
@@ -156,7 +192,9 @@ class OnnxModel:
                 "attention_mask": [encoding.attention_mask for encoding in encodings],
                 "token_type_ids": [encoding.type_ids for encoding in encodings],
             }
-            feeds = {name: np.asarray(values[name], dtype=np.int64) for name in names}
+            feeds = {name: np.asarray(values[name], dtype=np.int64) for name in names if name in values}
+            if "pictures" in names and pictures is not None:
+                feeds["pictures"] = pictures.of_rows(np.asarray(rows))
             numbers[rows] = self.session.run(None, feeds)[0]
         return numbers
 
@@ -165,14 +203,15 @@ def seconds_to_score(
     models: Sequence[OnnxModel],
     texts: Sequence[str],
     text_pairs: Sequence[str] | None,
+    pictures: PicturesOfRows | None = None,
     repeats: int = 3,
 ) -> list[float]:
-    """Return the median seconds that each model takes for all texts; their repeats alternate."""
+    """Return the median seconds that each model takes for all rows; their repeats alternate."""
     seconds: list[list[float]] = [[] for _ in models]
     for _ in range(repeats):
         for index, model in enumerate(models):
             start = time.perf_counter()
-            model.score(texts, text_pairs)
+            model.score(texts, text_pairs, pictures)
             seconds[index].append(time.perf_counter() - start)
     return [statistics.median(values) for values in seconds]
 

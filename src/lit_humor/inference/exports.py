@@ -1,88 +1,37 @@
-"""The command that exports a trained run for other programs, and checks that they give the same answers.
-
-Legend: N rows, K numbers of a row.
-"""
+"""The command that exports a trained run for other programs, and checks that they give the same answers."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
-import torch
 from omegaconf import DictConfig
 
 from lit_humor.config.saved import SavedRun, no_run, open_run
 from lit_humor.config.validate import unknown_value
-from lit_humor.core.batch import SPLITS, VAL
+from lit_humor.core.batch import VAL
 from lit_humor.core.errors import UserError
 from lit_humor.core.remedies import free_path
 from lit_humor.core.settings import command_line, setting, typed
-from lit_humor.engine.configuration import settled
-from lit_humor.engine.factory import build_datamodule, build_tasks, open_pretrained
+from lit_humor.engine.factory import build_tasks
 from lit_humor.engine.libraries import set_up_libraries
-from lit_humor.exporters import onnx
-from lit_humor.exporters.card import model_card
 from lit_humor.exporters.hub import check_repository, push_folder
-from lit_humor.exporters.huggingface import as_transformers, pipeline_scores, save_folder
-from lit_humor.exporters.vocabulary import trim_vocabulary
+from lit_humor.inference.exporting_fused import is_fused, write_fused
+from lit_humor.inference.exporting_numbers import write_numbers
 from lit_humor.inference.exporting_texts import write_writer
 from lit_humor.inference.exporting_vectors import check_embeds, write_embedder
 from lit_humor.inference.pictures import only_of_texts
-from lit_humor.inference.scoring import Scorer, load_scorer
 from lit_humor.runs import record, screen
-from lit_humor.tasks.answers import PREDICTION, ExportForm, only_exported
+from lit_humor.tasks.answers import only_exported
 from lit_humor.tasks.embedding import Embedding
 from lit_humor.tasks.generation import Generation
-from lit_humor.tasks.task import Task
 
 HUGGINGFACE, SENTENCE_TRANSFORMERS = "huggingface", "sentence_transformers"
 TARGETS = (HUGGINGFACE, "onnx", "onnx_int8", SENTENCE_TRANSFORMERS)
 VOCABULARIES = ("all", "used")
 PARITY = "parity.json"
-_LARGEST_DIFFERENCE = 1e-4
-
-
-@dataclass(frozen=True)
-class _Exported:
-    """A run to export, and the validation rows that the export is checked on.
-
-    Attributes:
-        scorer: The run, in fp32, as other programs compute.
-        task: The task of the run.
-        form: The export form of the task.
-        columns: Columns of the rows, as ``predictions/val.parquet`` has them.
-        expected: Numbers [N, K] of the rows by the checkpoint.
-    """
-
-    scorer: Scorer
-    task: Task
-    form: ExportForm
-    columns: Mapping[str, list[Any]]
-    expected: np.ndarray
-
-    @property
-    def texts(self) -> tuple[list[str], list[str] | None]:
-        """Texts and second texts of the rows."""
-        return self.columns["text"], self.columns.get("text_pair")
-
-    @property
-    def temperature(self) -> float:
-        """The temperature that the logits are divided by."""
-        return self.scorer.calibration.get("temperature", 1.0)
-
-    def answers(self, numbers: np.ndarray) -> dict[str, list[Any]]:
-        """Return columns of answers from the numbers [N, K] of an exported model."""
-        return self.task.answers({self.form.output: numbers}, {})
-
-    def measure(self, numbers: np.ndarray) -> tuple[str, float]:
-        """Return the name and the value of the task's first metric over the rows."""
-        name = next(iter(self.task.compared))
-        return name, float(self.task.measure_columns({**self.columns, **self.answers(numbers)})[name])
 
 
 def export(cfg: DictConfig) -> None:
@@ -131,158 +80,34 @@ def export(cfg: DictConfig) -> None:
 
 def _find_maker(cfg: DictConfig, saved: SavedRun) -> Callable[[SavedRun], Callable[[Path], dict[str, Any]]]:
     """Return what makes the export, or raise a UserError if no task of the run can be exported in that form."""
-    only_of_texts(saved, f"run={cfg.run}")
+    two = is_fused(saved)
+    if not two:
+        only_of_texts(saved, f"run={cfg.run}")
     tasks = build_tasks(saved.config, saved.class_names).values()
     kinds = [task.kind for task in tasks]
     if cfg.to == SENTENCE_TRANSFORMERS:
         check_embeds(saved)
-    if cfg.to == SENTENCE_TRANSFORMERS or (cfg.to == HUGGINGFACE and Generation.kind in kinds):
-        if cfg.vocabulary != "all":
-            found, expected = f"a run of {' and '.join(kinds)}", "one that gives numbers or classes"
-            raise UserError(f"vocabulary={cfg.vocabulary}", found=found, expected=expected, fix="set vocabulary=all")
-        return write_writer if cfg.to == HUGGINGFACE else write_embedder
+    is_writer = cfg.to == HUGGINGFACE and Generation.kind in kinds
+    if cfg.vocabulary != "all" and (two or is_writer or cfg.to == SENTENCE_TRANSFORMERS):
+        found = "a model of two encoders" if two else f"a run of {' and '.join(kinds)}"
+        expected = "one of texts alone that gives numbers or classes"
+        raise UserError(f"vocabulary={cfg.vocabulary}", found=found, expected=expected, fix="set vocabulary=all")
+    if cfg.to == SENTENCE_TRANSFORMERS:
+        return write_embedder
+    if cfg.to == HUGGINGFACE and two:
+        return write_fused
+    if is_writer:
+        return write_writer
     fix = command_line("predict", setting("run", str(saved.folder)), "text=...") + " uses it, or train one task alone"
     forms = {Generation.kind: HUGGINGFACE, Embedding.kind: SENTENCE_TRANSFORMERS}
     if other := next((to for kind, to in forms.items() if kind in kinds), None):
         fix = f"set to={other}"
-    only_exported(tasks, f"run={cfg.run}", fix)
-    return lambda saved: _maker(cfg, saved)
-
-
-def _maker(cfg: DictConfig, saved: SavedRun) -> Callable[[Path], dict[str, Any]]:
-    """Return a function that writes the export of a run with numbers into a folder and returns what was checked."""
-    scorer = replace(load_scorer(saved), dtype=torch.float32)
-    (task,) = scorer.tasks.values()
-    assert task.form is not None
-    columns = pq.read_table(record.predictions_path(saved.folder, VAL)).to_pydict()
-    expected = scorer.score(columns["text"], columns.get("text_pair"))  # before the model is changed
-    trimmed: dict[str, Any] = {}
-    if cfg.vocabulary == "used":
-        pieces = len(scorer.tokenizer)
-        scorer = _with_used_vocabulary(scorer, saved)
-        trimmed = {"pieces": len(scorer.tokenizer), "pieces_before": pieces}
-    exported = _Exported(scorer, task, task.form, columns, expected)
-
-    def make(folder: Path) -> dict[str, Any]:
-        checked = trimmed | _MAKERS[cfg.to](exported, folder)
-        record.write_text(folder / "README.md", _card(cfg.to, saved, exported, checked))
-        return checked
-
-    return make
+    if not (two and any(task.form for task in tasks)):
+        only_exported(tasks, f"run={cfg.run}", fix)
+    return lambda saved: write_numbers(cfg, saved)
 
 
 def _as_text(name: str, value: Any) -> str:
     if name == "labels_agree":
         return f"{value:.2%}"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _with_used_vocabulary(scorer: Scorer, saved: SavedRun) -> Scorer:
-    """Return the run with the pieces of its data alone; the data is read again."""
-    datamodule = build_datamodule(settled(saved.config), open_pretrained(saved.config, saved.backbone), plan=None)
-    datamodule.load()
-    splits = datamodule.splits.values()
-    texts = (text for examples in splits for part in (examples.texts, examples.text_pairs or ()) for text in part)
-    return replace(scorer, tokenizer=trim_vocabulary(scorer.learner.model, scorer.tokenizer, texts))  # type: ignore[arg-type]
-
-
-def _to_huggingface(exported: _Exported, folder: Path) -> dict[str, Any]:
-    scorer = exported.scorer
-    model = as_transformers(scorer.learner.model, exported.form, exported.temperature)  # type: ignore[arg-type]
-    save_folder(model, scorer.tokenizer, folder)
-    numbers = pipeline_scores(folder, *exported.texts, scorer.max_length, exported.form)
-    return _parity(exported, numbers)
-
-
-def _to_onnx(exported: _Exported, folder: Path) -> dict[str, Any]:
-    scorer = exported.scorer
-    onnx.save_onnx(
-        scorer.learner.model.cpu(),  # type: ignore[arg-type]
-        scorer.tokenizer,
-        exported.form,
-        temperature=exported.temperature,
-        max_length=scorer.max_length,
-        with_token_types=scorer.with_token_types,
-        folder=folder,
-    )
-    return _parity(exported, onnx.OnnxModel(folder).score(*exported.texts)) | {"opset": onnx.OPSET}
-
-
-def _to_int8(exported: _Exported, folder: Path) -> dict[str, Any]:
-    """Export in int8; its answers differ, so the difference is reported, and no limit is checked."""
-    plain = folder.with_name(f"{folder.name}-fp32")
-    try:
-        parity = _to_onnx(exported, plain)
-        onnx.quantize(plain, folder)
-        models = [onnx.OnnxModel(path) for path in (plain, folder)]
-        numbers = [model.score(*exported.texts) for model in models]
-        seconds = onnx.seconds_to_score(models, *exported.texts)
-        (name, fp32), (_, int8) = (exported.measure(scores) for scores in numbers)
-        sizes = [onnx.folder_bytes(path) / 2**20 for path in (plain, folder)]
-    finally:
-        shutil.rmtree(plain, ignore_errors=True)
-    return {
-        **{"rows": parity["rows"], "opset": parity["opset"], "fp32_mib": sizes[0], "int8_mib": sizes[1]},
-        **{"times_faster_than_onnx_fp32": seconds[0] / seconds[1], f"fp32_{name}": fp32, f"int8_{name}": int8},
-        **{f"{name}_difference": int8 - fp32, **_compare(exported, *numbers)},
-    }
-
-
-_MAKERS: dict[str, Callable[[_Exported, Path], dict[str, Any]]] = {
-    HUGGINGFACE: _to_huggingface,
-    "onnx": _to_onnx,
-    "onnx_int8": _to_int8,
-}
-
-
-def _compare(exported: _Exported, expected: np.ndarray, numbers: np.ndarray) -> dict[str, Any]:
-    """Return the share of rows with the same label, if rows have labels, and the largest difference of numbers."""
-    pairs = list(zip(*(exported.answers(scores)[PREDICTION] for scores in (expected, numbers)), strict=True))
-    is_number = isinstance(pairs[0][0], float)
-    agree = {} if is_number else {"labels_agree": sum(label == other for label, other in pairs) / len(pairs)}
-    return {**agree, "largest_difference": float(np.abs(expected - numbers).max())}
-
-
-def _parity(exported: _Exported, numbers: np.ndarray) -> dict[str, Any]:
-    """Compare the numbers [N, K] of an fp32 export with those of the checkpoint; raise a UserError if they differ."""
-    expected = exported.expected
-    compared = {"rows": len(expected), **_compare(exported, expected, numbers)}
-    bound = _LARGEST_DIFFERENCE * max(1.0, float(np.abs(expected).max()))
-    if compared.get("labels_agree", 1) < 1 or compared["largest_difference"] > bound:
-        raise UserError(
-            "to",
-            found=f"an export that differs from the checkpoint on validation ({compared})",
-            expected=f"the same labels and numbers within {bound:g}",
-            fix="report this with the run's config.yaml; nothing was kept",
-        )
-    return compared
-
-
-def _intervals(run_dir: Path, task: Task) -> dict[str, Mapping[str, Sequence[float]]]:
-    """Return 95 % intervals of the metrics of each split."""
-    paths = {split: record.predictions_path(run_dir, split) for split in SPLITS}
-    return {split: task.intervals(pq.read_table(path).to_pydict()) for split, path in paths.items() if path.is_file()}
-
-
-def _card(to: str, saved: SavedRun, exported: _Exported, parity: Mapping[str, Any]) -> str:
-    run_dir = saved.folder
-    backbone, environment = saved.config.model.pretrained, record.read_json(run_dir / record.ENVIRONMENT)
-    return model_card(
-        {
-            "name": run_dir.name,
-            "to": to,
-            "form": exported.form,
-            "monitor": record.read_tasks(run_dir).monitor,
-            "intervals": _intervals(run_dir, exported.task),
-            "result": record.read_json(run_dir / record.RESULT),
-            "environment": environment,
-            "command": record.command_line(environment),
-            "data_report": record.read_json(run_dir / record.DATA_REPORT),
-            "backbone": backbone if isinstance(backbone, str) else backbone["_target_"].rpartition(".")[2],
-            "max_length": exported.scorer.max_length,
-            "calibration": saved.calibration,
-            "parity": parity,
-            "opset": onnx.OPSET,
-            "inputs": onnx.input_names(exported.scorer.with_token_types),
-        }
-    )

@@ -10,10 +10,13 @@ import numpy as np
 from omegaconf import DictConfig
 
 from lit_humor.config.saved import SavedRun
+from lit_humor.core.batch import VAL
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.core.settings import command_line, setting
 from lit_humor.data.examples import Examples
 from lit_humor.data.pictures.store import Pictures, in_memory
+from lit_humor.engine.configuration import settled
+from lit_humor.engine.factory import build_datamodule, open_pretrained
 
 
 def check_images(cfg: DictConfig, saved: SavedRun, texts: Sequence[str], images: Sequence[str]) -> None:
@@ -28,7 +31,7 @@ def check_images(cfg: DictConfig, saved: SavedRun, texts: Sequence[str], images:
     Raises:
         UserError: A picture or text is missing, or cannot be used.
     """
-    if not _reads_pictures(saved):
+    if not reads_pictures(saved):
         if images:
             raise UserError("image", found="a run that reads no pictures", expected="none", fix="leave image out")
         return
@@ -51,9 +54,29 @@ def only_of_texts(saved: SavedRun, where: str) -> None:
     Raises:
         UserError: It reads pictures.
     """
-    if _reads_pictures(saved):
+    if reads_pictures(saved):
         fix = command_line("predict", setting("run", str(saved.folder)), "image=<file>", "text=...") + " uses it"
         raise UserError(where, found="a run that reads pictures", expected="one that reads texts alone", fix=fix)
+
+
+def validation_pictures(saved: SavedRun, texts: Sequence[str]) -> Pictures | None:
+    """Return the pictures of the validation rows of a run, read or drawn again if need be; None if it reads none.
+
+    Args:
+        saved: The run.
+        texts: The texts of these rows, as the run read them.
+
+    Raises:
+        UserError: The data has other rows now.
+    """
+    if not reads_pictures(saved):
+        return None
+    cfg = settled(saved.config)
+    rows = build_datamodule(cfg, open_pretrained(cfg, saved.backbone), plan=None).load().get(VAL)
+    if rows is None or rows.texts != list(texts):
+        found, fix = "other validation rows in its data than it was trained with", "put its files of rows back"
+        raise UserError(f"run={saved.folder}", found=found, expected="the same rows", fix=fix)
+    return rows.pictures
 
 
 def with_images(texts: Sequence[str], images: Sequence[str], size: int) -> Examples:
@@ -76,5 +99,6 @@ def with_images(texts: Sequence[str], images: Sequence[str], size: int) -> Examp
     return replace(Examples.unlabelled(texts), pictures=Pictures(in_memory(read), rows))
 
 
-def _reads_pictures(saved: SavedRun) -> bool:
+def reads_pictures(saved: SavedRun) -> bool:
+    """Return whether the rows of a run have pictures."""
     return "pictures_dir" in saved.config.data

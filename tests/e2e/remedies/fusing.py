@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from tests.e2e.remedies.inside import _fresh
+from tests.e2e.remedies.runs import copy_run
 from tests.e2e.remedies.telling import Case
 from tests.obeying import Line
 
@@ -73,6 +74,18 @@ def _mended(folder: Path, line: Line) -> Line:
     return line
 
 
+def _other_rows(folder: Path, runs: Path) -> None:
+    copy_run("draws")(folder, runs)
+    config = folder / "logs" / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("  seed: 0\n", "  seed: 1\n"))
+
+
+def _same_rows(folder: Path, line: Line) -> Line:
+    config = folder / "logs" / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("  seed: 1\n", "  seed: 0\n"))
+    return line
+
+
 CASES = {
     "fused: an encoder of nothing known": _encoders("{reads: sound}"),
     "fused: a part of an encoder": _typed("model.network.encoders.0.frozen=maybe"),
@@ -107,7 +120,15 @@ CASES = {
     "fused: a picture to a run that reads none": _asked("image=FOLDER/of/1.png", "text=ha", run="one"),
     "fused: no text": _asked("image=FOLDER/of/1.png"),
     "fused: a file of texts": _asked("input=FOLDER/rows.csv", hand=_with_picture),
-    "fused: to export": replace(_asked("output=FOLDER/out"), command="export"),
+    "fused: to export": replace(_asked("output=FOLDER/out", "to=sentence_transformers"), command="export"),
+    "fused: to export with fewer pieces": replace(_asked("output=FOLDER/out", "vocabulary=used"), command="export"),
+    "fused: to export after its rows have changed": Case(
+        "export",
+        ("run=FOLDER/logs/run", "output=FOLDER/out", "to=onnx"),
+        make=_other_rows,
+        hand=_same_rows,
+        to_the_end=True,
+    ),
     "fused: to serve": replace(_asked(), command="serve"),
     "fused: to explain": _asked("image=FOLDER/of/1.png", "text=ha", "explain=true"),
     "fused: a typed picture that is none": _asked(
