@@ -1,8 +1,10 @@
 """Pictures of the user's files: found, read, kept once; what is wrong with one names file and row."""
 
 import csv
+import itertools
 import json
 import random
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -216,21 +218,66 @@ def test_wrong_settings(named: dict[str, Any], told: str, tmp_path: Path) -> Non
         _source(tmp_path, **named).load()
 
 
+def _kinds(folder: Path) -> list[Path]:
+    """Good pictures: of each format, and of each mode that is stored in another way."""
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (12, 9, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # on its side
+    modes = {
+        "a.png": "RGB",
+        "palette.png": "P",
+        "clear.png": "RGBA",
+        "bits.png": "1",
+        "deep.png": "I;16",
+        "cmyk.jpg": "CMYK",
+    }
+    modes |= {"turned.jpg": "RGB", "a.gif": "P", "a.bmp": "RGB", "a.tiff": "CMYK", "a.webp": "RGBA", "one.png": "RGB"}
+    for name, mode in modes.items():
+        image = (
+            noise.convert("L").convert("I").point(lambda value: value * 256).convert(mode)
+            if ";" in mode
+            else noise.convert(mode)
+        )
+        image = image.resize((1, 1)) if name == "one.png" else image
+        image.save(folder / name, **({"exif": exif} if name == "turned.jpg" else {}))
+    return sorted(folder.iterdir())
+
+
 def test_a_thousand_broken_files_raise_no_other_error(tmp_path: Path) -> None:
-    """Bytes of good files, changed, cut or repeated: a picture, or an error that names its row."""
+    """Bytes of good files, changed, cut or repeated, texts and nothing: a picture, or an error that names its row."""
     generator, seen = random.Random(3), 0
-    for name in ("a.png", "a.jpg", "a.gif", "a.bmp", "a.tiff", "a.webp"):
-        noise = np.random.default_rng(1).integers(0, 256, (12, 9, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(tmp_path / name)
-    good, refused, path = [one.read_bytes() for one in sorted(tmp_path.iterdir())], 0, tmp_path / "broken"
-    for _ in range(1000):
+    good = [one.read_bytes() for one in _kinds(tmp_path)]
+    refused, path = 0, tmp_path / "broken.png"
+    for number in range(1000):
         content = bytearray(generator.choice(good))
-        for _ in range(generator.randrange(1, 4)):
-            content[generator.randrange(len(content))] = generator.randrange(256)
-        path.write_bytes(content[: generator.choice((len(content), generator.randrange(8, len(content))))])
+        for _ in range(generator.randrange(0, 4)):
+            content[generator.randrange(len(content) if number % 3 else 24)] = generator.randrange(256)
+        whole = content[: generator.choice((len(content), generator.randrange(8, len(content))))]
+        path.write_bytes({0: b"", 1: b"a text", 2: b"\x89PNG\r\n\x1a\n", 3: bytes(40)}.get(number % 50, whole))
         try:
             seen += read_picture(path, 16, "row 7").shape == (16, 16, 3)
         except UserError as error:
             refused += error.where == "row 7"
     assert seen + refused == 1000
-    assert min(seen, refused) > 40
+    assert min(seen, refused) > 100
+
+
+def test_without_the_rows_that_are_named_one_by_one_the_others_are_read(tmp_path: Path) -> None:
+    good = [path.name for path in _kinds(tmp_path)]
+    broken = {f"{number}-{name}": (tmp_path / name).read_bytes()[:30] for number, name in enumerate(good)}
+    broken |= {"empty.png": b"", "text.png": b"no picture"}
+    for name, content in broken.items():
+        (tmp_path / name).write_bytes(content)
+    names = [name for pair in itertools.zip_longest(good, broken) for name in pair if name]
+    left_out = []
+    while True:
+        _rows(tmp_path, names)
+        try:
+            examples = _source(tmp_path).load()["train"]
+            break
+        except UserError as error:
+            (line,) = re.findall(r"rows\.csv, line (\d+), column 'picture'", error.where)
+            left_out.append(names.pop(int(line) - 2))
+    assert sorted(left_out) == sorted(broken)
+    assert examples.pictures is not None
+    assert len(examples.pictures.store.values) == len(names) == len(good)
