@@ -239,7 +239,8 @@ def _kinds(folder: Path) -> list[Path]:
             else noise.convert(mode)
         )
         image = image.resize((1, 1)) if name == "one.png" else image
-        image.save(folder / name, **({"exif": exif} if name == "turned.jpg" else {}))
+        options: dict[str, Any] = {"exif": exif} if name == "turned.jpg" else {}
+        image.save(folder / name, **options)
     return sorted(folder.iterdir())
 
 

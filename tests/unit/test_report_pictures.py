@@ -193,7 +193,7 @@ def test_predictions_keep_the_picture_and_the_gate() -> None:
     drawn = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     batch = {"labels": torch.tensor([0, 1]), "pictures": torch.from_numpy(drawn)}
     outputs = {"probabilities": torch.tensor([[0.4, 0.6], [0.9, 0.1]]), "gate": torch.tensor([0.25, 0.5]).bfloat16()}
-    columns = columns_of({"classification": Classification(NAMES)}, outputs, batch)
+    columns: Any = columns_of({"classification": Classification(NAMES)}, outputs, batch)
     assert columns["gate"].tolist() == [0.25, 0.5]
     assert columns["gate"].dtype == np.float32
     assert columns["picture"].tolist() == keys_of(drawn).tolist()

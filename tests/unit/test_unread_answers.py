@@ -15,7 +15,7 @@ from tests.unit.fusing import make_batch, make_model, make_network
 class Focal(Objective):
     """A loss as docs/adding.md shows it, without ``shared``."""
 
-    def forward(self, model, batch) -> Outcome:  # type: ignore[no-untyped-def, override]
+    def forward(self, model, batch) -> Outcome:  # type: ignore[override]
         log_p = model(batch)["logits"].float().log_softmax(-1)
         return Outcome({"focal": -log_p[:, 0]}, {"probabilities": log_p.exp()})
 
