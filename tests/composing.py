@@ -1,13 +1,14 @@
 """Hydra does once what is the same for all configurations that a process of the tests composes.
 
 It reads each file once, puts each choice of groups together once, and parses each interpolation once; what is typed
-beyond that is applied to a copy.
+beyond that is applied to a copy. What a copy of a node needs, and nothing more, is copied.
 Processes that tests start as a user does (``typed_alone``) know nothing of this.
 """
 
 import copy
 import functools
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def remember_files() -> None:
         ConfigLoaderImpl._compose_config_from_defaults_list
     )
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]  # it hands out copies itself
+    base.Metadata.__deepcopy__ = _copied  # type: ignore[attr-defined]
     base.parse = _utils.parse = functools.lru_cache(1 << 14)(base.parse)  # type: ignore[attr-defined]  # trees are only read
 
 
@@ -98,6 +100,14 @@ def _composing_once(compose: Callable[..., DictConfig]) -> Callable[..., DictCon
         return copy.deepcopy(known[key])
 
     return _compose_config_from_defaults_list
+
+
+def _copied(metadata: base.Metadata, memo: dict[int, Any]) -> base.Metadata:
+    """Types and keys as they are, which nobody changes; flags and what resolvers found are others in the copy."""
+    made = object.__new__(type(metadata))
+    made.__dict__.update(metadata.__dict__, flags=dict(metadata.flags or {}))
+    made.resolver_cache = copy.deepcopy(metadata.resolver_cache, memo) if metadata.resolver_cache else defaultdict(dict)
+    return made
 
 
 def _state_of_all(repo: IConfigRepository) -> tuple[Any, ...]:

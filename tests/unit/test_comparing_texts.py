@@ -1,5 +1,6 @@
 """Two runs that find or write answers are compared on the same rows; the numbers are worked out again here."""
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from scipy.stats import binom
 
 from lit_humor.core.errors import UserError
+from lit_humor.metrics import generated_texts, ngrams
 from lit_humor.reporting.comparison import Comparison, write_comparison
 from lit_humor.runs import record
 from lit_humor.tasks.classification import Classification
@@ -152,7 +154,9 @@ def test_rows_whose_ranks_differ_stand_side_by_side(tmp_path: Path) -> None:
         assert (answer, *ranks) == (columns["answer"][row], str(a[row]), str(b[row]))
 
 
-def test_texts_that_are_written_are_compared_row_by_row(tmp_path: Path) -> None:
+def test_texts_that_are_written_are_compared_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((generated_texts, "row_of"), (ngrams, "counts_of")):  # each row is drawn thousands of times
+        monkeypatch.setattr(module, name, functools.cache(getattr(module, name)))
     first, second = _make(tmp_path / "one", 1, ["generation"]), _make(tmp_path / "two", 2, ["generation"])
     found, html = _compare(first, second)
     sides = [_columns(seed, ["generation"]) for seed in (1, 2)]

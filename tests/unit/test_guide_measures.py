@@ -1,6 +1,8 @@
 """How a row of a guide to speed is measured: the same steps and rows, graphs, gradients, a process of its own."""
 
+import importlib
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from lit_humor.data.batches import tokens
 from lit_humor.engine import abilities
 from lit_humor.engine.machine import Machine
 
+COPIED = "lit_humor.core.settings"  # what is copied has imported this
 TINY = ("experiment=gritlm", "debug=tiny", "trainer.devices=1")
 
 
@@ -128,17 +131,29 @@ def test_a_training_is_timed_with_its_loggers_and_without() -> None:
 
 
 def test_in_a_process_of_its_own() -> None:
-    assert apart(os.getpid, copied=True) not in (os.getpid(), apart(os.getpid, copied=True))
+    assert apart(os.getpid, copy_of=COPIED) not in (os.getpid(), apart(os.getpid, copy_of=COPIED))
     with pytest.raises(UserError, match="name") as told:
-        apart(check_name, "name", "a/b", copied=True)
+        apart(check_name, "name", "a/b", copy_of=COPIED)
     assert told.value.where == "name=a/b"
     assert told.value.fix == "set name=a-b"
     with pytest.raises(FailedApart, match="ZeroDivisionError: "):
-        apart(divmod, 1, 0, copied=True)
+        apart(divmod, 1, 0, copy_of=COPIED)
     with pytest.raises(FailedApart, match=r"exit code 3"):
-        apart(os._exit, 3, copied=True)
+        apart(os._exit, 3, copy_of=COPIED)
     with pytest.raises(FailedApart, match=r"took longer than 0\.1 s"):
-        apart(time.sleep, 600, seconds=0.1, copied=True)
+        apart(time.sleep, 600, seconds=0.1, copy_of=COPIED)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc here")
+def test_what_is_done_beforehand_starts_no_threads_and_counts_no_graphs() -> None:
+    sys.modules.pop("lit_humor.benchmarking.beforehand", None)
+    threads = set(os.listdir("/proc/self/task"))
+    importlib.import_module("lit_humor.benchmarking.beforehand")
+    assert set(os.listdir("/proc/self/task")) <= threads, "a copy of the process would lack them"
+    assert {"lit_humor.models.gritlm", "lit_humor.models.fused", "torch._dynamo.variables"} <= sys.modules.keys()
+    with counting() as found:
+        pass
+    assert found.count == 0
 
 
 def test_abilities_are_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ class FailedApart(Exception):
 
 
 def apart(
-    function: Callable[..., Result], *arguments: Any, seconds: float | None = None, copied: bool = False
+    function: Callable[..., Result], *arguments: Any, seconds: float | None = None, copy_of: str | None = None
 ) -> Result:
     """Call a function in a new process, and return its result.
 
@@ -25,16 +25,16 @@ def apart(
         function: A function of a module.
         arguments: Its arguments; they and the result are pickled.
         seconds: Most seconds that it may take; None: any.
-        copied: Copy a process that has imported the function's module, which takes no time from the second call on;
-            by default begin from nothing, which the memory of the process alone is measured with.
+        copy_of: A module: copy a process that has imported it, which takes no time from the second call on; None: begin
+            from nothing, which the memory of the process alone is measured with.
 
     Raises:
         UserError: The function raised it.
         FailedApart: The function raised another error, or its process ended or took too long.
     """
-    context: Any = multiprocessing.get_context("forkserver" if copied else "spawn")
-    if copied:
-        context.set_forkserver_preload([function.__module__])  # of no effect where loader processes came first
+    context: Any = multiprocessing.get_context("forkserver" if copy_of else "spawn")
+    if copy_of:
+        context.set_forkserver_preload([copy_of])  # of no effect where loader processes came first
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(sender, function, arguments))
     process.start()

@@ -1,7 +1,4 @@
-"""Measures one change of a guide: steps of a training, on the same rows for all; in a process of its own.
-
-Imported first in that process, so what is imported here is there when the clock starts.
-"""
+"""Measures one change of a guide: steps of a training, on the same rows for all; in a process of its own."""
 
 from __future__ import annotations
 

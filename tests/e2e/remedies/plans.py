@@ -41,7 +41,7 @@ def _in_its_own_process(folder: Path, line: Line) -> None:
     from lit_humor.benchmarking.apart import apart
     from lit_humor.core.settings import check_name
 
-    apart(check_name, "name", "a-b" if line.has("name") else "a/b", copied=True)
+    apart(check_name, "name", "a-b" if line.has("name") else "a/b", copy_of=check_name.__module__)
 
 
 ALONE = {"PATH": "FOLDER/bin"}

@@ -31,6 +31,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.engine.machine import Machine, look_at_machine
 from lit_humor.runs import screen
 
+_BEFORE = "lit_humor.benchmarking.beforehand"  # imported by the process that is copied for each row
 _STEPS, _REPEATS = 3, 3  # where nothing else is typed: under 10 minutes with MiniLM on two cores
 
 
@@ -198,13 +199,13 @@ def _measure(
     limit = min(seconds, cfg.compile_seconds) if change.how == COMPILED else seconds
     try:
         if change.how == COMPILED and row.graphs is None and not row.reason.startswith("not measured"):
-            found = apart(count_graphs, overrides, change.effect, seconds=limit, copied=True)
+            found = apart(count_graphs, overrides, change.effect, seconds=limit, copy_of=_BEFORE)
             row.graphs, row.gave_up = found.count, found.gave_up
         once = time.monotonic() - started
         if row.reason:
             return once
         told = (change.how, overrides, steps, change.effect, change.gradient and is_first)
-        row.add(apart(measure, *told, seconds=limit if is_first and row.number > 1 else None, copied=True))
+        row.add(apart(measure, *told, seconds=limit if is_first and row.number > 1 else None, copy_of=_BEFORE))
         return once + (row.first_seconds or 0.0 if is_first else 0.0)
     except (FailedApart, UserError) as error:
         if row.number == 1:
