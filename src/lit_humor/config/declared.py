@@ -21,6 +21,7 @@ from lit_humor.data.settings import DataSettings
 CONFIG_DIR = ROOT_DIR / "configs"
 _DATA = "lit_humor.data."  # its sources import neither torch nor lightning
 _MISSING = object()
+_hints = functools.cache(get_type_hints)  # of a class: to read its annotations takes milliseconds
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
@@ -96,7 +97,7 @@ def hint_of(config_name: str, key: str) -> Any:
             if declared is None:
                 return None
             is_text = declared.metadata.get(IS_TEXT) and position == len(rest)
-            hint = TextType(may_be_node=True) if is_text else get_type_hints(hint)[part]
+            hint = TextType(may_be_node=True) if is_text else _hints(hint)[part]
         elif hint is Any or (get_origin(hint) is dict and get_args(hint)[1] is Any):
             return _hint_in_group(group, rest)
         else:
@@ -122,7 +123,7 @@ def _hint_in_group(group: str, rest: Sequence[str]) -> Any:
 
 def _data_hint(name: str) -> Any:
     """Return the annotation of a key of ``data``; sources are imported only where no common setting has the name."""
-    return get_type_hints(DataSettings).get(name) or _hints_of_sources().get(name)
+    return _hints(DataSettings).get(name) or _hints_of_sources().get(name)
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import collections.abc
 import contextlib
 import dataclasses
 import difflib
+import functools
 import importlib
 import inspect
 import math
@@ -104,8 +105,8 @@ def _check_node(key: str, node: dict[str, Any], supplied: set[str], flat: type |
         return [error]
     hints, parameters = _signature(target)
     if flat is not None:
-        hints |= get_type_hints(flat)
-        parameters |= {f.name: f.default is dataclasses.MISSING for f in dataclasses.fields(flat)}
+        hints = hints | get_type_hints(flat)
+        parameters = parameters | {f.name: f.default is dataclasses.MISSING for f in dataclasses.fields(flat)}
     problems = []
     for name, value in node.items():
         where = f"{key}.{name}"
@@ -186,6 +187,7 @@ def unknown_value(where: str, found: str, known: Iterable[str]) -> UserError:
     return UserError(where, found=f"'{found}'", expected=f"one of {', '.join(known)}", fix=fix)
 
 
+@functools.cache
 def _signature(target: Any) -> tuple[dict[str, Any], dict[str, bool]]:
     """Return type hints and parameters (True if required) of the class or function that a node calls."""
     is_plain = inspect.isclass(target) and not dataclasses.is_dataclass(target)
