@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 from lit_humor.benchmarking import measuring
 from lit_humor.benchmarking.apart import FailedApart, apart
 from lit_humor.benchmarking.effects import UNCUT, building, compiling, counting, stepping, tokenizing
+from lit_humor.benchmarking.guide import guide_names
 from lit_humor.benchmarking.guides.gritlm import GUIDE
 from lit_humor.benchmarking.measuring import gradient_difference, keep_same_rows
 from lit_humor.benchmarking.raw_step import Setup, build
@@ -154,6 +156,17 @@ def test_what_is_done_beforehand_starts_no_threads_and_counts_no_graphs() -> Non
     with counting() as found:
         pass
     assert found.count == 0
+
+
+def test_what_cannot_be_done_beforehand_is_left_to_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = UserError("data.picture_root", found="no Pillow", expected="its extra", fix="install it")
+    validate, compiled = mock.Mock(side_effect=missing), mock.Mock(side_effect=RuntimeError("no compiler"))
+    monkeypatch.setattr("lit_humor.engine.configuration.validate", validate)
+    monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.delitem(sys.modules, "lit_humor.benchmarking.beforehand", raising=False)
+    importlib.import_module("lit_humor.benchmarking.beforehand")
+    assert validate.call_count == len(guide_names())
+    assert compiled.called
 
 
 def test_abilities_are_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
