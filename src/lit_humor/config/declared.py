@@ -97,7 +97,7 @@ def hint_of(config_name: str, key: str) -> Any:
             if declared is None:
                 return None
             is_text = declared.metadata.get(IS_TEXT) and position == len(rest)
-            hint = TextType(may_be_node=True) if is_text else _hints(hint)[part]
+            hint = TextType(may_be_node=True) if is_text else _hints(hint)[part]  # type: ignore[arg-type]
         elif hint is Any or (get_origin(hint) is dict and get_args(hint)[1] is Any):
             return _hint_in_group(group, rest)
         else:
