@@ -11,6 +11,8 @@ from lit_humor.core.errors import UserError, one_line
 
 Result = TypeVar("Result")
 
+_ENDING = 10.0  # seconds that a process has to end once its result is here
+
 
 class FailedApart(Exception):
     """What was to be computed in a process of its own was not: its error, or that it took too long."""
@@ -43,6 +45,7 @@ def apart(
         if not receiver.poll(seconds):
             raise FailedApart(f"took longer than {seconds:g} s")
         error, result = receiver.recv()
+        process.join(_ENDING)  # in its own way, which gives back what it shares with other processes
     except EOFError:
         process.join()
         raise FailedApart(f"its process ended (exit code {process.exitcode})") from None
