@@ -80,7 +80,7 @@ def in_folder(cfg: DictConfig, folder: Path) -> DictConfig:
 
 
 def _not_nodes(cfg: DictConfig) -> Iterator[UserError]:
-    for group in ("callbacks", "logger", "tasks"):
+    for group in ("callbacks", "logger", "regularizers", "tasks"):
         for name, node in (OmegaConf.select(cfg, group) or {}).items():
             if not (node is None or isinstance(node, DictConfig)):
                 where, fix = f"{group}.{name}", f"set {group}.{name}=null to switch it off"
