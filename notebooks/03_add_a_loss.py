@@ -64,5 +64,5 @@ plain = nn.functional.cross_entropy(learner.model(batch)["logits"], batch["label
 assert torch.allclose(Focal(2, gamma=0.0)(learner.model, batch).losses["focal"], plain, atol=1e-6)
 
 # %% [markdown]
-# To keep it: move the class into `src/lit_humor/objectives/focal.py`, write `configs/objective/focal.yaml` with its `_target_`
-# and `gamma: 2.0`, the test into `tests/unit/`, and train with `objective=focal objective.gamma=1`. `docs/adding.md` tells the rest.
+# To keep a loss: a class in `src/lit_humor/objectives/`, a file in `configs/objective/` with its `_target_` and settings, and the test
+# in `tests/unit/`. This one is kept, with class weights: train with `objective=focal objective.gamma=1`. `docs/adding.md` tells the rest.

@@ -86,6 +86,7 @@ CHOICES = [
         "data",
         "model",
         "objective",
+        "regularizers",
         "task",
         "optim",
         "trainer",

@@ -102,6 +102,7 @@ SWITCHED_OFF = {
     "torture/test_hostile.py::test_runs_of_others_build_only_what_is_on_the_list": ({BASELINE, REPORT}, _TRAINED),
     "torture/test_hostile.py::test_secrets_stay_out_of_the_run_folder": ({BASELINE, REPORT}, _MANY),
     "torture/test_kill.py::_arguments": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
+    "torture/test_tricks.py::BARE": ({BASELINE, REPORT, TENSORBOARD, PICTURES}, _MANY),
     "torture/test_validated.py::BARE": ({BASELINE, REPORT, TENSORBOARD, PICTURES}, _MANY),
     "torture/test_signals.py::BARE": ({BASELINE, REPORT, TENSORBOARD, PICTURES}, _MANY),
 }

@@ -14,6 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from lit_humor.config.validate import find_target
 from lit_humor.core.errors import UserError
 
+_REGULARIZED = "lit_humor.objectives.regularized.regularized"
+
 
 @contextlib.contextmanager
 def naming_parts() -> Iterator[None]:
@@ -31,6 +33,8 @@ def naming_parts() -> Iterator[None]:
 def with_arguments(cfg: DictConfig, arguments: Mapping[str, Any]) -> DictConfig:
     """Return the node of the objective, with the arguments that it and its parts take, each those in its signature.
 
+    Where ``regularizers`` are on, it is the node of an objective with these terms.
+
     Args:
         cfg: The configuration of a run.
         arguments: What the tasks add for an objective, by name.
@@ -42,4 +46,12 @@ def with_arguments(cfg: DictConfig, arguments: Mapping[str, Any]) -> DictConfig:
         taken = inspect.signature(find_target(key, node["_target_"])).parameters
         for name in set(arguments) & set(taken):
             OmegaConf.update(node, name, arguments[name], force_add=True)
-    return objective
+    terms = {str(name): term for name, term in (OmegaConf.select(cfg, "regularizers") or {}).items() if _is_on(term)}
+    if not terms:
+        return objective
+    return OmegaConf.create({"_target_": _REGULARIZED, "objective": objective, "regularizers": terms})
+
+
+def _is_on(term: DictConfig | None) -> bool:
+    """Whether a term of the loss has all its settings: null stands for one that is off."""
+    return term is not None and None not in term.values()

@@ -56,6 +56,7 @@ class TrainConfig:
     data: dict[str, Any] = MISSING
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: dict[str, Any] = MISSING
+    regularizers: dict[str, Any] = field(default_factory=dict)
     optim: dict[str, Any] = MISSING
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     callbacks: dict[str, Any] = field(default_factory=dict)
