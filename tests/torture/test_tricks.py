@@ -20,6 +20,7 @@ TRICKS = {
         *("regularizers.fgm.epsilon=0.5", "regularizers.fgm.from_epoch=1"),
     ),
     "focal": ("objective=focal", "objective.gamma=1"),
+    "supervised contrastive": ("objective=supervised_contrastive", "trainer.accumulation=1", "data.batch_size=8"),
 }
 ALL = (*TRICKS["regularizers"],)
 

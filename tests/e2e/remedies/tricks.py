@@ -15,8 +15,16 @@ CASES = {
         "task=regression", "objective=mean_squared_error", "regularizers.r_drop.alpha=1", "data=csv",
         "data.train_path=RUNS/rated.csv", "data.target_column=rating",
     ),
+    "fgm of rows that are compared": typed_tiny(
+        "objective=supervised_contrastive", "trainer.accumulation=1", "regularizers.fgm.epsilon=1"
+    ),
     "masks of a network without a head": Case(
         "train", (*OF_GRITLM, *TO_THE_END, "regularizers.multi_sample_dropout.samples=3"), to_the_end=True
     ),
     "gamma": typed_tiny("objective=focal", "objective.gamma=-1"),
+    "accumulation of rows that are compared": typed_tiny("objective=supervised_contrastive"),
+    "a temperature": typed_tiny(
+        "objective=supervised_contrastive", "trainer.accumulation=1",
+        "objective.parts.supervised_contrastive.temperature=0",
+    ),
 }  # fmt: skip
