@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.torture.running import assert_equal_runs, train, train_by_two
 
@@ -21,8 +22,9 @@ TRICKS = {
     ),
     "focal": ("objective=focal", "objective.gamma=1"),
     "supervised contrastive": ("objective=supervised_contrastive", "trainer.accumulation=1", "data.batch_size=8"),
+    "ema": ("callbacks.ema.decay=0.9",),
 }
-ALL = (*TRICKS["regularizers"],)
+ALL = (*TRICKS["regularizers"], *TRICKS["ema"],)
 
 
 @pytest.mark.slow
@@ -37,6 +39,13 @@ def test_a_killed_run_goes_on_and_ends_the_same(trick: str, tmp_path: Path) -> N
     assert done.code == 0, done.output
     assert "Going on from step" in done.output
     assert_equal_runs(tmp_path / "run", tmp_path / "whole")
+    if trick == "ema":
+        first, second = (
+            torch.load(tmp_path / run / "checkpoints" / "last.ckpt", weights_only=True) for run in ("run", "whole")
+        )
+        assert all(
+            torch.equal(one, second["current_model_state"][n]) for n, one in first["current_model_state"].items()
+        )
 
 
 @pytest.mark.slow

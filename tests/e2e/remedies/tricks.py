@@ -27,4 +27,5 @@ CASES = {
         "objective=supervised_contrastive", "trainer.accumulation=1",
         "objective.parts.supervised_contrastive.temperature=0",
     ),
+    "decay of averaged weights": typed_tiny("callbacks.ema.decay=1"),
 }  # fmt: skip
