@@ -68,6 +68,7 @@ def test_obeyed(name: str, tmp_path: Path, runs: Path) -> None:
 UNTOLD = {
     ("models/pretrained.py", "load_tokenizer"): (2, "transformers 5 makes a fast tokenizer of anything"),
     ("objectives/fgm.py", "_embeddings_of"): (1, "compiling takes long; tests/unit/test_regularized.py has one"),
+    ("callbacks/frozen_prefix.py", "setup"): (1, "needs several devices; tests/unit/test_freezing.py has one"),
     ("callbacks/ema.py", "setup"): (1, "needs several devices; tests/unit/test_ema.py has one"),
     ("models/e5_file.py", "_damaged"): (1, "the file's hash is compared first; tests/unit/test_e5.py has damaged ones"),
     ("engine/configuration.py", "_unfit_network"): (1, "a class to be written; tests/unit/test_network.py has one"),

@@ -15,6 +15,7 @@ BARE = (
     "logger.tensorboard=null",
     "callbacks.confusion=null",
 )
+FROZEN = ("model.network.frozen_layers=1", "callbacks.frozen_prefix.cached=true")
 TRICKS = {
     "regularizers": (
         *("regularizers.multi_sample_dropout.samples=3", "regularizers.r_drop.alpha=1"),
@@ -23,8 +24,9 @@ TRICKS = {
     "focal": ("objective=focal", "objective.gamma=1"),
     "supervised contrastive": ("objective=supervised_contrastive", "trainer.accumulation=1", "data.batch_size=8"),
     "ema": ("callbacks.ema.decay=0.9",),
+    "frozen": (*FROZEN, "trainer.num_workers=2"),
 }
-ALL = (*TRICKS["regularizers"], *TRICKS["ema"],)
+ALL = (*TRICKS["regularizers"], *TRICKS["ema"], "model.network.frozen_layers=1",)
 
 
 @pytest.mark.slow

@@ -13,18 +13,13 @@ from lit_humor.models.attention import TENSOR_MASK_BACKENDS
 from lit_humor.models.depths import depths_of
 from lit_humor.models.dropout import use_fast_dropout
 from lit_humor.models.embeddings import UsedRowsEmbedding
+from lit_humor.models.freezing import FrozenPrefix, reinitialize
 from lit_humor.models.heads import ClassificationHead
 from lit_humor.models.last_layer import keep_first_token_only
 from lit_humor.models.network import Network
 from lit_humor.models.packing import PACKED, encode_packed
 from lit_humor.models.pooling import pooling_for
-from lit_humor.models.pretrained import (
-    checkpoint_activations,
-    find_layers,
-    first_position,
-    load_backbone,
-    load_config,
-)
+from lit_humor.models.pretrained import checkpoint_activations, find_layers, first_position, load_backbone, load_config
 from lit_humor.models.rates import set_rates
 from lit_humor.models.texts import text_inputs
 
@@ -43,10 +38,10 @@ class TextClassifier(Network):
         fast_dropout: Use ``FastDropout``.
         short_last_layer: Compute only the first token of the last layer, if pooling is ``first``.
         gradient_checkpointing: Keep only the input of each layer and compute the rest again in the backward pass.
-        attention: Attention backend of transformers (``sdpa``, ``eager``, ``matmul``), or ``packed``, which computes no
-            padding.
-        with_weights: Load the pretrained weights; False leaves the encoder's parameters without values, on the meta
-            device where it can be built so, for a checkpoint that follows.
+        frozen_layers: Lowest layers that do not learn, and the embeddings with them; see ``FrozenPrefix``.
+        reinitialized_layers: Highest layers that start from random weights.
+        attention: Backend of transformers (``sdpa``, ``eager``, ``matmul``), or ``packed``, which computes no padding.
+        with_weights: Load the pretrained weights; False leaves parameters without values, for a checkpoint.
 
     Raises:
         UserError: The model cannot be found or loaded, or does not support a setting.
@@ -65,6 +60,8 @@ class TextClassifier(Network):
         fast_dropout: bool = False,
         short_last_layer: bool = False,
         gradient_checkpointing: bool = False,
+        frozen_layers: int = 0,
+        reinitialized_layers: int = 0,
         attention: str = "sdpa",
         with_weights: bool = True,
     ) -> None:
@@ -82,6 +79,9 @@ class TextClassifier(Network):
             self.backbone.get_input_embeddings().requires_grad_(False)
         if fast_dropout:
             use_fast_dropout(self)
+        self.prefix = FrozenPrefix(self, frozen_layers)
+        if reinitialized_layers:
+            reinitialize(self, reinitialized_layers, frozen_layers)
         self.is_short = False
         if short_last_layer and pooling == "first" and attention in (*TENSOR_MASK_BACKENDS, PACKED):
             self.is_short = keep_first_token_only(self.layers()[-1])
@@ -114,11 +114,11 @@ class TextClassifier(Network):
         Returns:
             ``logits`` [B, C] and ``embeddings`` [B, D], the pooled vectors.
         """
-        inputs = text_inputs(batch)
-        if self.config._attn_implementation == PACKED:
-            hidden = encode_packed(self.backbone, inputs, first_position(self.config), self.is_short)
-        else:
-            hidden = self.backbone(**inputs).last_hidden_state
+        with self.prefix.given(batch):
+            if self.config._attn_implementation == PACKED:
+                hidden = encode_packed(self.backbone, text_inputs(batch), first_position(self.config), self.is_short)
+            else:
+                hidden = self.backbone(**text_inputs(batch)).last_hidden_state
         pooled = self.pool(hidden, batch["attention_mask"])
         return {"logits": self.head(pooled), "embeddings": pooled}
 

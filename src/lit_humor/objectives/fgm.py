@@ -61,6 +61,10 @@ class FGM(Regularizer):
         """
         if self.epoch < self.from_epoch:
             return inner(model, batch, shared)
+        if "states" in batch:
+            found, expected = "true, with regularizers.fgm", "false: given states do not depend on embeddings that move"
+            fix = "set callbacks.frozen_prefix.cached=false"
+            raise UserError("callbacks.frozen_prefix.cached", found=found, expected=expected, fix=fix)
         layers = _embeddings_of(model)
         given: list[Tensor] = []
         with _replacing(layers, lambda output: _remember(output, given)):

@@ -1,10 +1,18 @@
 """Mistakes in the settings of training tricks."""
 
+from types import SimpleNamespace
+
+from transformers import MPNetConfig
+
+from tests.e2e.remedies.inside import OWN, SMALL, _encoder_of
 from tests.e2e.remedies.settings import typed_tiny
 from tests.e2e.remedies.telling import Case
 
 TO_THE_END = ("trainer.max_epochs=1", "baseline=false", "report=false", "paths.cache_dir=FOLDER/cache")
+FROZEN = ("model.network.frozen_layers=1", "callbacks.frozen_prefix.cached=true")
 OF_GRITLM = ("experiment=gritlm", "debug=tiny", "trainer=cpu", "paths.logs_dir=FOLDER/logs")
+NO_ROOM = SimpleNamespace(total=9, used=9, free=0)
+MPNET = MPNetConfig(**(SMALL | {"vocab_size": 700}), num_attention_heads=2)  # type: ignore[arg-type]
 
 CASES = {
     "numbers of terms": typed_tiny("regularizers.r_drop.alpha=0"),
@@ -18,6 +26,7 @@ CASES = {
     "fgm of rows that are compared": typed_tiny(
         "objective=supervised_contrastive", "trainer.accumulation=1", "regularizers.fgm.epsilon=1"
     ),
+    "fgm of given states": typed_tiny(*FROZEN, *TO_THE_END, "regularizers.fgm.epsilon=1", to_the_end=True),
     "masks of a network without a head": Case(
         "train", (*OF_GRITLM, *TO_THE_END, "regularizers.multi_sample_dropout.samples=3"), to_the_end=True
     ),
@@ -28,4 +37,14 @@ CASES = {
         "objective.parts.supervised_contrastive.temperature=0",
     ),
     "decay of averaged weights": typed_tiny("callbacks.ema.decay=1"),
+    "more frozen layers than there are": typed_tiny("model.network.frozen_layers=2"),
+    "more new layers than learn": typed_tiny("model.network.frozen_layers=1", "model.network.reinitialized_layers=2"),
+    "frozen states without frozen layers": typed_tiny(*FROZEN[1:], *TO_THE_END, to_the_end=True),
+    "frozen states without room": typed_tiny(
+        *FROZEN, *TO_THE_END, to_the_end=True,
+        patched={"lit_humor.callbacks.frozen_prefix.disk_usage": lambda folder: NO_ROOM},
+    ),
+    "frozen states of another encoder": Case(
+        "train", (*OWN[:-1], *TO_THE_END, *FROZEN), make=_encoder_of(MPNET), to_the_end=True
+    ),
 }  # fmt: skip
