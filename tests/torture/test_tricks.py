@@ -25,8 +25,9 @@ TRICKS = {
     "supervised contrastive": ("objective=supervised_contrastive", "trainer.accumulation=1", "data.batch_size=8"),
     "ema": ("callbacks.ema.decay=0.9",),
     "frozen": (*FROZEN, "trainer.num_workers=2"),
+    "augmented": ("data.augment=[word_dropout,word_swap,characters,casing,punctuation]", "trainer.num_workers=2"),
 }
-ALL = (*TRICKS["regularizers"], *TRICKS["ema"], "model.network.frozen_layers=1",)
+ALL = (*TRICKS["regularizers"], *TRICKS["ema"], "model.network.frozen_layers=1", *TRICKS["augmented"][:1])
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ class FrozenStates(pl.Callback):
         This is before the loaders are made, and before a run that goes on has its weights: these are loaded here, too.
 
         Raises:
-            UserError: No layer is frozen, its layers return more than their outputs, weights are sharded,
+            UserError: No layer is frozen, its layers return more than their outputs, rows change, weights are sharded,
                 or the disk has too little room.
         """
         if stage != "fit":
@@ -65,6 +65,9 @@ class FrozenStates(pl.Callback):
         if isinstance(trainer.strategy, ModelParallelStrategy):
             expected, fix = "ddp, where each process has all weights", "set trainer.strategy=ddp"
             raise UserError("trainer.strategy", found=f"fsdp, with {_KEY}=true", expected=expected, fix=fix)
+        if datamodule.settings.augment:
+            fix = f"set {_KEY}=false"
+            raise UserError(_KEY, found="true, with data.augment", expected="rows that stay as they are", fix=fix)
         texts = {split: datamodule.prepared[split] for split in (TRAIN, VAL) if split in datamodule.prepared}
         self._states = {split: PreparedStates(one) for split, one in texts.items()}  # type: ignore[arg-type]
         if trainer.ckpt_path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -37,6 +37,8 @@ class DataSettings:
         stage: The stage to train on, from 1.
         replay: Share of the rows of earlier stages to train on as well.
         route: Validate and test on rows of that stage only, for a model that answers only these.
+        augment: Changes of the training texts, drawn anew in each epoch; see ``preparing/changes.py``.
+        augment_rate: Probability of each of these changes at each word.
         leaks: For texts that are in two splits: ``report`` shows them, ``error`` refuses to train.
     """
 
@@ -61,6 +63,8 @@ class DataSettings:
     stage: int = 1
     replay: float = bounded(0.0, least=0, most=1, usual=0.2)
     route: bool = False
+    augment: Sequence[Literal["word_dropout", "word_swap", "characters", "casing", "punctuation"]] = ()
+    augment_rate: float = bounded(0.1, above=0, below=1, usual=0.1)
     leaks: Literal["report", "error"] = "report"
 
     @classmethod

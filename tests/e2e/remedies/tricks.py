@@ -44,7 +44,11 @@ CASES = {
         *FROZEN, *TO_THE_END, to_the_end=True,
         patched={"lit_humor.callbacks.frozen_prefix.disk_usage": lambda folder: NO_ROOM},
     ),
+    "frozen states of texts that change": typed_tiny(*FROZEN, *TO_THE_END, "data.augment=[casing]", to_the_end=True),
     "frozen states of another encoder": Case(
         "train", (*OWN[:-1], *TO_THE_END, *FROZEN), make=_encoder_of(MPNET), to_the_end=True
     ),
+    "changes of what is no text": Case("train", (*OF_GRITLM, "data.augment=[casing]")),
+    "a change like none": typed_tiny("data.augment=[translation]"),
+    "a rate of changes": typed_tiny("data.augment=[casing]", "data.augment_rate=1"),
 }  # fmt: skip

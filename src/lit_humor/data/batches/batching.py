@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +40,10 @@ class GlobalBatchSampler(Sampler[list[int]]):
             only within a global batch.
         rank: Number of this process.
         world_size: Number of processes.
+
+    Attributes:
+        epoch: The epoch of the next iteration.
+        tells_epoch: Whether it gives ``(epoch, row index)`` in place of a row index, for rows that change.
     """
 
     def __init__(
@@ -57,7 +62,7 @@ class GlobalBatchSampler(Sampler[list[int]]):
         self.global_batch_size, self.micro_batch_size = global_batch_size, micro_batch_size
         self.seed, self.length_grouped, self.fixed_order = seed, length_grouped, fixed_order
         self.rank, self.world_size = rank, world_size
-        self.epoch = 0
+        self.epoch, self.tells_epoch = 0, False
         self.num_batches_to_skip = 0
 
     @property
@@ -80,7 +85,7 @@ class GlobalBatchSampler(Sampler[list[int]]):
                 if skip:
                     skip -= 1
                 else:
-                    yield batch
+                    yield [(self.epoch, row) for row in batch] if self.tells_epoch else batch  # type: ignore[misc]
 
     def global_batches(self) -> list[np.ndarray]:
         """Return the rows of each optimizer step of this epoch, the same in every process."""
@@ -138,18 +143,21 @@ class Collator:
         labels: [N] int64, classes.
         slices: [N, S] int64, codes of language, genre, ...; -1 where unknown.
         targets: [N] numbers to predict; None in a data set without them.
+        seed: Seed of the run, where training rows are changed in each epoch; None leaves rows as they are.
     """
 
     prepared: Prepared
     labels: np.ndarray
     slices: np.ndarray
     targets: np.ndarray | None = None
+    seed: int | None = None
 
-    def __call__(self, indices: list[int]) -> Batch:
-        """Make one batch; ``~i`` gives row ``i`` with weight 0."""
+    def __call__(self, drawn: list[Any]) -> Batch:
+        """Make one batch; ``~i`` gives row ``i`` with weight 0. With ``seed`` it is called with (epoch, index)."""
+        indices = drawn if self.seed is None else [index for _, index in drawn]
         rows = np.asarray([index if index >= 0 else ~index for index in indices], dtype=np.int64)
         batch = {
-            **self.prepared.collate(rows),
+            **(self.prepared.collate(rows) if self.seed is None else self._changed(rows, self.seed, drawn[0][0])),
             "labels": torch.from_numpy(self.labels[rows]),
             "row_weights": torch.tensor([1.0 if index >= 0 else 0.0 for index in indices]),
             "rows": torch.from_numpy(rows),
@@ -158,3 +166,6 @@ class Collator:
         if self.targets is not None:
             batch["targets"] = torch.from_numpy(self.targets[rows]).float()
         return batch  # type: ignore[return-value]  # its other tensors are those that the model reads
+
+    def _changed(self, rows: np.ndarray, seed: int, epoch: int) -> dict[str, torch.Tensor]:
+        return self.prepared.collate_changed(rows, [derive_seed(seed, "augment", epoch, int(row)) for row in rows])

@@ -117,7 +117,7 @@ def _chunks(
             lengths = prefixes[start:stop]
             second = [_tokens_before(one.offsets, length) for one, length in zip(encodings, lengths, strict=True)]
         else:
-            second = [_second_start(encoding.sequence_ids) if pairs else len(encoding.ids) for encoding in encodings]
+            second = [second_start(encoding.sequence_ids) if pairs else len(encoding.ids) for encoding in encodings]
         yield encoded["input_ids"], second, sum(bool(encoding.overflowing) for encoding in encodings)
 
 
@@ -126,7 +126,7 @@ def _beginnings(texts: list[str], max_length: int) -> list[str]:
     return [text[: max_length * MOST_CHARACTERS] for text in texts]
 
 
-def _second_start(sequence_ids: list[int | None]) -> int:
+def second_start(sequence_ids: list[int | None]) -> int:
     """Return the number of tokens before the second text; the row's length if the second text is empty."""
     return sequence_ids.index(1) if 1 in sequence_ids else len(sequence_ids)
 

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -70,6 +71,8 @@ def build_loader(
         num_workers: Number of loader processes; 0 makes batches in this process.
         pin_memory: Whether batches go to a GPU.
     """
+    if sampler.seed is not None and collator.prepared.changes is not None:  # of training rows, in each epoch anew
+        collator, sampler.tells_epoch = replace(collator, seed=sampler.seed), True
     modules = (Collator.__module__, type(collator.prepared).__module__)
     return WatchedLoader(
         RowIndices(num_rows),  # the collator reads the rows itself, a batch at a time

@@ -6,16 +6,19 @@ Imports no library that is slow to load, since loader processes import this modu
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
+
+from lit_humor.core.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from lit_humor.data.examples import Examples
+    from lit_humor.data.preparing.changes import TextChanges
     from lit_humor.data.settings import DataSettings
 
 
@@ -46,7 +49,12 @@ class Prepared(ABC):
     """The rows of a split as inputs of a model.
 
     Loader processes receive it by pickle. If it is kept in files, only their name is sent, and they are mapped there.
+
+    Attributes:
+        changes: How training rows may be changed; None: they are not.
     """
+
+    changes: TextChanges | None = None
 
     @property
     @abstractmethod
@@ -67,6 +75,10 @@ class Prepared(ABC):
     def collate(self, rows: np.ndarray) -> dict[str, Tensor]:
         """Return the input tensors of rows [B], in their order; the first dimension of every tensor is B."""
 
+    def collate_changed(self, rows: np.ndarray, seeds: Sequence[int]) -> dict[str, Tensor]:
+        """Return the input tensors of training rows [B] that are changed, each drawn from its seed."""
+        return self.collate(rows)
+
     @abstractmethod
     def update_digest(self, digest: Digest) -> None:
         """Add everything that the model may read to a hash, which shows whether a resumed run has the same rows."""
@@ -78,9 +90,20 @@ class Preparation(ABC):
     Args:
         pretrained: The pretrained model.
         settings: Settings of batches.
+
+    Attributes:
+        changes_rows: Whether it can change training rows (``data.augment``).
+
+    Raises:
+        UserError: Rows are to be changed, and it cannot.
     """
 
+    changes_rows: ClassVar[bool] = False
+
     def __init__(self, pretrained: Reading, settings: DataSettings) -> None:
+        if settings.augment and not self.changes_rows:
+            expected = f"[], since {type(self).__name__} does not change what it reads"
+            raise UserError("data.augment", found=str(settings.augment), expected=expected, fix="set data.augment=[]")
         self.pretrained, self.settings = pretrained, settings
 
     @abstractmethod

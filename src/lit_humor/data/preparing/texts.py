@@ -6,7 +6,7 @@ Imports only NumPy and torch, since loader processes import this module.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from lit_humor.data.batches.store import TokenStore, used_tokens
-from lit_humor.data.batches.tokens import encode, tokenize
+from lit_humor.data.batches.tokens import MOST_CHARACTERS, encode, second_start, tokenize
+from lit_humor.data.preparing.changes import TextChanges
 from lit_humor.data.preparing.preparation import Digest, Preparation, Prepared, Reading
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class PreparedTexts(Prepared):
         max_length: Most tokens of a row.
         pad_to_multiple_of: The width is rounded up to a multiple of this.
         with_token_types: Make ``token_type_ids`` (0 for the first text, 1 for the second).
+        changes: How training rows may be changed.
     """
 
     store: TokenStore
@@ -43,6 +45,7 @@ class PreparedTexts(Prepared):
     max_length: int
     pad_to_multiple_of: int
     with_token_types: bool
+    changes: TextChanges | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -56,16 +59,26 @@ class PreparedTexts(Prepared):
 
     def collate(self, rows: np.ndarray) -> dict[str, Tensor]:
         """Return ``input_ids``, ``attention_mask`` and, if asked for, ``token_type_ids``, each [B, T] int64."""
-        lengths = self.lengths[rows]
+        return self._padded([self.store.row(row) for row in rows], self.store.second_starts[rows])
+
+    def collate_changed(self, rows: np.ndarray, seeds: Sequence[int]) -> dict[str, Tensor]:
+        """Return the same tensors of rows that are changed and tokenized anew."""
+        assert self.changes is not None
+        encodings = self.changes.tokenize(rows, seeds)
+        starts = [second_start(one.sequence_ids) if self.changes.text_pairs else len(one.ids) for one in encodings]
+        return self._padded([np.asarray(one.ids) for one in encodings], np.asarray(starts))
+
+    def _padded(self, tokens: Sequence[np.ndarray], second_starts: np.ndarray) -> dict[str, Tensor]:
+        lengths = np.asarray([len(row) for row in tokens])
         width = self.width(int(lengths.max()))
-        input_ids = np.full((len(rows), width), self.pad_token_id, dtype=np.int64)
-        for position, row in enumerate(rows):
-            input_ids[position, : lengths[position]] = self.store.row(row)
+        input_ids = np.full((len(tokens), width), self.pad_token_id, dtype=np.int64)
+        for position, row in enumerate(tokens):
+            input_ids[position, : len(row)] = row
         columns = np.arange(width)
         is_token = columns < lengths[:, None]
         tensors = {"input_ids": input_ids, "attention_mask": is_token.astype(np.int64)}
         if self.with_token_types:
-            is_second = (columns >= self.store.second_starts[rows][:, None]) & is_token
+            is_second = (columns >= second_starts[:, None]) & is_token
             tensors["token_type_ids"] = is_second.astype(np.int64)
         return {name: torch.from_numpy(values) for name, values in tensors.items()}
 
@@ -83,6 +96,8 @@ class PreparedTexts(Prepared):
 
 class TextPreparation(Preparation):
     """Makes the inputs of an encoder of texts."""
+
+    changes_rows = True
 
     def __init__(self, pretrained: Reading, settings: DataSettings) -> None:
         super().__init__(pretrained, settings)
@@ -103,9 +118,24 @@ class TextPreparation(Preparation):
             max_length=settings.max_length,
             pad_to_multiple_of=settings.pad_to_multiple_of,
             with_token_types=self.with_token_types,
+            changes=self._changes(examples) if settings.augment else None,
+        )
+
+    def _changes(self, examples: Examples) -> TextChanges:
+        settings = self.settings
+        return TextChanges(
+            settings.augment,
+            settings.augment_rate,
+            examples.texts,
+            examples.text_pairs,
+            self.tokenizer.backend_tokenizer,
+            settings.max_length,
+            settings.max_length * MOST_CHARACTERS,
         )
 
     def used_tokens(self, splits: Iterable[Prepared]) -> np.ndarray:
-        """Return [U] int64, the token ids that occur in any split, and the special ones."""
+        """Return [U] int64, the token ids that occur in any split, and the special ones; all if rows are changed."""
+        if self.settings.augment:
+            return np.arange(len(self.tokenizer))
         stores = [prepared.store for prepared in splits if isinstance(prepared, PreparedTexts)]
         return used_tokens(stores, len(self.tokenizer), self.tokenizer.all_special_ids)
