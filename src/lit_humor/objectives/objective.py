@@ -74,6 +74,22 @@ class Shared:
         return cls(values[places], (counts.cumsum(0) - 1).clamp(min=0), None if marks is None else marks[places])
 
 
+class _Recorded:
+    """A model that keeps those of its outputs which predictions have; otherwise the model itself."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.kept: dict[str, Tensor] = {}
+
+    def __call__(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        given = self.model(batch)
+        self.kept |= {name: given[name].detach() for name in _RECORDED if name in given}
+        return given
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+
 class Objective(nn.Module, ABC):
     """A loss; a new loss is a new subclass in a new file.
 
@@ -91,17 +107,11 @@ class Objective(nn.Module, ABC):
 
     def __call__(self, model: Model, batch: Mapping[str, Any], shared: Shared | None = None) -> Outcome:
         """Run ``forward``, and keep those outputs of the network that predictions have, such as its ``gate`` [B]."""
-        kept: dict[str, Tensor] = {}
-
-        def keeping(read: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-            given = model(read)
-            kept.update({name: given[name].detach() for name in _RECORDED if name in given})
-            return given
-
+        recorded = _Recorded(model)
         unread = () if self.reads_answers else ("answer_ids",)
         there = {name: value for name, value in batch.items() if name not in unread}
-        outcome: Outcome = super().__call__(keeping, there, *(() if shared is None else (shared,)))
-        return replace(outcome, outputs={**outcome.outputs, **kept})
+        outcome: Outcome = super().__call__(recorded, there, *(() if shared is None else (shared,)))
+        return replace(outcome, outputs={**outcome.outputs, **recorded.kept})
 
     @property
     def couples_rows(self) -> bool:
