@@ -36,6 +36,7 @@ SWITCHED_OFF = {
     "e2e/test_families.py::BARE": ({BASELINE, REPORT, TENSORBOARD, PICTURES}, _MANY),
     "e2e/test_files.py::FAST": ({BASELINE, REPORT}, _MANY),
     "e2e/test_fused.py::test_a_run_needs_nothing_but_its_folder": ({BASELINE, REPORT}, _TRAINED),
+    "e2e/test_fused_export.py::logs": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_gritlm_use.py::run": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_init_from.py::QUICK": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
     "e2e/test_monitor.py::test_a_run_is_watched_and_stopped": ({BASELINE, STOPPING}, _LONG),
@@ -89,6 +90,7 @@ SWITCHED_OFF = {
     ),
     "torture/test_data.py::test_it_trains_or_says_why_not": ({BASELINE}, _MANY),
     "torture/test_data.py::test_leaks_are_refused_where_asked": ({BASELINE, REPORT}, _MANY),
+    "torture/test_fused_kill.py::_arguments": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
     "torture/test_going_on.py::BARE": ({BASELINE, REPORT, TENSORBOARD, PICTURES}, _MANY),
     "torture/test_going_on.py::COLLAPSING": ({STOPPING}, "it would stop before the model counts as collapsed"),
     "torture/test_going_on.py::test_what_is_switched_off_is_not_missed": (
