@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # commands that only read run folders must not import torch
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
 PROBABILITY = "p_"  # columns of predictions: this and the name of a class
-SLICE_COLUMNS = ("language", "genre", "part")  # results are reported for each of their values
+SLICE_COLUMNS = ("language", "genre", "part", "stage", "question_type")  # results are reported for each of their values
 
 _TOKENS, _BESIDE_TOKENS = "_ids", ("token_type_ids",)  # names of tensors of tokens, and of what only describes these
 

@@ -38,7 +38,7 @@ class Classification(Task):
         "calibration_error": "expected calibration error of the highest probability, 15 bins of equal width",
         "loss": "mean of the training objective per row, with its weights and smoothing",
         "precision/recall/f1 per class": "of that class against the rest; 0 where it was never predicted",
-        "slices": "rows, accuracy and f1 (as above) of rows of one language, genre or part",
+        "slices": "rows, accuracy and f1 (as above) of rows of one language, genre, part, stage or question type",
     }
     scalars = tuple(name for name in definitions if " " not in name and name != "slices")
     curves: ClassVar[Mapping[str, str]] = {"accuracy": "acc", "f1": "f1"}

@@ -35,7 +35,7 @@ class Embedding(Task):
         "alignment": "mean squared distance of a row's vector and that of its answer; 0 is closest",
         "uniformity": "log of the mean of exp(-2 d^2) over pairs of answers; lower is more evenly spread",
         "loss": "mean of the training objective per row; of a contrastive one it depends on the batch",
-        "slices": "rows, recall_at_10 and mrr of rows of one language, genre or part",
+        "slices": "rows, recall_at_10 and mrr of rows of one language, genre, part, stage or question type",
     }
     scalars = ("recall_at_1", "recall_at_5", "recall_at_10", "mrr", "alignment", "uniformity", "loss")
     curves: ClassVar[Mapping[str, str]] = {"recall_at_10": "R@10", "mrr": "MRR"}

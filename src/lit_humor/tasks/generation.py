@@ -51,7 +51,7 @@ class Generation(Task):
         "copied": "share of written texts that are a part of their prompt",
         "distinct": "number of different written texts / number of rows",
         "loss": "mean of the training objective per row",
-        "slices": "rows and perplexity of rows of one language, genre or part",
+        "slices": "rows and perplexity of rows of one language, genre, part, stage or question type",
     }
     scalars = ("perplexity", "exact_match", "token_f1", "chrf", "bleu", "empty", "copied", "distinct", "loss")
     curves: ClassVar[Mapping[str, str]] = {"perplexity": "perplexity", "loss": "loss"}

@@ -36,7 +36,7 @@ class MultiLabel(Task):
         "auroc": "area under the ROC curve, mean over the labels that some rows have and some have not; else null",
         "loss": "mean of the training objective per row",
         "precision/recall/f1 per label": "of that label; 0 where it was never given",
-        "slices": "the same of rows of one language, genre or part",
+        "slices": "the same of rows of one language, genre, part, stage or question type",
     }
     scalars = ("f1_macro", "f1_micro", "exact_match", "auroc", "loss")
     curves: ClassVar[Mapping[str, str]] = {"exact_match": "exact", "f1_macro": "f1"}

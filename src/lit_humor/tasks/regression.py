@@ -31,7 +31,7 @@ class Regression(Task):
         "mae": "mean absolute difference between number and prediction, in units of the number",
         "spearman": "Spearman's rank correlation of number and prediction; null where either is constant",
         "loss": "mean of the training objective per row",
-        "slices": "rows and mae of rows of one language, genre or part",
+        "slices": "rows and mae of rows of one language, genre, part, stage or question type",
     }
     scalars = ("rmse", "mae", "spearman", "loss")
     curves: ClassVar[Mapping[str, str]] = {"mae": "mae", "rmse": "rmse"}

@@ -116,5 +116,5 @@ def _slices(split: str, predictions: Predictions) -> Section:
         few = any(len(members) < _FEW_ROWS for members in values.values())
         note = f"Slices of fewer than {_FEW_ROWS} rows tell little; their intervals are too narrow." if few else ""
         section.parts.append(Grid(f"{split}: by {name}", [name, *SCORES.values(), "rows"], rows, note))
-    section.parts = section.parts or ["The data has no language, genre or part, and no lengths were kept."]
+    section.parts = section.parts or ["The data has no such column, and no lengths were kept."]
     return section
