@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from lit_humor.config.command import command
 
-_KEYS = ("text", "setup", "image", "query")  # taken as they are typed
+_KEYS = ("text", "setup", "question", "image", "query")  # taken as they are typed
 _TYPED: dict[str, list[str]] = {}
 
 
@@ -17,7 +17,7 @@ def _predict(cfg: DictConfig) -> None:
     saved = open_run(cfg.run) if cfg.run else None
     if saved and cfg.calibration:
         saved = calibrated(saved, cfg.calibration)
-    texts = [*_TYPED["text"], *_TYPED["setup"]]
+    texts = [*_TYPED["text"], *_TYPED["setup"], *_TYPED["question"]]
     if saved and cfg.input and not texts and not cfg.explain:
         from lit_humor.inference.inputs import check_file
 
@@ -42,7 +42,7 @@ def _alone(cfg: DictConfig) -> None:
     """
     from lit_humor.core.errors import UserError
 
-    other = {key: _TYPED[key] for key in ("text", "setup", "image")} | {key: cfg[key] for key in ("input", "explain")}
+    other = {key: _TYPED[key] for key in _KEYS if key != "query"} | {key: cfg[key] for key in ("input", "explain")}
     if cfg.threshold is not None:
         other |= {"threshold": True}
     for key in (key for key, value in other.items() if value):

@@ -97,7 +97,7 @@ CHOICES = [
         "debug",
     )
     for path in sorted((Path(CONFIG_DIR) / group).glob("*.yaml"))
-    if path.stem not in ("batching", "encoder", "gritlm_base", "fused_base")
+    if path.stem not in ("batching", "encoder", "gritlm_base", "fused_base", "qwen3_vl_base")
 ]
 
 
@@ -123,6 +123,7 @@ def test_every_choice_composes_and_validates(choice: str) -> None:
     name = ["data.name=somewhere"] if OmegaConf.is_missing(_compose(choice).data, "name") else []
     name += ["family=gritlm"] if choice.startswith(OF_GRITLM) else []
     name += ["family=fused"] if choice.endswith("=judge_and_explain") else []
+    name += ["family=vlm"] if choice.startswith(("model=qwen3_vl", "model=vlm")) else []
     name += [f"task={TASK_OF[choice]}"] if choice in TASK_OF else []
     validate(_compose(choice, *name))
 

@@ -30,6 +30,7 @@ SWITCHED_OFF = {
     ),
     "cluster/test_slurm.py::test_a_run_that_meets_its_limit_goes_on_and_ends_the_same": ({BASELINE, REPORT}, _MANY),
     "cluster/test_ssh.py::ARGUMENTS": ({BASELINE, REPORT}, _MANY),
+    "e2e/test_adapter_runs.py::QUICK": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
     "e2e/test_bad_input.py::runs": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_drawn_splits.py::_train": ({BASELINE, REPORT}, _MANY),
     "e2e/test_export.py::run": ({BASELINE, REPORT}, _TRAINED),
@@ -53,6 +54,7 @@ SWITCHED_OFF = {
     ),
     "e2e/test_predict.py::run": ({BASELINE}, _TRAINED),
     "e2e/test_predict.py::test_a_packed_run_is_used_like_any_other": ({BASELINE, REPORT}, _TRAINED),
+    "e2e/test_questions.py::plan": ({BASELINE, REPORT}, _MANY),
     "e2e/test_remedies.py::runs": ({BASELINE, REPORT}, _TRAINED),
     "e2e/test_report.py::test_a_training_without_report_and_mistakes": (
         {BASELINE, REPORT},

@@ -66,6 +66,8 @@ LIBRARIES = {
     "jinja2": {"pages"},
     "fastapi": {"inference/serving.py"},
     "PIL": {"data/pictures"},
+    "bitsandbytes": {"models/quantizing.py"},
+    "peft": {"models/adapters.py"},
 }
 WITHOUT_TORCH = ("config", "launch", "pages", "reporting", "runs", "sweeps", "tasks")  # commands on these start at once
 HEAVY = {"lightning", "torch", "torchmetrics", "transformers"}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lit_humor.data.sources import demo
-from lit_humor.models import embedded
+from lit_humor.models import random_models
 from tests.e2e.typed import result_of, typed, typed_here
 
 PACKED = [Path(__file__).with_name("old_runs") / name for name in ("202611.zip", "202611_corpus.zip")]
@@ -23,7 +23,7 @@ MADE_IN = "/tmp/oldruns"  # the folder of run folders and cache then
 
 
 def _read_corpus_from(folder: Path) -> None:
-    demo.CORPUS_DIR = embedded._CORPUS_DIR = folder
+    demo.CORPUS_DIR = random_models._CORPUS_DIR = folder
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from tests.e2e.remedies import (
     answer_rows,
     answers,
+    asking,
     data,
     fusing,
     inside,
@@ -16,6 +17,7 @@ from tests.e2e.remedies import (
     settings,
     tables,
     tricks,
+    vision,
     writing,
 )
 from tests.e2e.remedies import runs as about_runs
@@ -23,7 +25,22 @@ from tests.e2e.remedies.sites import all_sites
 from tests.e2e.remedies.telling import Case, Obeyed, work_through
 from tests.e2e.typed import typed_here
 
-_FILES = (settings, data, tables, about_runs, plans, inside, numbers, answers, answer_rows, writing, fusing, tricks)
+_FILES = (
+    settings,
+    data,
+    tables,
+    about_runs,
+    plans,
+    inside,
+    numbers,
+    answers,
+    answer_rows,
+    writing,
+    fusing,
+    asking,
+    vision,
+    tricks,
+)
 CASES: dict[str, Case] = {name: case for file in _FILES for name, case in file.CASES.items()}
 OBEYED: dict[str, Obeyed] = {}
 
@@ -76,6 +93,9 @@ UNTOLD = {
     ("models/fused.py", "write"): (1, "needs answers; tests/unit/test_fused.py has one"),
     ("models/text_decoder.py", "check_length"): (1, "needs answers; tests/unit/test_fused_writing.py has one"),
     ("data/preparing/pairs.py", "marks_of_texts"): (1, "a tokenizer without an end; tests/unit/test_pairs.py has one"),
+    ("data/preparing/templates.py", "_checked"): (1, "a template that changes texts; tests/unit/test_chat.py has one"),
+    ("data/preparing/templates.py", "_unusable"): (1, "other templates; tests/unit/test_chat.py has them"),
+    ("data/preparing/chat.py", "_cut"): (1, "of two; pictures come from the package whose lack the other tells"),
     ("config/command.py", "_explain"): (1, "a last resort, for what Hydra may find that no command is known to make"),
     ("data/dividing/fitness.py", "notes_on_test"): (1, "a warning, with which a command goes on"),
     ("data/dividing/ordering.py", "take_stage"): (1, "a replay that is no share is refused one step before"),
@@ -94,6 +114,11 @@ UNTOLD = {
     ("inference/exporting_vectors.py", "write"): (1, "a check of our own exporter; there is nothing to set"),
     ("inference/exporting_fused.py", "write"): (1, "a check of our own exporter; there is nothing to set"),
     ("inference/exporting_numbers.py", "_parity"): (1, "a check of our own exporters; there is nothing to set"),
+    ("inference/exporting_vision.py", "write"): (1, "a check of our own exporter; there is nothing to set"),
+    ("models/adapters.py", "read_adapter"): (
+        1,
+        "an unknown key is refused one step before; tests/unit/test_adapters.py has one",
+    ),
     ("inference/loading.py", "_check_classes"): (1, "labels are refused one step before"),
     ("sweeps/sweeping.py", "_say_what_failed"): (1, "runs of a plan are processes of their own"),
     ("metrics/label_errors.py", "suspect_labels"): (

@@ -46,7 +46,8 @@ def run(logs: Path) -> Path:
 
 def test_all_experiments_are_found() -> None:
     gritlm = ["gritlm", "gritlm_before", "gritlm_embed_only", "gritlm_write_only"]
-    assert ["dimtda", "dimtda_before", *gritlm, "v1", "v2", "v3"] == EXPERIMENTS
+    pictures = ["dimtda", "dimtda_before"], ["qwen3vl_random", "qwen3vl_random_before"]
+    assert [*pictures[0], *gritlm, *pictures[1], "v1", "v2", "v3"] == EXPERIMENTS
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

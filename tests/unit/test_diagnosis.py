@@ -27,7 +27,7 @@ def test_bounds(found: str | None, wanted: str, is_met: bool) -> None:
 
 EXTRAS = {
     *("audit", "bench", "demo", "dev", "explain", "export", "hub", "mlflow", "monitor", "multilingual", "notebooks"),
-    *("pictures", "report", "search", "serve", "slurm", "wandb"),
+    *("pictures", "qlora", "report", "search", "serve", "slurm", "wandb"),
 }
 
 
@@ -49,3 +49,20 @@ def test_what_is_missing_is_told_with_the_command(monkeypatch: pytest.MonkeyPatc
     told = next(line for line in lines if "cleanlab" in line and line.startswith("to install"))
     assert told.endswith("pip install -c constraints.txt -e '.[audit]'")
     assert OK in lines.values()
+
+
+def test_a_broken_torchvision_is_told_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "torchvision" not in " ".join(line for _, line in diagnose(ROOT))
+    (tmp_path / "torchvision").mkdir()
+    package = tmp_path / "torchvision" / "__init__.py"
+    package.write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    (tmp_path / "torchvision-0.28.0.dist-info").mkdir()
+    (tmp_path / "torchvision-0.28.0.dist-info" / "METADATA").write_text("Name: torchvision\nVersion: 0.28.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    told = [(state, line) for state, line in diagnose(ROOT) if "torchvision" in line]
+    assert [state for state, _ in told] == [BAD, BAD]
+    assert "0.28.0 does not load (RuntimeError: operator torchvision::nms does not exist)" in told[0][1]
+    assert told[1][1].endswith("-m pip uninstall -y torchvision")
+    package.write_text("")
+    assert [line for _, line in diagnose(ROOT) if "torchvision" in line] == [], "one that loads is nobody's business"

@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoTokenizer
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.models import e5_folder, embedded
 from lit_humor.models.e5_file import E5File, dequantize
+from lit_humor.models.random_models import make_once
 from tests.unit.e5_writing import PIECES, shapes, write
 
 FIX = "pip install it again"
@@ -143,7 +144,7 @@ def test_two_runs_at_once_make_one_folder(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "by the other").touch()
 
-    embedded._make_once(folder, make)
+    make_once(folder, make)
     assert [path.name for path in folder.iterdir()] == ["by the other"]
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 

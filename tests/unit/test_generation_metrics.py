@@ -157,6 +157,7 @@ def test_numbers_of_a_split_by_hand() -> None:
     assert english == {
         "rows": 3,
         "perplexity": pytest.approx(math.exp(8.5 / 15)),
+        "exact_match": pytest.approx(1 / 3),
         "token_f1": pytest.approx((7 / 8 + 1) / 3),
     }
     assert spanish["rows"] == 3

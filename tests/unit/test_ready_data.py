@@ -18,7 +18,8 @@ from lit_humor.models.pretrained import Pretrained
 from tests.conftest import ROOT
 
 # Not data sets of others.
-GENERAL = {"batching", "csv", "hub", "demo", "tiny", "joke_halves", "joke_pairs", "cartoons", "pictures"}
+GENERAL = {"batching", "csv", "hub", "demo", "tiny", "joke_halves", "joke_pairs"}
+GENERAL |= {"cartoons", "pictures", "cartoon_questions", "questions"}
 NAMES = sorted(
     path.stem
     for path in (Path(CONFIG_DIR) / "data").glob("*.yaml")

@@ -41,6 +41,14 @@ class Place(NamedTuple):
         return f"{self.file}, {name_place(self.line)}"
 
 
+class Failure(NamedTuple):
+    """A row that is to be scored and cannot be: its id, its place, and what is wrong with it."""
+
+    id: str
+    place: str
+    found: str
+
+
 @dataclass
 class Reading:
     """A table that was read under ``tolerant_reading``, with the rows that training cannot use.
@@ -115,6 +123,7 @@ class Examples:
         threshold: The threshold that divides labels that are numbers, or None.
         answers: The texts to write or to find, or None.
         pictures: The picture of each row, or None.
+        failures: Rows of the file that are not among these, as their pictures cannot be read.
     """
 
     ids: list[str]
@@ -135,6 +144,7 @@ class Examples:
     threshold: Threshold | None = None
     answers: Answers | None = None
     pictures: Pictures | None = None
+    failures: tuple[Failure, ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -21,7 +21,7 @@ from lit_humor.core.batch import TEST, TRAIN, VAL
 from lit_humor.core.errors import UserError
 from lit_humor.core.settings import command_line, setting, typed
 from lit_humor.data.dividing.fitness import check_positions, notes_on_labels
-from lit_humor.data.examples import Examples
+from lit_humor.data.examples import Examples, Failure
 from lit_humor.data.reading.columns import Columns, no_pairs
 from lit_humor.data.settings import DataSettings
 from lit_humor.engine import factory, tables
@@ -29,16 +29,17 @@ from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.engine.training import score
 from lit_humor.inference.loading import TrainedRun, load_run
 from lit_humor.runs import record, screen
-from lit_humor.tasks.answers import only_exported, only_scored_alone, own_columns
+from lit_humor.tasks.answers import PREDICTION, only_exported, only_scored_alone, own_columns
 from lit_humor.tasks.task import Task, definitions_of, join_results
 
 _NOT = "leave calibrate out"
+_SHOWN = 20  # rows that could not be scored; all of them are in result.json
 
 
 def evaluate(cfg: DictConfig) -> None:
     """Load a run, score one split on one device, write and show results and predictions.
 
-    With ``passes`` above 1, each further pass reads every text with the answer of the previous pass in front of it.
+    With ``passes`` above 1, each further pass reads every text with the answers so far; see ``Task.asked_again``.
 
     Raises:
         UserError: There is no such run, checkpoint or split.
@@ -66,12 +67,13 @@ def evaluate(cfg: DictConfig) -> None:
         enable_model_summary=False,
     )
     results = score(trainer, run.learner, run.datamodule, split)
-    texts = run.datamodule.splits[split].texts
+    texts, given = run.datamodule.splits[split].texts, list[list[str]]()
     for _ in range(cfg.passes - 1):
-        _put_answers_in_front(run, split, texts, folder)
+        _ask_again(run, split, texts, folder, given)
         results = score(trainer, run.learner, run.datamodule, split)
     record.write_json(folder / record.TASKS, record.read_tasks(run.folder).to_json())
-    _write(run.learner.tasks, folder, split, results, origin, cfg.ckpt or "best")
+    failures = run.datamodule.splits[split].failures
+    _write(run.learner.tasks, folder, split, results, origin, cfg.ckpt or "best", failures)
     if calibrated is not None:
         _calibrate(calibrated, folder, split)
 
@@ -85,9 +87,20 @@ def _check_labels(examples: Examples, are_names_of_run: bool) -> None:
 
 
 def _write(
-    tasks: Mapping[str, Task], folder: Path, split: str, results: dict[str, Any], origin: str, checkpoint: str
+    tasks: Mapping[str, Task],
+    folder: Path,
+    split: str,
+    results: dict[str, Any],
+    origin: str,
+    checkpoint: str,
+    failures: Sequence[Failure] = (),
 ) -> None:
-    content = {"results": {split: results}, "origin": origin}
+    """Write and show results, with the rows that could not be scored, which no number counts."""
+    content: dict[str, Any] = {"results": {split: results}, "origin": origin}
+    if failures:
+        content["failures"] = [failure._asdict() for failure in failures]
+        caption = f"{split}: {len(failures)} rows could not be scored; no number counts them"
+        screen.show(screen.table(caption, Failure._fields, failures[:_SHOWN]))
     record.write_json(
         folder / record.RESULT, content | {"definitions": definitions_of(tasks), "checkpoint": checkpoint}
     )
@@ -104,10 +117,16 @@ def _calibrate(task: Task, folder: Path, split: str) -> None:
     screen.show(*(screen.table(*one) for one in shown), f"Fitted: {fitted}. Use them: {used}")
 
 
-def _put_answers_in_front(run: TrainedRun, split: str, texts: Sequence[str], folder: Path) -> None:
-    answers = pq.read_table(record.predictions_path(folder, split))["prediction"].to_pylist()
-    with_answers = [f"{answer}: {text}" for answer, text in zip(answers, texts, strict=True)]
-    run.datamodule.replace_texts(split, with_answers)
+def _ask_again(run: TrainedRun, split: str, texts: Sequence[str], folder: Path, given: list[list[str]]) -> None:
+    """Add the answers of the last pass to those of the passes before, and put all of them into the texts."""
+    columns = pq.read_table(record.predictions_path(folder, split)).to_pydict()
+    if PREDICTION not in columns:
+        found, expected = f"no answers that were written in split '{split}'", "a split whose rows are answered"
+        raise UserError("passes", found=found, expected=expected, fix=f"set passes=1, or set split={TEST}")
+    given.append(columns[PREDICTION])
+    task = next(task for task in run.learner.tasks.values() if task.answers_texts)
+    asked = [task.asked_again(text, answers) for text, *answers in zip(texts, *given, strict=True)]
+    run.datamodule.replace_texts(split, asked)
 
 
 def _take_together(cfg: DictConfig) -> None:

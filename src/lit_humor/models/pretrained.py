@@ -161,7 +161,12 @@ def first_position(config: PretrainedConfig) -> int:
 
 
 def load_backbone(
-    pretrained: str | None, config: PretrainedConfig, attention: str, with_weights: bool, kind: Any = AutoModel
+    pretrained: str | None,
+    config: PretrainedConfig,
+    attention: str,
+    with_weights: bool,
+    kind: Any = AutoModel,
+    **loading: Any,
 ) -> PreTrainedModel:
     """Build a model with an attention backend that it supports.
 
@@ -171,6 +176,7 @@ def load_backbone(
         attention: Attention backend.
         with_weights: Load its weights; False leaves its parameters without values, on the meta device.
         kind: Class of transformers that builds it: without a head, or for example ``AutoModelForCausalLM``.
+        loading: More arguments of ``from_pretrained``; by default its weights become fp32.
 
     Raises:
         UserError: The encoder cannot be loaded, or does not support packing.
@@ -186,8 +192,8 @@ def load_backbone(
                 pretrained,
                 config=config,
                 attn_implementation=backend,
-                dtype=torch.float32,
                 trust_remote_code=False,
+                **{"dtype": torch.float32, **loading},
             )
         except (OSError, ValueError) as error:
             raise _loading_error(pretrained, error) from error

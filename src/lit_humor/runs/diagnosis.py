@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -74,12 +76,25 @@ def diagnose(root: Path) -> Iterator[tuple[str, str]]:
     for extra, names in missing.items():
         target = f"'.[{extra}]'" if extra else "."
         yield NOTE if extra else BAD, f"to install {', '.join(names)}: pip install -c constraints.txt -e {target}"
+    yield from _torchvision()
     yield OK, f"{platform.system()} on {platform.machine()}, {_num_cores()} cores, {_memory()} of memory"
     free = shutil.disk_usage(root).free / 2**30
     yield OK if free > _LITTLE_DISK_GIB else NOTE, f"{free:.0f} GiB free on the disk of the checkout"
     compiler = next((name for name in ("g++", "clang++") if shutil.which(name)), None)
     yield OK, f"C++ compiler for trainer.compile=true on a CPU: {compiler or 'none'}"
     yield OK, f"models of the hub are stored in {os.environ.get('HF_HOME', '~/.cache/huggingface')} (HF_HOME)"
+
+
+def _torchvision() -> Iterator[tuple[str, str]]:
+    """Yield what is wrong if torchvision is there and does not load: with it, no model of transformers does."""
+    version = _version("torchvision")
+    if version is None:
+        return
+    tried = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, text=True)
+    if tried.returncode:
+        why = (tried.stderr.strip().splitlines() or ["it ends without a word"])[-1]
+        yield BAD, f"torchvision {version} does not load ({why}), and no model of transformers with it; none needs it"
+        yield BAD, f"to remove it: {shlex.join([sys.executable, '-m', 'pip', 'uninstall', '-y', 'torchvision'])}"
 
 
 def _version(name: str) -> str | None:

@@ -17,6 +17,7 @@ from scipy import stats
 from lit_humor.core import markdown
 from lit_humor.pages.page import Grid, Section, render
 from lit_humor.runs import record
+from lit_humor.sweeps.pairing import NOTE, right_alone
 from lit_humor.sweeps.planned_runs import PlannedRun
 from lit_humor.tasks.recorded import BEFORE_TASKS, RecordedTasks
 
@@ -24,7 +25,12 @@ _LEVEL = 0.95
 
 
 def write_summary(
-    done: Sequence[tuple[PlannedRun, Path]], each: str, folder: Path, title: str, matrix: str | None = None
+    done: Sequence[tuple[PlannedRun, Path]],
+    each: str,
+    folder: Path,
+    title: str,
+    matrix: str | None = None,
+    metric: str | None = None,
 ) -> list[Grid]:
     """Write ``summary.md``, ``.csv`` (one line for each run) and ``.html``; return the tables.
 
@@ -35,13 +41,19 @@ def write_summary(
         title: Title of the page.
         matrix: A slice column such as ``language``; adds a table of the scores of evaluations, with one row for each
             variant that was evaluated and one column for each value of that column.
+        metric: The metric of intervals and differences; None, or one that the tasks do not compare, takes that which
+            chooses checkpoints.
 
     Raises:
         MissingExtraError: The ``report`` extra is not installed.
     """
     tasks = record.read_tasks(done[0][1])
-    rows = [_row(run, path, each, list(tasks.compared)) for run, path in done]
-    tables = [_table(rows, each, tasks.compared), *([_matrix(done, matrix, tasks.score)] if matrix else [])]
+    compared = tasks.compared
+    if metric in compared:
+        compared = {metric: compared[metric]} | compared
+    rows = [_row(run, path, each, list(compared)) for run, path in done]
+    tables = [_table(rows, each, compared, right_alone(done, tasks))]
+    tables += [_matrix(done, matrix, tasks.score)] if matrix else []
     _write(
         folder, title, rows, tables, [Section("Variants", list(tables)), Section("Runs", [_grid("Every run", rows)])]
     )
@@ -152,7 +164,9 @@ def _row(run: PlannedRun, folder: Path, each: str, names: Sequence[str]) -> dict
     return {"run": folder.name, "variant": run.variant or "all", each: run.repeat, "split": split, **scores}
 
 
-def _table(rows: Sequence[Mapping[str, Any]], each: str, compared: Mapping[str, str]) -> Grid:
+def _table(
+    rows: Sequence[Mapping[str, Any]], each: str, compared: Mapping[str, str], rights: Mapping[str, str]
+) -> Grid:
     metrics, variants = list(compared), list(dict.fromkeys(row["variant"] for row in rows))
     values_of = {
         (variant, metric): {
@@ -173,12 +187,15 @@ def _table(rows: Sequence[Mapping[str, Any]], each: str, compared: Mapping[str, 
         difference, p = paired_difference(values_of[variant, metrics[0]], values_of[variants[0], metrics[0]])
         p_text = "" if math.isnan(p) else f" (p {p:.3f})"
         line.append("" if variant == variants[0] else f"{difference:+.3f}{p_text}")
+        line += [rights.get(variant, "")] if rights else []
         cells.append(line)
     columns = ["variant", "runs", *metrics, f"{metrics[0]}, 95 %", f"{metrics[0]} minus {variants[0]}"]
+    columns += [f"right alone : only {variants[0]}"] if rights else []
     note = (
         f"On {rows[0]['split']} rows: mean ± standard deviation over {each}; * the best mean. 95 %: interval of the "
         f"mean, by Student's t. p: paired t test over common {each}; of many tests some give a small p by chance."
     )
+    note += f" {NOTE}" if rights else ""
     return Grid("Variants", columns, cells, note)
 
 

@@ -85,7 +85,7 @@ def _summarize(cfg: DictConfig, done: Sequence[tuple[PlannedRun, Path]], folder:
     """Write and show the tables of the runs that are done."""
     from lit_humor.sweeps import summary  # imports scipy and pyarrow (a second): not for a dry run
 
-    tables = summary.write_summary(done, cfg.each, folder, f"Plan {choice('plan')}", cfg.matrix)
+    tables = summary.write_summary(done, cfg.each, folder, f"Plan {choice('plan')}", cfg.matrix, cfg.metric)
     if cfg.join_predictions:
         rows = summary.join_predictions(done, folder / "predictions.parquet")
         screen.show(f"Predictions of {rows} rows: {folder / 'predictions.parquet'}")

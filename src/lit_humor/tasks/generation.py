@@ -10,7 +10,7 @@ from lit_humor.core.errors import UserError
 from lit_humor.tasks.answers import PREDICTION
 from lit_humor.tasks.tables import scalar_table, slice_tables
 from lit_humor.tasks.task import Baseline, ResultTable, Task
-from lit_humor.tasks.texts import check_answers
+from lit_humor.tasks.texts import asked_again, check_answers, class_shares, equally_many_tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
     from lit_humor.data.dividing.splits import Drawn
     from lit_humor.data.examples import Examples
+    from lit_humor.data.preparing.preparation import Reading
     from lit_humor.data.settings import DataSettings
     from lit_humor.metrics.generation import GenerationMetrics
 
 _BASELINE = "unigram model: each word as often as in the training answers, add-one smoothing"
-_GENERATED = "generated_ids"
+_GENERATED, _SHARES = "generated_ids", "class_shares"
 
 
 class Generation(Task):
@@ -34,6 +35,8 @@ class Generation(Task):
         splits: Splits whose answers are written.
         max_tokens: Most tokens of a written answer.
         num_beams: Beginnings that are kept while writing; 1 takes the likeliest next token.
+        class_answers: Answers that stand for classes: the likelihood of each beside those of the others is a column of
+            the predictions. They need equally many tokens, since a longer answer is less likely, whatever it says.
         class_names: Not used.
 
     Raises:
@@ -51,11 +54,11 @@ class Generation(Task):
         "copied": "share of written texts that are a part of their prompt",
         "distinct": "number of different written texts / number of rows",
         "loss": "mean of the training objective per row",
-        "slices": "rows and perplexity of rows of one language, genre, part, stage or question type",
+        "slices": "rows, perplexity, exact_match, token_f1 of one language, genre, part, stage or question type",
     }
     scalars = ("perplexity", "exact_match", "token_f1", "chrf", "bleu", "empty", "copied", "distinct", "loss")
     curves: ClassVar[Mapping[str, str]] = {"perplexity": "perplexity", "loss": "loss"}
-    compared: ClassVar[Mapping[str, str]] = {"perplexity": "min", "chrf": "max", "token_f1": "max"}
+    compared: ClassVar[Mapping[str, str]] = dict(perplexity="min", chrf="max", token_f1="max", exact_match="max")
     constant_answer = "one text only"
     outputs = ("nll", "answer_tokens")
     objective = "language_modeling"
@@ -67,6 +70,7 @@ class Generation(Task):
         splits: Sequence[str] = (TEST,),
         max_tokens: int = 48,
         num_beams: int = 1,
+        class_answers: Sequence[str] = (),
         class_names: Iterable[str] = (),
     ) -> None:
         super().__init__(class_names)
@@ -78,6 +82,16 @@ class Generation(Task):
             key, expected = "tasks.generation.splits", f"some of {', '.join(SPLITS)}"
             raise UserError(key, found=", ".join(unknown), expected=expected, fix=f"set {key}=[{TEST}]")
         self.splits, self.max_tokens, self.num_beams = tuple(splits), max_tokens, num_beams
+        self.class_answers = tuple(class_answers)
+
+    def connect(self, pretrained: Reading) -> None:
+        """Set ``pretrained``, and check that the answers of classes have equally many of its tokens."""
+        super().connect(pretrained)
+        self._tokens_of_classes = equally_many_tokens(self.class_answers, pretrained.tokenizer)
+
+    def asked_again(self, text: str, answers: Sequence[str]) -> str:
+        """Return a question with what was answered so far, for the next pass; see ``texts.asked_again``."""
+        return asked_again(text, answers)
 
     def check(self, splits: Mapping[str, Examples], drawn: Drawn, settings: DataSettings, val_key: str) -> None:
         """Training and validation need rows, and every row an answer."""
@@ -90,13 +104,19 @@ class Generation(Task):
         return GenerationMetrics(slice_values, self.texts_of, synced=synced)
 
     def extra_outputs(self, network: Any, batch: Mapping[str, Tensor], split: str | None) -> dict[str, Tensor]:
-        """Write the answers: ``generated_ids`` [B, max_tokens] int64, the end of the text repeated behind it."""
+        """Write the answers: ``generated_ids`` [B, max_tokens] int64, the end of the text repeated behind it.
+
+        With answers of classes, ``class_shares`` [B, K] float32, the likelihood of each, which add up to 1.
+        """
         if split is not None and split not in self.splits:
             return {}
         from lit_humor.data.preparing.pairs import marks_of_texts
 
         end = marks_of_texts(self.pretrained.tokenizer)[1]
-        return {_GENERATED: network.write(batch, self.max_tokens, end, self.num_beams)}
+        outputs = {_GENERATED: network.write(batch, self.max_tokens, end, self.num_beams)}
+        if self.class_answers:
+            outputs[_SHARES] = class_shares(network, batch, self._tokens_of_classes)
+        return outputs
 
     def texts_of(self, ids: Tensor) -> list[str]:
         """Return the texts of token ids [B, U], without special tokens and what follows the end."""
@@ -105,7 +125,11 @@ class Generation(Task):
 
     def columns(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return ``nll`` (sum over the answer's tokens), ``answer_tokens``, and ``prediction`` if it was written."""
-        written = {PREDICTION: self.texts_of(outputs[_GENERATED])} if _GENERATED in outputs else {}
+        written: dict[str, Any] = {}
+        if _GENERATED in outputs:
+            written = {PREDICTION: self.texts_of(outputs[_GENERATED])}
+            for place, answer in enumerate(self.class_answers):
+                written[f"likelihood_{answer}"] = outputs[_SHARES][:, place].numpy()
         return {
             **written,
             "nll": outputs["nll"].numpy(),
@@ -148,7 +172,7 @@ class Generation(Task):
         """Return tables of metrics next to the baseline, and of perplexity by slice."""
         return [
             scalar_table(split, results, self.scalars, baseline, "unigram baseline"),
-            *slice_tables(split, results, ("perplexity",)),
+            *slice_tables(split, results, ("perplexity", "exact_match", "token_f1")),
         ]
 
     def answers(

@@ -23,12 +23,10 @@ def scalar_table(
 
 
 def slice_tables(split: str, results: Mapping[str, Any], names: Sequence[str]) -> list[ResultTable]:
-    """Return a table for each slice column: the number of rows of each value, and their metrics."""
-    return [
-        ResultTable(
-            f"{split}: by {column}",
-            (column, "rows", *names),
-            [[value, part["rows"], *(part[name] for name in names)] for value, part in values.items()],
-        )
-        for column, values in results["slices"].items()
-    ]
+    """Return a table for each slice column: the number of rows of each value, and those of the metrics that it has."""
+    tables = []
+    for column, values in results["slices"].items():
+        shown = [name for name in names if all(name in part for part in values.values())]
+        rows = [[value, part["rows"], *(part[name] for name in shown)] for value, part in values.items()]
+        tables.append(ResultTable(f"{split}: by {column}", (column, "rows", *shown), rows))
+    return tables

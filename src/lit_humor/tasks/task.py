@@ -138,6 +138,10 @@ class Task(ABC):
         """
         return {}
 
+    def asked_again(self, text: str, answers: Sequence[str]) -> str:
+        """Return a text that is read again with its answers of the passes so far, one at least, for the next pass."""
+        return f"{answers[-1]}: {text}"
+
     @abstractmethod
     def columns(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return columns of ``predictions/<split>.parquet`` for the rows of a batch.

@@ -20,6 +20,7 @@ class PredictConfig:
     ckpt: Optional[str] = None
     text: Optional[str] = None  # read from the command line before Hydra
     setup: Optional[str] = None  # as text
+    question: Optional[str] = None  # as text
     image: Optional[str] = None  # as text
     query: Optional[str] = None  # as text
     against: Optional[str] = None

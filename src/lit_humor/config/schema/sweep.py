@@ -26,6 +26,7 @@ class SweepConfig:
     matrix: Optional[str] = (
         None  # a slice column: table of evaluations, one row for each model, one column for each value
     )
+    metric: Optional[str] = None  # of intervals and differences; null: the one that chooses checkpoints
     slots: int = MISSING
     budget: Optional[str] = None
     launch: Any = MISSING

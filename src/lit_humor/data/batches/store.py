@@ -1,6 +1,6 @@
 """Token ids of a split, in memory or in memory-mapped files. NumPy only: loader processes import it.
 
-Legend: N rows of a split, T tokens of all rows together.
+Legend: N rows of a split, T tokens of all rows together, in a batch of the longest; B rows of a batch.
 """
 
 from __future__ import annotations
@@ -52,6 +52,35 @@ class TokenStore:
         """Set ``used[i]`` to True for every token id ``i`` that occurs."""
         for start in range(0, len(self.input_ids), _CHUNK_TOKENS):
             used[self.input_ids[start : start + _CHUNK_TOKENS]] = True
+
+
+def store_of(rows: Sequence[Sequence[int] | np.ndarray], num_truncated: int = 0) -> TokenStore:
+    """Return a store of some rows of token ids, one at least, which have no second texts."""
+    lengths = [len(row) for row in rows]
+    ids = np.concatenate([np.asarray(row, dtype=np.int32) for row in rows])
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return TokenStore(ids, offsets, np.asarray(lengths, dtype=np.int32), num_truncated)
+
+
+def padded(
+    store: TokenStore, rows: np.ndarray, pad_token_id: int, width: int | None = None, *, left: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return token ids of some rows, and 1 on tokens and 0 on padding, both [B, T] int64.
+
+    Args:
+        store: Token ids.
+        rows: [B] int64.
+        pad_token_id: What stands where a row has no token.
+        width: T; None takes the longest of the rows.
+        left: Pad on the left.
+    """
+    lengths = store.lengths[rows]
+    ids = np.full((len(rows), width or int(lengths.max())), pad_token_id, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for position, row in enumerate(rows):
+        place = slice(ids.shape[1] - lengths[position], None) if left else slice(lengths[position])
+        ids[position, place], mask[position, place] = store.row(row), 1
+    return ids, mask
 
 
 def open_store(folder: Path) -> TokenStore:

@@ -1,4 +1,4 @@
-"""Reads pictures from files, whole and of one size. Legend: S height and width of a picture in pixels."""
+"""Reads pictures from files, whole. Legend: H height, W width, S both of them, of a picture in pixels."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def find_picture(value: Any, root: Path, place: str) -> Path:
     raise UserError(place, found=found, expected=expected, fix=fix)
 
 
-def read_picture(path: Path, size: int, place: str) -> np.ndarray:
-    """Read a picture, turned as its camera says, shrunk or enlarged to fit whole, with white around it.
+def read_picture(path: Path, size: int | None, place: str) -> np.ndarray:
+    """Read a picture, turned as its camera says; with a size shrunk or enlarged to fit whole, with white around it.
 
     Args:
         path: The file: PNG, JPEG, GIF, WebP, BMP or TIFF.
-        size: S.
+        size: S, or None to leave it as it is.
         place: File, line and column, for messages.
 
     Returns:
-        [S, S, 3] uint8.
+        [S, S, 3] uint8, or [H, W, 3].
 
     Raises:
         UserError: It cannot be read, has several frames, or too many pixels.
@@ -65,6 +65,8 @@ def read_picture(path: Path, size: int, place: str) -> np.ndarray:
                 width, height = image.size
                 frames = getattr(image, "n_frames", 1) if image.format in _MOVING else 1
                 if frames == 1 and width * height <= _MOST_PIXELS:
+                    if size is None:
+                        return np.array(_colored(ImageOps.exif_transpose(image)))
                     image.draft("RGB", (2 * size, 2 * size))
                     return _fitted(_colored(ImageOps.exif_transpose(image)), size)
         found += f"{frames} frames" if frames > 1 else f"{width} x {height} pixels"

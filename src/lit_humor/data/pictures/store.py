@@ -1,6 +1,6 @@
-"""Pictures in one array, in memory or in a memory-mapped file. NumPy only: loader processes import it.
+"""Pictures in one array, in memory or in a memory-mapped file, or in their own files. NumPy only: loaders import it.
 
-Legend: P pictures, N rows of a split, S height and width of a picture in pixels.
+Legend: P pictures, N rows of a split, S height and width of a picture in pixels, H height, W width.
 """
 
 from __future__ import annotations
@@ -36,6 +36,38 @@ class PictureStore:
             return open_pictures, (Path(str(self.values.filename)).parent,)
         return PictureStore, (self.values, self.keys)
 
+    def picture(self, number: int) -> np.ndarray:
+        """Return a picture, [S, S, 3] uint8."""
+        return np.asarray(self.values[number])
+
+
+@dataclass(frozen=True)
+class Originals:
+    """Pictures that stay in their files, each of its own size.
+
+    Attributes:
+        paths: [P] the files.
+        places: [P] where each is named, for messages.
+        keys: [P] int64, equal for files with equal bytes.
+    """
+
+    paths: Sequence[Path]
+    places: Sequence[str]
+    keys: np.ndarray
+
+    def picture(self, number: int) -> np.ndarray:
+        """Read a picture, [H, W, 3] uint8; errors as in ``files.read_picture``."""
+        from lit_humor.data.pictures.files import read_picture
+
+        return read_picture(self.paths[number], None, self.places[number])
+
+
+def of_files(paths: Iterable[Path], places: Iterable[str]) -> Originals:
+    """Return pictures that stay in their files, which are there; arguments as the attributes of ``Originals``."""
+    paths = list(paths)
+    keys = [_number(path.read_bytes()) for path in paths]
+    return Originals(paths, list(places), np.asarray(keys, dtype=np.int64))
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -46,7 +78,7 @@ class Pictures:
         rows: [N] int64, the picture of each row.
     """
 
-    store: PictureStore
+    store: PictureStore | Originals
     rows: np.ndarray
 
     @property
@@ -59,7 +91,8 @@ class Pictures:
         return replace(self, rows=self.rows[np.asarray(rows, dtype=np.int64)])
 
     def of_rows(self, rows: np.ndarray) -> np.ndarray:
-        """Return a copy of the pictures of rows [B], [B, S, S, 3] uint8."""
+        """Return a copy of the pictures of rows [B], [B, S, S, 3] uint8, if all have one size."""
+        assert isinstance(self.store, PictureStore), "preparations look at it first"
         return np.asarray(self.store.values[self.rows[rows]])
 
 
@@ -96,9 +129,7 @@ def open_pictures(folder: Path) -> PictureStore:
 
 
 def keep_pictures(folder: Path, count: int, size: int, pictures: Iterable[np.ndarray]) -> PictureStore:
-    """Write pictures into a folder, one after the other, or map those that are there.
-
-    The folder appears by one rename, so two runs may write the same one.
+    """Write pictures into a folder, one after the other, or map those that are there; see ``write_once``.
 
     Args:
         folder: The folder; its name tells its content.
@@ -106,26 +137,44 @@ def keep_pictures(folder: Path, count: int, size: int, pictures: Iterable[np.nda
         size: S.
         pictures: P pictures, [S, S, 3] uint8; not read if the folder is there.
     """
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-        try:
-            keys = np.zeros(count, dtype=np.int64)
-            values = np.lib.format.open_memmap(temporary / _VALUES, "w+", np.uint8, (count, size, size, 3))
-            for place, picture in enumerate(pictures):
-                values[place], keys[place] = picture, _key(picture)
-            values.flush()
-            np.save(temporary / _KEYS, keys)
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # otherwise another run wrote the same pictures first
-                raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+
+    def write(unfinished: Path) -> None:
+        keys = np.zeros(count, dtype=np.int64)
+        values = np.lib.format.open_memmap(unfinished / _VALUES, "w+", np.uint8, (count, size, size, 3))
+        for place, picture in enumerate(pictures):
+            values[place], keys[place] = picture, _key(picture)
+        values.flush()
+        np.save(unfinished / _KEYS, keys)
+
+    write_once(folder, write)
     return open_pictures(folder)
 
 
+def write_once(folder: Path, write: Callable[[Path], None]) -> None:
+    """Have a folder written, unless it is there; it appears by one rename, so two runs may write the same one.
+
+    Args:
+        folder: The folder; its name tells its content.
+        write: Given an empty folder, writes its files.
+    """
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+    try:
+        write(temporary)
+        temporary.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # otherwise another run wrote the same files first
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _key(picture: np.ndarray) -> int:
-    """Return a number of 63 bits that is equal for equal pictures."""
-    digest = hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+    return _number(np.ascontiguousarray(picture).data)
+
+
+def _number(content: bytes | memoryview) -> int:
+    """Return a number of 63 bits that is equal for equal content."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big") >> 1

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.batches.store import TokenStore, used_tokens
+from lit_humor.data.batches.store import TokenStore, padded, used_tokens
 from lit_humor.data.batches.tokens import encode
 from lit_humor.data.preparing.preparation import Digest, Preparation, Prepared, Reading
 
@@ -95,14 +95,7 @@ class PreparedPairs(Prepared):
 
     def _padded(self, use: str, rows: np.ndarray, *, left: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return token ids and mask of some rows, int64, padded to the longest of them, or to ``widths``."""
-        store = self.stores[use]
-        lengths = store.lengths[rows]
-        ids = np.full((len(rows), self.widths.get(use, int(lengths.max()))), self.pad_token_id, dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for position, row in enumerate(rows):
-            place = slice(ids.shape[1] - lengths[position], None) if left else slice(lengths[position])
-            ids[position, place], mask[position, place] = store.row(row), 1
-        return ids, mask
+        return padded(self.stores[use], rows, self.pad_token_id, self.widths.get(use), left=left)
 
     def update_digest(self, digest: Digest) -> None:
         """Add token ids, starts of rows, keys and uses to a hash."""

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from lit_humor.core.errors import UserError
-from lit_humor.data.batches.store import TokenStore, used_tokens
-from lit_humor.data.pictures.store import Pictures
+from lit_humor.data.batches.store import TokenStore, padded, used_tokens
+from lit_humor.data.pictures.store import Pictures, PictureStore
 from lit_humor.data.preparing.pairs import answer_tokens
 from lit_humor.data.preparing.preparation import Digest, Preparation, Prepared, Reading
 from lit_humor.data.preparing.texts import PreparedTexts, TextPreparation
@@ -74,11 +74,7 @@ class PreparedPictures(Prepared):
             tensors["patch_ids"] = torch.arange(self.patches).expand(len(rows), -1)
         if self.answers is None:
             return tensors
-        lengths = self.answers.lengths[rows]
-        ids = np.full((len(rows), self.answer_width or int(lengths.max())), self.pad_token_id, dtype=np.int64)
-        for position, row in enumerate(rows):
-            ids[position, : lengths[position]] = self.answers.row(row)
-        mask = (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
+        ids, mask = padded(self.answers, rows, self.pad_token_id, self.answer_width)
         named = {"answer_ids": ids, "answer_mask": mask, "writing_weights": self.writes[rows]}
         return tensors | {name: torch.from_numpy(values) for name, values in named.items()}
 
@@ -122,7 +118,14 @@ class PicturePreparation(Preparation):
         return self.texts.with_token_types
 
     def prepare(self, examples: Examples, cache_dir: str | Path | None) -> PreparedPictures:
-        """Tokenize texts and answers; pictures stay where they are."""
+        """Tokenize texts and answers; pictures stay where they are.
+
+        Raises:
+            UserError: Pictures are of any size.
+        """
+        if examples.pictures is not None and not isinstance(examples.pictures.store, PictureStore):
+            expected = "pixels, as this model reads pictures of one size"
+            raise UserError("data.size", found="null", expected=expected, fix="set data.size=64")
         answers, tokenizer = examples.answers, self.texts.tokenizer
         writes = np.ones(len(examples)) if answers is None or answers.writes is None else answers.writes
         return PreparedPictures(

@@ -18,11 +18,11 @@ from lit_humor.core.seeds import derive_seed
 from lit_humor.data.examples import Examples, build_examples
 from lit_humor.data.pictures.places import PLACES
 from lit_humor.data.pictures.shapes import ACTORS, PROPS
-from lit_humor.data.pictures.store import Pictures, keep_pictures
+from lit_humor.data.pictures.store import Pictures, PictureStore, keep_pictures
 from lit_humor.data.reading.columns import Columns
 from lit_humor.data.reading.tables import LINE, Table
 
-_NOTE = "drawn data measures the machinery, not humor"  # wherever an origin of numbers is shown
+NOTE = "drawn data measures the machinery, not humor"  # wherever an origin of numbers is shown
 _FORMAT = 1  # increase when a picture or caption changes
 _COLUMNS = Columns(text_column="text", label_column="label", answer_column="answer")
 _BLOCK = 48  # rows, in which labels are balanced
@@ -63,8 +63,12 @@ class Row(NamedTuple):
     @property
     def answer(self) -> str:
         """What is in the picture, and whether the caption says the same."""
-        scene = f"{_a(self.actor)} with {_a(self.prop)} {_where(self.place)}"
-        return f"This is {scene}, " + (f"not {_where(self.spoken_of)}." if self.is_funny else "as the caption says.")
+        return f"This is {a(self.actor)} with {a(self.prop)} {in_place(self.place)}, {self.agreement}."
+
+    @property
+    def agreement(self) -> str:
+        """Whether the caption says what the picture shows, in words that follow those of its place."""
+        return f"not {in_place(self.spoken_of)}" if self.is_funny else "as the caption says"
 
 
 class Cartoons:
@@ -100,8 +104,14 @@ class Cartoons:
         """
         return {split: self._load(split) for split in SPLITS}
 
-    def _load(self, split: str) -> Examples:
+    def draw(self, split: str) -> tuple[list[Row], PictureStore]:
+        """Return the rows of a split, and the picture of each; errors as in ``load``."""
         rows = rows_of(split, self.seed)[: self.rows_per_split]
+        folder = self.pictures_dir / f"cartoons-{_FORMAT}-{self.seed}-{self.size}-{split}-{len(rows)}"
+        return rows, keep_pictures(folder, len(rows), self.size, self._drawn(split, rows))
+
+    def _load(self, split: str) -> Examples:
+        rows, store = self.draw(split)
         table: Table = {
             "id": [f"{split}-{number}" for number in range(1, len(rows) + 1)],
             "text": [row.caption for row in rows],
@@ -110,9 +120,7 @@ class Cartoons:
             LINE: list(range(1, len(rows) + 1)),
         }
         examples = build_examples(table, _COLUMNS, f"data=cartoons, {split}")
-        folder = self.pictures_dir / f"cartoons-{_FORMAT}-{self.seed}-{self.size}-{split}-{len(rows)}"
-        store = keep_pictures(folder, len(rows), self.size, self._drawn(split, rows))
-        return replace(examples, pictures=Pictures(store, np.arange(len(rows))), origin=f"{examples.origin}: {_NOTE}")
+        return replace(examples, pictures=Pictures(store, np.arange(len(rows))), origin=f"{examples.origin}: {NOTE}")
 
     def _drawn(self, split: str, rows: list[Row]) -> Iterator[np.ndarray]:
         """Draw the picture of each row."""
@@ -147,15 +155,17 @@ def rows_of(split: str, seed: int) -> list[Row]:
             actor, prop = pairs[orders[index][number]]
             for slot, shift in enumerate(shifts):
                 for other in (index, (index + shift) % len(places)):
-                    text = _CAPTIONS[captions[other][slot]].format(_where(places[other]))
+                    text = _CAPTIONS[captions[other][slot]].format(in_place(places[other]))
                     block.append(Row(actor, place, prop, places[other], text))
         rows += [block[index] for index in generator.permutation(len(block))]
     return rows
 
 
-def _where(place: str) -> str:
+def in_place(place: str) -> str:
+    """Return a place with its preposition."""
     return _WHERE.get(place, f"in the {place}")
 
 
-def _a(name: str) -> str:
+def a(name: str) -> str:
+    """Return a name with its article."""
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from lit_humor.core.errors import UserError
 from lit_humor.metrics.confusion import bootstrap_difference, bootstrap_intervals, count_confusion, scores_of
 from lit_humor.pages.page import Grid, Section
+from lit_humor.tasks.answers import PREDICTION
 from lit_humor.tasks.reports.classification.predictions import SCORES, Predictions, predictions_of
 from lit_humor.tasks.reports.classification.rows import SHOWN
 from lit_humor.tasks.reports.numbers import Ends
@@ -41,6 +43,12 @@ def differences(split: str, runs: tuple[ScoredRun, ScoredRun]) -> dict[str, floa
     scores = [scores_of(predictions.counts) for predictions in pair]
     gaps = {f"{key}_difference": float(scores[1][key] - scores[0][key]) for key in ("f1", "accuracy")}
     return {"mcnemar_p": mcnemar(*(predictions.predicted == predictions.labels for predictions in pair))[2], **gaps}
+
+
+def right_rows(columns: Mapping[str, Sequence[Any]]) -> dict[str, bool]:
+    """Return whether the predicted class is that of the row, by the id of each row."""
+    cells = zip(columns["id"], columns["label"], columns[PREDICTION], strict=True)
+    return {name: label == predicted for name, label, predicted in cells}
 
 
 def in_words(differences: Mapping[str, float], names: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from lit_humor.metrics.generated_texts import row_of
 from lit_humor.metrics.intervals import share_interval
 from lit_humor.metrics.ngrams import bleu_of, chrf_of, counts_of
-from lit_humor.metrics.text_scores import token_f1
+from lit_humor.metrics.text_scores import exact_match, token_f1
 from lit_humor.pages.page import Grid, Picture, Section
 from lit_humor.tasks.answers import PREDICTION
 from lit_humor.tasks.generation import perplexities
@@ -24,6 +24,8 @@ from lit_humor.tasks.reports.paired import (
     difference_grid,
     differences_in_words,
     differences_of,
+    mcnemar,
+    mcnemar_grid,
 )
 from lit_humor.tasks.reports.scored import ScoredRun
 
@@ -54,6 +56,7 @@ def sections(split: str, runs: tuple[ScoredRun, ScoredRun]) -> list[Section]:
     parts: list[str | Grid | Picture] = [MEANING if rows else _NOT_WRITTEN]
     parts += [] if _same_tokens(first, second) else [_OTHER_TOKENS]
     parts += [difference_grid(caption, compared, _NAMES, note)] if compared else []
+    parts += [mcnemar_grid(*_right(first, second, rows), "writes the answer exactly")] if rows else []
     grids = [_texts(split, first, second, rows)] if rows else _losses(split, first, second)
     return [Section(f"Answers written in {split}", parts), *([Section(f"Texts in {split}", [*grids])] if grids else [])]
 
@@ -61,14 +64,37 @@ def sections(split: str, runs: tuple[ScoredRun, ScoredRun]) -> list[Section]:
 def differences(split: str, runs: tuple[ScoredRun, ScoredRun]) -> dict[str, float]:
     """Return differences of the scores that both runs have (second minus first), with the ends of their intervals.
 
-    Perplexities are compared where both runs read the answers as equally many tokens, the others where both wrote.
+    Perplexities are compared where both runs read the answers as equally many tokens, the others where both wrote;
+    there is ``mcnemar_p`` of exact match, too.
     """
-    return differences_of(_compared(*(run.predictions[split] for run in runs)))
+    first, second = (run.predictions[split] for run in runs)
+    rows = _written(first, second)
+    p = {"mcnemar_p": mcnemar(*_right(first, second, rows))[2]} if rows else {}
+    return p | differences_of(_compared(first, second))
+
+
+def right_rows(columns: Columns) -> dict[str, bool]:
+    """Return whether the written text is the answer, by the id of each row that has both."""
+    if PREDICTION not in columns:
+        return {}
+    cells = zip(columns["id"], columns["answer"], columns[PREDICTION], strict=True)
+    return {name: exact_match(answer, text) for name, answer, text in cells if None not in (answer, text)}
 
 
 def in_words(differences: Mapping[str, float], names: str) -> str:
     """Return the differences as one line; ``names`` says which run is subtracted from which."""
-    return f"{differences_in_words(differences, IN_WORDS)} ({names}; 95 % intervals)" if differences else _NOTHING
+    if not differences:
+        return _NOTHING
+    p = f"; McNemar's p of exact match {differences['mcnemar_p']:.4f}" if "mcnemar_p" in differences else ""
+    return f"{differences_in_words(differences, IN_WORDS)} ({names}; 95 % intervals){p}"
+
+
+def _right(first: Columns, second: Columns, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether the texts of A and of B are the answers in some rows, [N] bool each."""
+    a, b = (
+        np.asarray([exact_match(one["answer"][row], one[PREDICTION][row]) for row in rows]) for one in (first, second)
+    )
+    return a, b
 
 
 def _same_tokens(first: Columns, second: Columns) -> bool:

@@ -62,4 +62,4 @@ def _split_with_texts(run: ScoredRun) -> str:
 def _slices(run: ScoredRun) -> list[Grid]:
     columns: Mapping[str, Any] = run.predictions[run.headline]
     needed = {name: columns[name] for name in _NEEDED if name in columns}
-    return slice_grids(run.headline, needed, Generation(), ("perplexity", "token_f1"))
+    return slice_grids(run.headline, needed, Generation(), ("perplexity", "exact_match", "token_f1"))
