@@ -25,6 +25,8 @@ from lit_humor.core.settings import check_name
 from lit_humor.data.batches import tokens
 from lit_humor.engine import abilities
 from lit_humor.engine.machine import Machine
+from lit_humor.models.picture_features import PictureReader
+from tests.unit.seeing import make_batch, make_model, make_network
 
 COPIED = "lit_humor.core.settings"  # what is copied has imported this
 TINY = ("experiment=gritlm", "debug=tiny", "trainer.devices=1")
@@ -122,6 +124,33 @@ def test_steps_are_taken_once_over_all_rows(monkeypatch: pytest.MonkeyPatch) -> 
     assert found["rows"] == 12
     assert found["seconds"] > 0
     assert found["precision"] == "32-true"
+
+
+@pytest.mark.parametrize(("mib", "read"), [(64, False), (0, True)])
+def test_kept_features_are_there_when_the_clock_starts(mib: int, read: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("peft", reason="needs the extra qlora")
+    calls: list[str] = []
+    make, take = PictureReader._read, measuring._take
+    monkeypatch.setattr(PictureReader, "_read", lambda *given: calls.append("read") or make(*given))
+    monkeypatch.setattr(measuring, "_take", lambda *given: calls.append("start") or take(*given))
+    typed = ["experiment=qwen3vl_random", "debug=tiny", "data.batch_size=4", "trainer.accumulation=1"]
+    found = measuring.measure("steps", [*typed, f"model.network.picture_cache_mib={mib}", "trainer.devices=1"], 2)
+    assert found["rows"] == 8
+    assert ("read" in calls[calls.index("start") :]) == read
+
+
+def test_all_logits_cost_more_and_are_those_of_the_answer(tmp_path: Path) -> None:
+    network, batch, widths = make_network(make_model(tmp_path)), make_batch(), []
+    network.lm.lm_head.register_forward_pre_hook(lambda head, given: widths.append(given[0].shape[1]))
+    few = network(batch)["answer_logits"]
+    with stepping("logits=all"):
+        whole = network(batch)["answer_logits"]
+    torch.testing.assert_close(whole, few)
+    answer, prompt = batch["answer_ids"].shape[1], batch["input_ids"].shape[1]
+    assert widths == [answer + 1, answer + prompt]
+    whole.sum().backward()
+    assert network(batch)["answer_logits"].shape == few.shape
+    assert widths[-1] == answer + 1, "it ends"
 
 
 def test_a_training_is_timed_with_its_loggers_and_without() -> None:

@@ -18,6 +18,7 @@ from lit_humor.engine.configuration import validate
 from lit_humor.engine.machine import Machine
 
 GUIDES = {family: load_guide(family) for family in guide_names()}
+EXPERIMENTS = {family: choices_with_guide("experiment", [family])[0] for family in GUIDES}
 MEASURED = [(family, change) for family, guide in GUIDES.items() for change in guide.changes if not change.unmeasured]
 
 
@@ -26,12 +27,16 @@ def _settings(change: Any) -> dict[str, Any]:
 
 
 def test_guides_are_files_and_serve_what_is_named_after_them() -> None:
-    assert guide_names() == ["dimtda", "gritlm"]
+    assert guide_names() == ["dimtda", "gritlm", "qwen3vl"]
     experiments = ["gritlm", "gritlm_before", "gritlm_embed_only", "gritlm_write_only"]
+    experiments += ["qwen3vl_random", "qwen3vl_random_before"]
     assert choices_with_guide("experiment") == ["dimtda", "dimtda_before", *experiments]
     assert choices_with_guide("model", ["dimtda"]) == ["dimtda_209m", "fused", "fused_small", "fused_tiny"]
     assert choices_with_guide("model", ["gritlm"]) == ["gritlm_minilm", "gritlm_qwen3", "gritlm_tiny"]
-    assert {name for guide in GUIDES.values() for name in (guide.model, guide.tiny)} <= {*choices_with_guide("model")}
+    sizes = ("12m", "2b", "2b_random", "8b", "8b_random", "small", "tiny")
+    assert choices_with_guide("model", ["qwen3vl"]) == [f"qwen3_vl_{size}" for size in sizes]
+    named = {name for guide in GUIDES.values() for name in (guide.model, guide.tiny, guide.on_gpu)} - {""}
+    assert named <= {*choices_with_guide("model")}
     assert family_of("fused_tiny") == "dimtda"
     assert [family_of(name) for name in ("gritlm", "gritlm_before", "gritlmore", "v3")] == [
         "gritlm",
@@ -75,7 +80,7 @@ def test_all_that_is_asked_of_the_guide_is_a_row() -> None:
 @pytest.mark.parametrize(("family", "change"), MEASURED, ids=[f"{name}: {change.name}" for name, change in MEASURED])
 def test_a_row_is_valid_and_changes_what_it_says_and_no_more(family: str, change: Any) -> None:
     guide = GUIDES[family]
-    validate(compose("train", [f"experiment={family}", *guide.settings_of(change)]))
+    validate(compose("train", [f"experiment={EXPERIMENTS[family]}", *guide.settings_of(change)]))
     if change.on is None:
         return
     found, before = _composed(family, change), _composed(family, guide.named(change.on))
@@ -94,38 +99,74 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
 
 def _composed(family: str, change: Any) -> dict[str, Any]:
     settings = GUIDES[family].settings_of(change)
-    return _flat(OmegaConf.to_container(compose("train", [f"experiment={family}", *settings])))
+    return _flat(OmegaConf.to_container(compose("train", [f"experiment={EXPERIMENTS[family]}", *settings])))
 
 
 LENGTH = {"max_epochs", "gradient_clip_val", "validate_every_steps"}  # no matter of the pace of a step
+CHOSEN = {"compile", "max_tokens", "micro_batch_size", "num_workers", "precision"}  # by the plan
+STEPS = {"attention", "validate_every_steps", "checkpoint_every"}
 
 
-@pytest.mark.parametrize(("family", "more"), [("gritlm", set()), ("dimtda", {"micro_batch_size"} | LENGTH)])
+@pytest.mark.parametrize(
+    ("family", "more"),
+    [("gritlm", set()), ("dimtda", {"micro_batch_size"} | LENGTH), ("qwen3vl", CHOSEN | STEPS)],
+)
 def test_the_first_row_is_the_recipe_before_its_guide(family: str, more: set[str]) -> None:
-    before = compose("train", [f"experiment={family}_before"])
-    base = compose("train", [f"experiment={family}", *GUIDES[family].base])
+    before = compose("train", [f"experiment={EXPERIMENTS[family]}_before"])
+    base = compose("train", [f"experiment={EXPERIMENTS[family]}", *GUIDES[family].base])
+    base.data.num_workers = before.data.num_workers  # of which the plan makes trainer.num_workers
     for key in ("data", "optim", "model"):
         assert base[key] == before[key]
     unlike = {key for key, value in base.trainer.items() if value != before.trainer[key]}
     assert unlike == {"compile", "max_tokens"} | more, "which the plan chooses there"
 
 
-def test_the_way_of_dimtda_ends_at_its_experiment_with_as_many_rows_a_step() -> None:
-    after = _flat(OmegaConf.to_container(compose("train", ["experiment=dimtda"])))
-    way = [change for change in OF_DIMTDA.changes if change.claimed.startswith("2-3 for the whole way")]
-    found = _composed("dimtda", way[0])
+@pytest.mark.parametrize(("family", "rows"), [("dimtda", 32), ("qwen3vl", 16)])
+def test_a_way_ends_at_its_experiment_with_as_many_rows_a_step(family: str, rows: int) -> None:
+    after = _flat(OmegaConf.to_container(compose("train", [f"experiment={EXPERIMENTS[family]}"])))
+    (last,) = [change for change in GUIDES[family].changes if "for the whole way" in change.claimed]
+    found = _composed(family, last)
     unlike = {key for key in found | after if found.get(key) != after.get(key)}
-    chosen = ("compile", "max_tokens", "micro_batch_size", "num_workers", "precision")
-    assert unlike == {f"trainer.{name}" for name in chosen}, "which the plan chooses there"
-    for change in OF_DIMTDA.changes:
-        settings = _composed("dimtda", change)
-        assert settings["data.batch_size"] * settings["trainer.accumulation"] == 32, change.name
+    assert unlike == {f"trainer.{name}" for name in CHOSEN}, "which the plan chooses there"
+    for change in GUIDES[family].changes:
+        settings = _composed(family, change)
+        assert settings["data.batch_size"] * settings["trainer.accumulation"] == rows, change.name
+
+
+def test_all_that_dimtda_and_qwen3vl_changed_is_a_row() -> None:
     typed = {setting for change in OF_DIMTDA.changes for setting in change.settings}
     assert typed >= {
         *("data.padding=longest", "trainer.precision=bf16-mixed", "data.batch_size=2", "trainer.accumulation=16"),
         *("trainer.num_workers=2", "optim.fused=true", "model.network.gradient_checkpointing=true"),
         *("model.network.encoders.1.frozen=true", "trainer.compile=true", "trainer.compile=full"),
     }
+    typed = {setting for change in GUIDES["qwen3vl"].changes for setting in change.settings}
+    assert typed >= {
+        *("data.batch_size=4", "trainer.accumulation=4", "model.network.gradient_checkpointing=false"),
+        *("trainer.num_workers=2", "trainer.num_workers=16", "data.length_grouped=true"),
+        *("model.network.quantization=none", "model.network.picture_cache_mib=1024", "trainer.precision=auto"),
+        *("trainer.micro_batch_size=auto", "trainer.attention=auto", "trainer.compile=true", "trainer.compile=full"),
+    }
+    assert [change.effect for change in GUIDES["qwen3vl"].changes if change.effect] == ["logits=all"]
+
+
+def test_the_model_is_the_one_for_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(experiment: str, *gpus: str, debug: str | None = None) -> tuple[list[str], str]:
+        cfg = compose("bench", ["suite=families"])
+        cfg.experiment, cfg.debug = experiment, debug
+        _, _, common, model = families._asked(cfg, Machine(gpu_names=gpus))
+        return [word for word in common if word.startswith("model=")], model
+
+    for name in ("qwen3vl_random", "qwen3vl_random_before"):
+        assert asked(name) == (["model=qwen3_vl_12m"], "qwen3_vl_12m")
+        assert asked(name, "H200") == (["model=qwen3_vl_2b_random"], "qwen3_vl_2b_random")
+        assert asked(name, "H200", debug="tiny") == ([], "qwen3_vl_tiny")
+    assert asked("dimtda", "H200") == (["model=fused"], "fused")
+    monkeypatch.setattr(families, "typed_overrides", lambda: ["model=qwen3_vl_8b_random", "model.lr_scale=2"])
+    cfg = compose("bench", ["suite=families"])
+    experiment, _, common, model = families._asked(cfg, Machine(gpu_names=("H200",)))
+    assert (experiment, model) == ("qwen3vl_random", "qwen3_vl_8b_random")
+    assert common[-2:] == ["model=qwen3_vl_8b_random", "model.lr_scale=2"]
 
 
 @pytest.mark.parametrize("model", ["fused", "fused_tiny"])

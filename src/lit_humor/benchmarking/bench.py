@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from lit_humor.benchmarking import suites
-from lit_humor.benchmarking.guide import family_of
+from lit_humor.benchmarking.guide import choices_with_guide, family_of
 from lit_humor.config.command import choice
 from lit_humor.config.validate import unknown_value
 from lit_humor.core.errors import UserError
@@ -46,8 +46,9 @@ def _check_family(cfg: DictConfig) -> None:
     model = choice("model") or ""
     if cfg.experiment or family_of(model):
         where, found = ("experiment", cfg.experiment) if cfg.experiment else ("model", model)
-        fix = f"set suite={FAMILIES}" + ("" if cfg.experiment else f" experiment={family_of(model)}")
-        if not family_of(found):
-            fix = "leave experiment out"
+        family = family_of(found)
+        fix = f"set suite={FAMILIES}" if family else "leave experiment out"
+        if family and not cfg.experiment:
+            fix += f" experiment={choices_with_guide('experiment', [family])[0]}"
         expected = f"none: suite={cfg.suite} measures a classifier with the recipe of train.py"
         raise UserError(where, found=found, expected=expected, fix=fix)

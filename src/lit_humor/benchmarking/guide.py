@@ -55,6 +55,7 @@ class Guide:
         base: Settings of ``train.py`` that its first row has, and all others unless they change them.
         changes: The rows; the first has no change.
         on_cpu: Settings of all rows where there is no GPU, so that minutes suffice.
+        on_gpu: The model where there is a GPU; empty: the usual one.
         models: First words of the names of its models, beside the name of the family.
         note: What a reader of the table has to know of what is measured.
     """
@@ -65,6 +66,7 @@ class Guide:
     base: tuple[str, ...]
     changes: tuple[Change, ...]
     on_cpu: tuple[str, ...] = ()
+    on_gpu: str = ""
     models: tuple[str, ...] = ()
     note: str = ""
 

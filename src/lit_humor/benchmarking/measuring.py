@@ -94,6 +94,7 @@ def measure_steps(overrides: Sequence[str], num_steps: int, effect: str, gradien
             found["first_seconds"] = time.perf_counter() - start
         else:
             setup.step(optimizer, [setup.take(loader.collate_fn(longest[:_FIRST_ROWS]))])
+        read_pictures(setup, loader)
         if setup.plan.num_workers:  # they start once, and stay
             list(loader)
         batches = iter(loader)
@@ -103,6 +104,15 @@ def measure_steps(overrides: Sequence[str], num_steps: int, effect: str, gradien
         seconds = time.perf_counter() - start
     peak = peak_memory_bytes(setup.plan.accelerator) / 2**20
     return {**found, "seconds": seconds, "rows": rows, "precision": setup.plan.precision, "peak_memory_mib": peak}
+
+
+def read_pictures(setup: Setup, batches: Iterable[Batch]) -> None:
+    """Have a frozen vision tower read the pictures that it keeps, as it has from the second epoch on."""
+    reader = getattr(setup.learner.model, "read_pictures", None)
+    if reader is not None and reader.is_frozen and reader.most_bytes:
+        with setup.autocast():
+            for batch in batches:
+                reader(setup.take(batch))
 
 
 def count_graphs(overrides: Sequence[str], effect: str) -> Graphs:

