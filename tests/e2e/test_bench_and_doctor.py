@@ -77,6 +77,7 @@ def test_a_guide_of_pictures_is_measured_row_by_row(
     if model.startswith("qwen3"):
         pytest.importorskip("bitsandbytes", reason="needs the extra qlora")
     little = ("repeats=1", "steps=1", "compiled=false", f"output={tmp_path}", f"paths.logs_dir={tmp_path / 'logs'}")
+    little += ("minutes=60", "compile_seconds=600")
     done = typed("bench", "suite=families", f"experiment={experiment}", "debug=tiny", *little)
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob(f"families_{experiment}_*_{model}_*.json")

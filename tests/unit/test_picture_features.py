@@ -123,3 +123,14 @@ def test_rows_without_pictures_need_no_tower(folder: str) -> None:
     batch: Any = make_batch([(0, 0)] * 2, [[300], [301]], [[340, 2], [341, 2]])
     _logits(network, batch | {"patches": torch.zeros(2, 0, 192, dtype=torch.uint8)})
     assert calls == []
+
+
+def test_a_model_compiled_as_a_whole_reads_the_same(folder: str) -> None:
+    network, batch = adapted(folder), make_batch()
+    plain = _logits(network, batch)
+    network.read_pictures.kept.clear()
+    network.compile(backend="eager", dynamic=True)
+    calls = _counted(network)
+    for _ in range(2):
+        torch.testing.assert_close(_logits(network, batch), plain)
+    assert calls == [16, 12, 12]
