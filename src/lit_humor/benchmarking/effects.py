@@ -15,12 +15,10 @@ from torch._dynamo.utils import counters
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lit_humor.data.batches import tokens
-from lit_humor.models.vision_language import VisionLanguage
 
 PINNED, UNRESTORED, UNCUT = "pin_memory=true", "preserve_rng_state=False", "texts_cut=false"
 ALL_LOGITS = "logits=all"
 _DYNAMIC = {"none": None, "false": False}
-_READ_PROMPTS = VisionLanguage.read_prompts
 
 
 @contextlib.contextmanager
@@ -33,21 +31,10 @@ def building(effect: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stepping(effect: str) -> Iterator[None]:
-    """Have ``sdpa=<name of a backend>``: torch's fused attention takes no other way; or ``logits=all``."""
+    """Have ``sdpa=<name of a backend>``: torch's fused attention takes no other way meanwhile."""
     name, _, value = effect.partition("=")
-    with contextlib.ExitStack() as stack:
-        if name == "sdpa":
-            stack.enter_context(sdpa_kernel(SDPBackend.__members__[value]))
-        elif effect == ALL_LOGITS:
-            stack.enter_context(_replaced(VisionLanguage, "read_prompts", _with_all_logits))
+    with sdpa_kernel(SDPBackend.__members__[value]) if name == "sdpa" else contextlib.nullcontext():
         yield
-
-
-def _with_all_logits(network: VisionLanguage, *inputs: Any, logits_to_keep: int, **options: Any) -> tuple[Any, Any]:
-    """Compute the logits of all tokens, as the original does, where ``VisionLanguage`` asks for those of the answer."""
-    read, positions = _READ_PROMPTS(network, *inputs, **options)
-    read.logits = read.logits[:, -logits_to_keep:]
-    return read, positions
 
 
 @contextlib.contextmanager
@@ -91,6 +78,18 @@ def checkpoint_activations(network: nn.Module, preserve_rng_state: bool | None) 
         model.activation_checkpointing_disable()
     else:
         model.activation_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": preserve_rng_state})
+
+
+def compute_all_logits(network: Any) -> None:
+    """Have a ``VisionLanguage`` compute the logits of all tokens, in place; it still gives those of the answer."""
+    read_prompts = network.read_prompts
+
+    def read_all(*inputs: Any, logits_to_keep: int, **options: Any) -> tuple[Any, Any]:
+        read, positions = read_prompts(*inputs, **options)
+        read.logits = read.logits[:, -logits_to_keep:]
+        return read, positions
+
+    network.read_prompts = read_all
 
 
 @dataclass

@@ -18,12 +18,14 @@ import torch._inductor.config
 from torch import nn
 
 from lit_humor.benchmarking.effects import (
+    ALL_LOGITS,
     PINNED,
     UNRESTORED,
     Graphs,
     building,
     checkpoint_activations,
     compiling,
+    compute_all_logits,
     counting,
     stepping,
     tokenizing,
@@ -85,6 +87,8 @@ def measure_steps(overrides: Sequence[str], num_steps: int, effect: str, gradien
         found["gradient_difference"] = gradient_difference(setup, batch, preserve=effect != UNRESTORED)
     if effect == UNRESTORED:
         checkpoint_activations(setup.learner.model, preserve_rng_state=False)
+    if effect == ALL_LOGITS:
+        compute_all_logits(setup.learner.model)
     optimizer = setup.build_optimizer()
     with stepping(effect):
         start = time.perf_counter()

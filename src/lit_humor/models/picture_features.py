@@ -54,7 +54,7 @@ class PictureReader:
         self.kept: dict[int, list[Tensor]] = {}
         self.kept_bytes = 0
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # what is kept is no matter of a graph
+    @torch.compiler.disable  # what is kept is no matter of a graph
     def __call__(self, batch: Mapping[str, Tensor]) -> Features | None:
         """Return the features of the pictures of a batch, row by row; None if no row has one.
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from lit_humor.models.random_models import (
@@ -67,7 +66,7 @@ def sized_qwen3_vl(
     digest = hashlib.sha256(json.dumps(sizes, sort_keys=True).encode()).hexdigest()[:12]
 
     def build(num_tokens: int) -> PreTrainedModel:
-        return build_qwen3_vl(sizes["text"], sizes["vision"], tied=tied).to(torch.bfloat16)
+        return build_qwen3_vl(sizes["text"], sizes["vision"], tied=tied).bfloat16()
 
     place = Path(cache_dir) / f"random-qwen3-vl-bf16-{digest}"
     return random_model(place, lambda: chat_tokenizer(num_pieces), build)
