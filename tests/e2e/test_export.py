@@ -159,7 +159,7 @@ def bert_folder(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize(
     ("arguments", "part"),
-    [(["to=tflite"], "one of huggingface, merged, onnx, onnx_int8"), (["to=onnx", "output=."], "a folder there already")],
+    [(["to=tflite"], "one of huggingface, merged, onnx"), (["to=onnx", "output=."], "a folder there already")],
 )
 def test_mistakes(run: Path, arguments: list[str], part: str) -> None:
     assert_one_message(typed_here("export", f"run={run}", *arguments), part)
