@@ -26,7 +26,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 from lit_humor.config.declared import CONFIG_DIR, hint_of, numbers_as_texts
 from lit_humor.config.mistyped import check_settings, elsewhere, settings_first, unknown_within
 from lit_humor.config.overrides import check_one_file, for_hydra, with_plain_dollar
-from lit_humor.config.saved import find_run_folder
+from lit_humor.config.saved import find_run_folder, find_teachers
 from lit_humor.config.schema import register_schemas
 from lit_humor.config.validate import unknown_key, unknown_value, wrong_value
 from lit_humor.core.errors import InterruptedRun, UserError
@@ -225,6 +225,8 @@ def _find_runs(cfg: DictConfig) -> None:
             cfg[key] = str(find_run(str(name), Path(cfg.paths.logs_dir)) or name)
     if cfg.get("run"):
         find_run_folder(str(cfg.run))  # a wrong name is reported before torch is imported
+    if isinstance(teachers := OmegaConf.select(cfg, "objective.teachers"), ListConfig):
+        cfg.objective.teachers = find_teachers(teachers, cfg.paths.logs_dir)
     if isinstance(cfg.get("runs"), ListConfig):
         cfg.runs = [str(find_run(str(name), Path(cfg.paths.logs_dir)) or name) for name in cfg.runs]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from lit_humor.core.settings import command_line, setting, typed
 from lit_humor.runs import record
 from lit_humor.runs.watch import find_run, find_runs
 
+_TEACHERS = "objective.teachers"  # a list of runs
 _LEAST_SECRET = 8  # characters
 _UNNAMED = {"0": "LABEL_0", "1": "LABEL_1"}  # names that transformers leaves out of its config.json
 
@@ -108,6 +109,24 @@ def find_run_folder(run: str) -> Path:
     return folder
 
 
+def find_teachers(names: Iterable[str], logs_dir: str | Path = ROOT_DIR / "logs") -> list[str]:
+    """Return the absolute folders of the runs that ``objective.teachers`` names.
+
+    Args:
+        names: Folders, or names of runs in ``logs_dir``.
+        logs_dir: Parent of run folders.
+
+    Raises:
+        UserError: There is none, or one is not there or has no weights.
+    """
+    folders = [find_run(str(name), Path(logs_dir)) or Path(name) for name in names]
+    bad = [folder for folder in folders if not (folder / record.CHECKPOINTS / record.BEST).is_file()]
+    if bad or not folders:
+        where, places = f"{_TEACHERS}={bad[0]}" if bad else _TEACHERS, [Path(logs_dir), *(bad[0].parent for _ in bad[:1])]
+        raise no_run(*places, where=where, found="no run with weights" if bad else "none")
+    return [str(folder.absolute()) for folder in folders]
+
+
 def class_names_of(folder: Path) -> tuple[str, ...]:
     """Return the class names of a run, in class order, or (). Older runs have them in the files of ``backbone/``."""
     if (folder / record.LABELS).is_file():
@@ -132,7 +151,8 @@ def no_run(*places: str | Path, where: str = "run", found: str = "no run") -> Us
     near = nearest(Path(name).name, [Path(run).name for run in runs]) if name else None
     fix = "python src/lit_humor/train.py makes one"
     if runs:
-        fix = f"set {typed(key, next((run for run in runs if Path(run).name == near), runs[0]))}"
+        chosen = next((run for run in runs if Path(run).name == near), runs[0])
+        fix = f"set {typed(key, [chosen] if key == _TEACHERS else chosen)}"
     return UserError(where, found=found, expected="a folder that train.py made, such as logs/<run id>", fix=fix)
 
 

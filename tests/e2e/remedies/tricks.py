@@ -1,5 +1,7 @@
 """Mistakes in the settings of training tricks."""
 
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 from transformers import MPNetConfig
@@ -14,7 +16,21 @@ OF_GRITLM = ("experiment=gritlm", "debug=tiny", "trainer=cpu", "paths.logs_dir=F
 NO_ROOM = SimpleNamespace(total=9, used=9, free=0)
 MPNET = MPNetConfig(**(SMALL | {"vocab_size": 700}), num_attention_heads=2)  # type: ignore[arg-type]
 
+STUDENT = ("objective=distillation", "trainer.max_epochs=1", "baseline=false", "report=false")
+
+
+def _with_a_run(folder: Path, runs: Path) -> None:
+    shutil.copytree(runs / "one", folder / "logs" / "one")
+
+
 CASES = {
+    "no teacher": typed_tiny(*STUDENT, make=_with_a_run),
+    "a teacher that is not there": typed_tiny(*STUDENT, "objective.teachers=[on]", make=_with_a_run),
+    "numbers of distillation": typed_tiny(
+        *STUDENT, "objective.teachers=[RUNS/one]", "objective.temperature=0", "objective.weight=2", errors=2
+    ),
+    "a teacher of other classes": typed_tiny(*STUDENT, "objective.teachers=[RUNS/one,RUNS/spam]", to_the_end=True),
+    "a teacher of another task": typed_tiny(*STUDENT, "objective.teachers=[RUNS/rated]", to_the_end=True),
     "numbers of terms": typed_tiny("regularizers.r_drop.alpha=0"),
     "a term that is a number": typed_tiny("regularizers.r_drop=1"),
     "an epoch of a term": typed_tiny("regularizers.fgm.epsilon=1", "regularizers.fgm.from_epoch=-1"),
