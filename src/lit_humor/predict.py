@@ -14,6 +14,8 @@ _TYPED: dict[str, list[str]] = {}
 def _predict(cfg: DictConfig) -> None:
     from lit_humor.config.saved import calibrated, open_run
 
+    if cfg.runs:
+        _first_stands_for_all(cfg)
     saved = open_run(cfg.run) if cfg.run else None
     if saved and cfg.calibration:
         saved = calibrated(saved, cfg.calibration)
@@ -32,6 +34,20 @@ def _predict(cfg: DictConfig) -> None:
     from lit_humor.inference.predicting import predict  # imports torch (seconds): not for --help and --cfg
 
     predict(cfg, saved, texts, _TYPED["image"])
+
+
+def _first_stands_for_all(cfg: DictConfig) -> None:
+    """Set ``run`` to the first of ``runs``; check that nothing is typed that only one run can do.
+
+    Raises:
+        UserError: It is.
+    """
+    from lit_humor.core.errors import UserError
+
+    one_alone = {key: cfg[key] for key in ("run", "ckpt", "calibration", "explain")} | {"query": _TYPED["query"]}
+    for key in (key for key, value in one_alone.items() if value):
+        raise UserError(key, found="runs beside it", expected="one run", fix=f"leave {key} out")
+    cfg.run = cfg.runs[0]
 
 
 def _alone(cfg: DictConfig) -> None:

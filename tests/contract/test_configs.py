@@ -201,6 +201,7 @@ WIDTHS = {
     "xlmr_base": 768,
     "minilm": 384,
     "e5_small": 384,
+    "minilm_half": 384,
     "tiny": 16,
     "random_base": 768,
     "random_large": 1024,

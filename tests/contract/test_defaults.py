@@ -60,6 +60,7 @@ SWITCHED_OFF = {
         {BASELINE, REPORT},
         "that the switches work is the test",
     ),
+    "e2e/test_soups.py::QUICK": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
     "e2e/test_students.py::QUICK": ({BASELINE, REPORT, TENSORBOARD}, _MANY),
     "e2e/test_saved_embeddings.py::QUICK": ({BASELINE, REPORT, TENSORBOARD, PICTURES}, _MANY),
     "e2e/test_serve.py::run": ({BASELINE, REPORT}, _TRAINED),

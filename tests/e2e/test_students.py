@@ -46,7 +46,9 @@ def test_a_student_of_two_is_trained_and_used_without_them(logs: Path, tmp_path:
     assert config.objective.teachers == [str(logs / "one"), str(logs / "two")]
     again = _train(logs, "again", *distilled)
     assert "labels the rows" not in again.stdout
-    weights = [torch.load(logs / name / "checkpoints" / "best.ckpt", weights_only=True) for name in ("student", "again")]
+    weights = [
+        torch.load(logs / name / "checkpoints" / "best.ckpt", weights_only=True) for name in ("student", "again")
+    ]
     assert all(torch.equal(one, weights[1]["state_dict"][name]) for name, one in weights[0]["state_dict"].items())
     shutil.copytree(logs / "student", tmp_path / "alone")
     used = typed_here("predict", f"run={tmp_path / 'alone'}", "text=why did the hen cross the road?")
@@ -58,6 +60,20 @@ def test_a_student_of_two_is_trained_and_used_without_them(logs: Path, tmp_path:
         for part in ("", "eval/own-val")
     )
     assert at_end == pytest.approx(later, abs=1e-6), "of the labels alone, with the teachers and without"
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        ("model.network.frozen_layers=1", "callbacks.frozen_prefix.cached=true", "callbacks.ema.decay=0.9"),
+        ("regularizers.r_drop.alpha=1", "data.augment=[casing]", "trainer.max_tokens=64"),
+    ],
+    ids=["frozen", "augmented"],
+)
+def test_it_goes_with_other_tricks(others: tuple[str, ...], logs: Path, tmp_path: Path) -> None:
+    done = _train(tmp_path, "run", "objective=distillation", f"objective.teachers=[{logs / 'one'}]", *others)
+    assert "one labels the rows, once" in done.stdout
+    assert (tmp_path / "run" / "result.json").is_file()
 
 
 def test_labels_are_what_evaluation_found(logs: Path, tmp_path: Path) -> None:
@@ -104,3 +120,66 @@ def test_random_numbers_of_the_training_stay(logs: Path, tiny_model: str, tmp_pa
     assert datamodule.prepared["train"].soft_labels.sum(axis=1) == pytest.approx(1, abs=1e-6)
     assert "test" in datamodule.prepared
     assert not isinstance(datamodule.prepared["test"], PreparedSoftLabels)
+
+
+def test_a_student_of_half_the_layers_is_used_and_exported(tmp_path: Path) -> None:
+    """Its folder has all that commands need; the layers are taken once."""
+    few = ("data=tiny", "trainer=cpu", "trainer.max_epochs=1", *QUICK[2:], "data.rows_per_split=40")
+    done = typed(
+        "train",
+        "model=minilm_half",
+        *few,
+        f"paths.logs_dir={tmp_path}",
+        f"paths.cache_dir={tmp_path}/cache",
+        "run_id=half",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    config = json.loads((tmp_path / "half" / "backbone" / "config.json").read_text())
+    assert config["num_hidden_layers"] == 3
+    shutil.rmtree(tmp_path / "cache")
+    used = typed_here("predict", f"run={tmp_path / 'half'}", "text=why did the hen cross the road?")
+    assert used.returncode == 0, used.stderr
+    exported = typed_here("export", f"run={tmp_path / 'half'}", f"output={tmp_path / 'exported'}")
+    assert exported.returncode == 0, exported.stdout + exported.stderr
+    assert "Backbone: every_nth_layer of packaged_minilm;" in (tmp_path / "exported" / "README.md").read_text()
+
+
+def test_a_run_labels_texts_and_another_learns_from_them(logs: Path, tmp_path: Path) -> None:
+    texts = pq.read_table(logs / "one" / "predictions" / "test.parquet").to_pydict()["text"]
+    lines = [json.dumps({"number": number, "text": text}) for number, text in enumerate(texts)]
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines) + "\n")
+    run, source = f"run={logs / 'one'}", f"input={tmp_path / 'texts.jsonl'}"
+    all_rows = typed_here("predict", run, source, f"output={tmp_path / 'all.jsonl'}")
+    assert all_rows.returncode == 0, all_rows.stderr
+    answers = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    scores = sorted({one["p_humor"] for one in answers})
+    middle = sum(scores[len(scores) // 2 - 1 : len(scores) // 2 + 1]) / 2  # so little a model says one class alone
+    for one in answers:
+        one["prediction"] = "humor" if one["p_humor"] >= middle else "not humor"
+    sure = {name: [one[f"p_{name}"] for one in answers if one["prediction"] == name] for name in ("not humor", "humor")}
+    limits = {name: (np.sort(values)[len(values) // 2 - 1 :][:2].mean()).item() for name, values in sure.items()}
+    typed_limits = f"pseudo_labels={{not humor: {limits['not humor']}, humor: {limits['humor']}}}"
+    done = typed_here(
+        "predict", run, source, f"output={tmp_path / 'pseudo.jsonl'}", typed_limits, f"threshold={middle}"
+    )
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in (tmp_path / "pseudo.jsonl").read_text().splitlines()]
+    expected = [
+        {"number": one["number"], "text": one["text"], "label": name, "weight": one[f"p_{name}"]}
+        for one in answers
+        if one[f"p_{(name := one['prediction'])}"] >= limits[name]
+    ]
+    assert found == expected
+    assert {one["label"] for one in found} == {"not humor", "humor"}
+    assert len(found) < len(answers)
+    own = (
+        "data=csv",
+        f"data.train_path={tmp_path / 'pseudo.jsonl'}",
+        "data.weight_column=weight",
+        "data.max_length=32",
+    )
+    places = (f"paths.logs_dir={tmp_path}", f"paths.cache_dir={tmp_path}/cache", "run_id=next")
+    trained = typed(
+        "train", "model=tiny", *own, *QUICK[1:], *places, "trainer.max_epochs=1", f"init_from={logs / 'one'}"
+    )
+    assert trained.returncode == 0, trained.stdout + trained.stderr

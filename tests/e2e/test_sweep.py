@@ -94,7 +94,7 @@ def test_a_sweep_that_is_killed_goes_on_and_ends_the_same(tmp_path: Path) -> Non
 def test_a_dry_run_shows_every_command_and_makes_nothing(tmp_path: Path) -> None:
     done = typed_here("sweep", "plan=ablation", "experiment=v3", "n=1", "dry_run=true", *_arguments(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("src/lit_humor/train.py experiment=v3 debug=tiny seed=1") == 6
+    assert done.stdout.count("src/lit_humor/train.py experiment=v3 debug=tiny seed=1") == 6 + 9 + 1 + 4
     assert "objective.label_smoothing=0 " in done.stdout
     assert "add budget=6h" in done.stdout
     assert not (tmp_path / "logs").exists()

@@ -25,7 +25,7 @@ def _model() -> BagOfTokens:
 
 def _batch() -> Any:
     logits = torch.randn(_ROWS, 2, generator=torch.Generator().manual_seed(3))
-    return make_batch() | {"soft_labels": logits.softmax(dim=-1)}  # type: ignore[operator]
+    return make_batch() | {"soft_labels": logits.softmax(dim=-1)}
 
 
 def test_one_teacher_alone_is_cross_entropy_against_its_probabilities() -> None:

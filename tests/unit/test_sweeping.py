@@ -16,8 +16,9 @@ from lit_humor.config.command import compose
 from lit_humor.launch.queue import Job, LocalQueue, split_machine
 from lit_humor.runs import record
 from lit_humor.runs.watch import is_done
+from lit_humor.sweeps.comparing import paired_difference
 from lit_humor.sweeps.planned_runs import PlannedRun, expand
-from lit_humor.sweeps.summary import interval, join_predictions, paired_difference, write_summary
+from lit_humor.sweeps.summary import interval, join_predictions, write_summary
 from lit_humor.sweeps.sweeping import choices, make_jobs, signature
 
 # A run as far as a queue knows one: it takes a moment, writes how it ended, and saves when asked to stop.

@@ -122,7 +122,10 @@ def find_teachers(names: Iterable[str], logs_dir: str | Path = ROOT_DIR / "logs"
     folders = [find_run(str(name), Path(logs_dir)) or Path(name) for name in names]
     bad = [folder for folder in folders if not (folder / record.CHECKPOINTS / record.BEST).is_file()]
     if bad or not folders:
-        where, places = f"{_TEACHERS}={bad[0]}" if bad else _TEACHERS, [Path(logs_dir), *(bad[0].parent for _ in bad[:1])]
+        where, places = (
+            f"{_TEACHERS}={bad[0]}" if bad else _TEACHERS,
+            [Path(logs_dir), *(bad[0].parent for _ in bad[:1])],
+        )
         raise no_run(*places, where=where, found="no run with weights" if bad else "none")
     return [str(folder.absolute()) for folder in folders]
 

@@ -29,7 +29,7 @@ class Batch(TypedDict):
 
     labels: Tensor  # [B] int64, class index; zeros where rows have no classes
     targets: NotRequired[Tensor]  # [B] float32, number to predict, only where the data has some
-    row_weights: Tensor  # [B] float32, 1 for a real row and 0 for a padding row
+    row_weights: Tensor  # [B] float32, 1 (or the weight of the row) and 0 for a padding row
     rows: Tensor  # [B] int64, position of the row in its split
     slices: Tensor  # [B, S] int64, code of the row's language, genre, ...; -1 where unknown
 

@@ -28,7 +28,7 @@ from lit_humor.data.reading.labels import (
 )
 from lit_humor.data.reading.places import name_place
 from lit_humor.data.reading.tables import FILE, LINE, Table
-from lit_humor.data.targets import has_targets, read_targets, to_numbers
+from lit_humor.data.targets import has_targets, read_targets, to_numbers, to_weights
 
 
 class Place(NamedTuple):
@@ -113,6 +113,7 @@ class Examples:
         slices: Values of ``language``, ``genre``, ``part`` where the data has such a column; None where unknown.
         groups: Group of each row, or None.
         difficulty: [N] float64, or None.
+        weights: [N] float64 above 0, how much each row counts in training, or None.
         targets: [N] float64 numbers to predict, [N, K] where there are several a row, or None.
         target_names: [K] names of several numbers a row; else empty.
         num_without_target: Rows of the file that were left out, as they have no number to predict.
@@ -136,6 +137,7 @@ class Examples:
     slices: Mapping[str, list[str | None]] = field(default_factory=dict)
     groups: list[str] | None = None
     difficulty: np.ndarray | None = None
+    weights: np.ndarray | None = None
     targets: np.ndarray | None = None
     target_names: tuple[str, ...] = ()
     num_without_target: int = 0
@@ -195,6 +197,7 @@ class Examples:
             slices={name: pick(values) for name, values in self.slices.items()},
             groups=None if self.groups is None else pick(self.groups),
             difficulty=None if self.difficulty is None else self.difficulty[np.asarray(rows, dtype=np.int64)],
+            weights=None if self.weights is None else self.weights[np.asarray(rows, dtype=np.int64)],
             targets=None if self.targets is None else self.targets[np.asarray(rows, dtype=np.int64)],
             answers=None if self.answers is None else self.answers.take(rows),
             pictures=None if self.pictures is None else self.pictures.take(rows),
@@ -216,9 +219,9 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
     """
     columns = columns.of_table(table)
     text = find_column(table, columns.text_column, TEXT_COLUMNS, "data.text_column", origin)
-    pair, group, difficulty = (
+    pair, group, difficulty, weight = (
         None if (wanted := getattr(columns, key)) is None else find_column(table, wanted, (), f"data.{key}", origin)
-        for key in ("text_pair_column", "group_column", "difficulty_column")
+        for key in ("text_pair_column", "group_column", "difficulty_column", "weight_column")
     )
     places = _places(table, origin)
     label, predicted, problems, missing = _to_predict(table, columns, places, origin)
@@ -228,10 +231,13 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
     if pair is not None and pairs is not None:
         problems |= check_texts(pairs, places, pair, blank_is_fine=True)
     problems |= check_texts(table[text], places, text)
-    numbers = None
+    numbers, weights = None, None
     if difficulty is not None:
         numbers, not_numbers = to_numbers(table[difficulty], places, difficulty)
         problems |= not_numbers
+    if weight is not None:
+        weights, not_weights = to_weights(table[weight], places, weight)
+        problems |= not_weights
     readings = _READINGS.get()
     if problems and (readings is None or len(problems) == len(places)):
         raise problems[min(problems, key=lambda row: (not isinstance(problems[row], UnknownLabelError), row))]
@@ -253,6 +259,7 @@ def build_examples(table: Table, columns: Columns, origin: str, file: FileCounts
         # A row without a group is a group of its own.
         groups=None if group is None else [_known(v) or str(p) for v, p in zip(table[group], places, strict=True)],
         difficulty=numbers,
+        weights=weights,
         file=file,
     )
     left_out = problems if readings is not None else missing

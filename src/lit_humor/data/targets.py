@@ -87,6 +87,19 @@ def to_numbers(values: Sequence[Any], places: Sequence[object], column: str) -> 
     return numbers, problems
 
 
+def to_weights(values: Sequence[Any], places: Sequence[object], column: str) -> tuple[np.ndarray, dict[int, UserError]]:
+    """[N] float64, the weights of rows, and what is wrong with those that are no number above 0."""
+    numbers, _ = to_numbers(values, places, column)
+    problems = {}
+    for row in np.flatnonzero(~(numbers > 0)).tolist():
+        where, fix = (
+            f"{places[row]}, column '{column}'",
+            "correct it or delete the row, or leave data.weight_column out",
+        )
+        problems[row] = UserError(where, found=shorten(values[row]), expected="a number above 0", fix=fix)
+    return numbers, problems
+
+
 def notes_on_targets(splits: Mapping[str, Examples]) -> list[str]:
     """How many rows were left out as they have no number, for each split that lost some."""
     return [

@@ -158,4 +158,6 @@ def _network_of(path: Path) -> str:
 
 
 def _without_place(pretrained: Any) -> Any:
-    return {k: v for k, v in pretrained.items() if k != "cache_dir"} if isinstance(pretrained, dict) else pretrained
+    if not isinstance(pretrained, dict):
+        return pretrained
+    return {key: _without_place(value) for key, value in pretrained.items() if key != "cache_dir"}

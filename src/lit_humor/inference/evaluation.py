@@ -28,6 +28,7 @@ from lit_humor.engine import factory, tables
 from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.engine.training import score
 from lit_humor.inference.loading import TrainedRun, load_run
+from lit_humor.inference.souping import make_soup
 from lit_humor.runs import record, screen
 from lit_humor.tasks.answers import PREDICTION, only_exported, only_scored_alone, own_columns
 from lit_humor.tasks.task import Task, definitions_of, join_results
@@ -45,6 +46,9 @@ def evaluate(cfg: DictConfig) -> None:
         UserError: There is no such run, checkpoint or split.
     """
     set_up_libraries()
+    if cfg.soup:
+        make_soup(cfg)
+        return
     if cfg.runs:
         _take_together(cfg)
         return

@@ -209,7 +209,7 @@ def _card(to: str, saved: SavedRun, exported: _Exported, parity: Mapping[str, An
             "environment": environment,
             "command": record.command_line(environment),
             "data_report": record.read_json(run_dir / record.DATA_REPORT),
-            "backbone": backbone if isinstance(backbone, str) else backbone["_target_"].rpartition(".")[2],
+            "backbone": _named(backbone),
             "max_length": exported.scorer.max_length,
             "calibration": saved.calibration,
             "parity": parity,
@@ -217,3 +217,11 @@ def _card(to: str, saved: SavedRun, exported: _Exported, parity: Mapping[str, An
             "inputs": exported.inputs,
         }
     )
+
+
+def _named(pretrained: Any) -> str:
+    """Return the name of a pretrained model, or of the function that makes it and of what it makes it from."""
+    if isinstance(pretrained, str):
+        return pretrained
+    source = f" of {_named(pretrained['pretrained'])}" if "pretrained" in pretrained else ""
+    return f"{pretrained['_target_'].rpartition('.')[2]}{source}"

@@ -27,11 +27,13 @@ from lit_humor.engine.checkpoints import sum_of
 from lit_humor.engine.factory import build_tasks
 from lit_humor.engine.libraries import set_up_libraries
 from lit_humor.engine.machine import peak_memory_bytes
+from lit_humor.inference.ensembles import load_together, weights_of
 from lit_humor.inference.explaining import colored, explain, questions, strongest
 from lit_humor.inference.inputs import columns_of, first_row, quoting_of, target_of
 from lit_humor.inference.parts import Parts
 from lit_humor.inference.pictures import check_images, with_images
-from lit_humor.inference.scoring import Scorer, load_scorer
+from lit_humor.inference.scoring import Scorer
+from lit_humor.inference.self_training import PseudoLabels, pseudo_labels
 from lit_humor.runs import screen
 from lit_humor.tasks.answers import answers_of, joined_answers, only_answering, only_explained, read_thresholds
 
@@ -66,10 +68,11 @@ def predict(cfg: DictConfig, saved: SavedRun | None, texts: Sequence[str], image
         raise UserError("text", found="a blank text", expected="words", fix='set text="..."')
     if cfg.input and cfg.explain:
         raise UserError("explain", found="a file", expected="text=... or lines on standard input", fix="leave it out")
+    pseudo = pseudo_labels(cfg, saved, tasks)
     if cfg.input:
-        _predict_file(cfg, saved, Path(cfg.input), target_of(cfg), thresholds)
+        _predict_file(cfg, saved, Path(cfg.input), target_of(cfg), thresholds, pseudo)
         return
-    scorer = load_scorer(saved, cfg.ckpt)
+    scorer = load_together(cfg, saved)
     if images:
         _print_answers(scorer, with_images(texts, images, saved.config.data.size), thresholds)
         return
@@ -129,22 +132,30 @@ def _explain(scorer: Scorer, text: str, answers: Mapping[str, Mapping[str, Any]]
         print(f"for {name}: {strongest(text, words)}", flush=True)
 
 
-def _predict_file(cfg: DictConfig, saved: SavedRun, source: Path, target: Path, thresholds: Thresholds) -> None:
+def _predict_file(
+    cfg: DictConfig,
+    saved: SavedRun,
+    source: Path,
+    target: Path,
+    thresholds: Thresholds,
+    pseudo: PseudoLabels | None = None,
+) -> None:
     """Score a file, which ``inputs.check_file`` has checked, in parts, which are kept after an interruption."""
     quoting: Quoting = "none" if quoting_of(cfg, saved) == "none" else "standard"
     columns = columns_of(cfg, saved, first_row(source, quoting), str(source))
-    scorer = load_scorer(saved, cfg.ckpt)
-    checkpoint = Path(cfg.ckpt or saved.best)
-    sums = [sum_of(checkpoint), sum_of(source)]  # a copy keeps these, not its name and time
+    scorer = load_together(cfg, saved)
+    sums = [*map(sum_of, weights_of(cfg, saved)), sum_of(source)]  # a copy keeps these, not its name and time
     origin: dict[str, Any] = {"sums": sums, "columns": columns, "thresholds": thresholds, "quoting": quoting}
     origin |= {"calibration": dict(scorer.calibration), "part_rows": _CHUNK_ROWS}
+    origin |= {"pseudo_labels": [pseudo.limits, pseudo.label_column]} if pseudo else {}
     parts = Parts(target, origin)
     start, count = time.monotonic(), 0
     try:
         with _progress() as show:
             for count, chunk in enumerate(read_chunks(source, _CHUNK_ROWS, quoting), start=1):
                 if not parts.is_done(count - 1):
-                    parts.add(count - 1, *_score_chunk(scorer, chunk, columns, thresholds, show.add))
+                    rows, rejected = _score_chunk(scorer, chunk, columns, thresholds, show.add)
+                    parts.add(count - 1, pseudo.keep(rows) if pseudo else rows, rejected)
                 show.reach(chunk.share)
         num_rows, num_rejected = parts.join(count)
     except KeyboardInterrupt:
@@ -153,6 +164,8 @@ def _predict_file(cfg: DictConfig, saved: SavedRun, source: Path, target: Path, 
         sys.exit(INTERRUPTED)
     seconds, scored = time.monotonic() - start, show.num_rows
     summary = [f"{num_rows:,} rows: {target}"]
+    if pseudo:
+        summary.append(f"Kept with their labels: {dict(pseudo.counts)}. Train on them: data.weight_column=weight")
     if num_rejected:
         summary.append(f"{num_rejected:,} rows were left out, with the reason of each: {parts.rejected_path}")
     summary.append(

@@ -37,9 +37,9 @@ def soft_labels(teachers: Sequence[str] | None) -> pl.Callback:
 
 
 class SoftLabels(pl.Callback):
-    """Puts the mean of the teachers' probabilities beside each row of training and validation.
+    """Puts the mean of the teachers' numbers beside each row of training and validation.
 
-    They are kept in ``soft_labels/`` of the cache, a file for each run and each 4,096 rows, named by hashes of the run's
+    They are kept in ``soft_labels/`` of the cache, a file for each run and each 4,096 rows, named by hashes of its
     weights and configuration and of the rows; a later training with the same ones reads them. The scores at the end of
     a training are computed without them.
 

@@ -59,7 +59,7 @@ class Distillation(CrossEntropy):
         self.teachers, self.temperature, self.weight = tuple(teachers), temperature, weight
 
     def forward(self, model: Model, batch: Mapping[str, Tensor], shared: Shared | None = None) -> Outcome:
-        """Return ``distillation`` [B], or ``cross_entropy`` where rows have no soft labels; ``probabilities`` [B, C]."""
+        """Return ``distillation`` [B] (``cross_entropy`` without soft labels), and ``probabilities`` [B, C]."""
         outputs = model(batch)
         outcome = super().forward(lambda _: outputs, batch, shared)
         if "soft_labels" not in batch:

@@ -17,6 +17,7 @@ from scipy import stats
 from lit_humor.core import markdown
 from lit_humor.pages.page import Grid, Section, render
 from lit_humor.runs import record
+from lit_humor.sweeps.comparing import compare, paired_difference
 from lit_humor.sweeps.pairing import NOTE, right_alone
 from lit_humor.sweeps.planned_runs import PlannedRun
 from lit_humor.tasks.recorded import BEFORE_TASKS, RecordedTasks
@@ -31,6 +32,7 @@ def write_summary(
     title: str,
     matrix: str | None = None,
     metric: str | None = None,
+    bases: Mapping[str, str] | None = None,
 ) -> list[Grid]:
     """Write ``summary.md``, ``.csv`` (one line for each run) and ``.html``; return the tables.
 
@@ -43,6 +45,7 @@ def write_summary(
             variant that was evaluated and one column for each value of that column.
         metric: The metric of intervals and differences; None, or one that the tasks do not compare, takes that which
             chooses checkpoints.
+        bases: Variants of an ablation, each with the one to compare with; adds a table of these comparisons.
 
     Raises:
         MissingExtraError: The ``report`` extra is not installed.
@@ -54,6 +57,7 @@ def write_summary(
     rows = [_row(run, path, each, list(compared)) for run, path in done]
     tables = [_table(rows, each, compared, right_alone(done, tasks))]
     tables += [_matrix(done, matrix, tasks.score)] if matrix else []
+    tables += [compare(done, bases)] if bases else []
     _write(
         folder, title, rows, tables, [Section("Variants", list(tables)), Section("Runs", [_grid("Every run", rows)])]
     )
@@ -143,17 +147,6 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
         return -math.inf, math.inf
     half = float(stats.t.ppf((1 + _LEVEL) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
     return statistics.mean(values) - half, statistics.mean(values) + half
-
-
-def paired_difference(values: Mapping[int, float], base: Mapping[int, float]) -> tuple[float, float]:
-    """Return the mean difference over common repeats, and the two-sided p of a paired t test; nan if not defined."""
-    shared = sorted(values.keys() & base.keys())
-    differences = [values[repeat] - base[repeat] for repeat in shared]
-    if not differences:
-        return math.nan, math.nan
-    if len(shared) < 2 or statistics.stdev(differences) == 0:
-        return statistics.mean(differences), math.nan
-    return statistics.mean(differences), float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
 def _row(run: PlannedRun, folder: Path, each: str, names: Sequence[str]) -> dict[str, Any]:

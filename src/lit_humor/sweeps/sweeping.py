@@ -27,9 +27,10 @@ from lit_humor.launch.queue import Job, Queue
 from lit_humor.runs import record, screen
 from lit_humor.runs.watch import is_done
 from lit_humor.sweeps.budget import check_budget, say_what_it_took
-from lit_humor.sweeps.planned_runs import PlannedRun, expand, parents_of
+from lit_humor.sweeps.planned_runs import PlannedRun, expand, label, parents_of
 from lit_humor.sweeps.queues import open_queue, queue_class
 from lit_humor.sweeps.searching import Search, check_range, describe_range, rows_of
+from lit_humor.sweeps.tricks import ablation_of
 
 _PLACES = ("paths", "run_id", "resume", "report")  # settings of where a run is; they do not change its result
 _NOWHERE = ("paths.root_dir=.", "paths.cache_dir=.", "paths.logs_dir=.")
@@ -52,9 +53,11 @@ def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
     if cfg.space:
         _search(cfg, typed)
         return
-    variants = {str(name): list(settings or ()) for name, settings in cfg.variants.items()}
+    plan = ablation_of(cfg)
     each = None if any(setting.partition("=")[0] == cfg.each for setting in typed) else cfg.each
-    planned = expand(variants, cfg.after, choices(typed), each, cfg.n)
+    combinations = choices(typed)
+    planned = expand(plan.variants, plan.after, combinations, each, cfg.n)
+    bases = {label(name, choice): label(base, choice) for choice in combinations for name, base in plan.bases.items()}
     placed = make_jobs(planned, Path(cfg.paths.logs_dir), cfg.paths.cache_dir, each)
     jobs = list(dict.fromkeys(placed))
     name = cfg.name or f"sweep-{choice('plan')}-{_hash([job.folder.name for job in placed])}"
@@ -77,15 +80,17 @@ def sweep(cfg: DictConfig, typed: Sequence[str]) -> None:
         _add_to_record(folder, {"took": say_what_it_took(jobs, queue.num_slots, time.monotonic() - began)})
     done = [(run, job.folder) for run, job in zip(planned, placed, strict=True) if job.state == record.DONE]
     if done:
-        _summarize(cfg, done, folder)
+        _summarize(cfg, done, folder, bases)
     _say_what_failed(queue, jobs)
 
 
-def _summarize(cfg: DictConfig, done: Sequence[tuple[PlannedRun, Path]], folder: Path) -> None:
+def _summarize(
+    cfg: DictConfig, done: Sequence[tuple[PlannedRun, Path]], folder: Path, bases: Mapping[str, str]
+) -> None:
     """Write and show the tables of the runs that are done."""
     from lit_humor.sweeps import summary  # imports scipy and pyarrow (a second): not for a dry run
 
-    tables = summary.write_summary(done, cfg.each, folder, f"Plan {choice('plan')}", cfg.matrix, cfg.metric)
+    tables = summary.write_summary(done, cfg.each, folder, f"Plan {choice('plan')}", cfg.matrix, cfg.metric, bases)
     if cfg.join_predictions:
         rows = summary.join_predictions(done, folder / "predictions.parquet")
         screen.show(f"Predictions of {rows} rows: {folder / 'predictions.parquet'}")

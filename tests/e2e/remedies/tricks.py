@@ -16,6 +16,7 @@ OF_GRITLM = ("experiment=gritlm", "debug=tiny", "trainer=cpu", "paths.logs_dir=F
 NO_ROOM = SimpleNamespace(total=9, used=9, free=0)
 MPNET = MPNetConfig(**(SMALL | {"vocab_size": 700}), num_attention_heads=2)  # type: ignore[arg-type]
 
+SMALL_DATA = ("data=tiny", "trainer=cpu", "paths.logs_dir=FOLDER/logs")
 STUDENT = ("objective=distillation", "trainer.max_epochs=1", "baseline=false", "report=false")
 
 
@@ -23,11 +24,52 @@ def _with_a_run(folder: Path, runs: Path) -> None:
     shutil.copytree(runs / "one", folder / "logs" / "one")
 
 
+WEIGHTED = "text,label,weight\n" + "".join(f"line {i} of the file,{i % 2},{i}\n" for i in range(60))
+SOUP = ("soup=true", "output=FOLDER/soup")
+TEXT = "text=why did the hen cross the road?"
+
+
 CASES = {
+    "a soup of one": Case("eval", ("runs=[RUNS/one]", *SOUP), errors=2, to_the_end=True),
+    "a soup without a folder": Case(
+        "eval",
+        ("runs=[RUNS/one,RUNS/one/checkpoints/last.ckpt]", "soup=true", "paths.logs_dir=FOLDER/logs"),
+        to_the_end=True,
+    ),
+    "a trick like none": Case(
+        "sweep",
+        ("plan=ablation", "together=[ema,emma]", "n=1", "debug=tiny", "dry_run=true", "paths.logs_dir=FOLDER/logs"),
+        to_the_end=True,
+    ),
+    "a soup of other models": Case("eval", ("runs=[RUNS/one,RUNS/two]", *SOUP), errors=2, to_the_end=True),
+    "a soup of other rows": Case(
+        "eval", ("runs=[RUNS/one,RUNS/few,RUNS/one/checkpoints/last.ckpt]", *SOUP), to_the_end=True
+    ),
+    "a wrong limit of labels": Case(
+        "predict",
+        ("run=RUNS/one", "input=RUNS/spam.csv", "output=FOLDER/new.csv", "pseudo_labels=2"),
+        to_the_end=True,
+    ),
+    "labels of a run without classes": Case(
+        "predict",
+        ("run=RUNS/rated", "input=RUNS/rated.csv", "output=FOLDER/new.csv", "pseudo_labels=0.9"),
+        to_the_end=True,
+    ),
+    "labels without a file": Case("predict", ("run=RUNS/one", TEXT, "pseudo_labels=0.9"), to_the_end=True),
+    "a weight of nothing": typed_tiny(
+        "data=csv", "data.train_path=FOLDER/rows.csv", "data.weight_column=weight", files={"rows.csv": WEIGHTED},
+        way="leave",
+    ),
+    "runs and a run": Case("predict", ("runs=[RUNS/one,RUNS/two]", "run=RUNS/one", TEXT), to_the_end=True),
+    "runs of other classes": Case("predict", ("runs=[RUNS/one,RUNS/spam]", TEXT), to_the_end=True),
+    "runs without numbers": Case("predict", ("runs=[RUNS/writes,RUNS/writes]", TEXT), to_the_end=True),
     "no teacher": typed_tiny(*STUDENT, make=_with_a_run),
     "a teacher that is not there": typed_tiny(*STUDENT, "objective.teachers=[on]", make=_with_a_run),
     "numbers of distillation": typed_tiny(
         *STUDENT, "objective.teachers=[RUNS/one]", "objective.temperature=0", "objective.weight=2", errors=2
+    ),
+    "more layers than there are": Case(
+        "train", ("model=minilm_half", "model.pretrained.every=7", *SMALL_DATA)
     ),
     "a teacher of other classes": typed_tiny(*STUDENT, "objective.teachers=[RUNS/one,RUNS/spam]", to_the_end=True),
     "a teacher of another task": typed_tiny(*STUDENT, "objective.teachers=[RUNS/rated]", to_the_end=True),

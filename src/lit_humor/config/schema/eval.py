@@ -19,6 +19,7 @@ class EvalConfig:
 
     run: Optional[str] = None
     runs: Optional[list[str]] = None
+    soup: bool = False
     ckpt: Optional[str] = None
     split: Optional[str] = None
     calibrate: bool = False

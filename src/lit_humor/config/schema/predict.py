@@ -17,6 +17,7 @@ class PredictConfig:
     """The whole configuration of predict.py."""
 
     run: Optional[str] = None
+    runs: Optional[list[str]] = None
     ckpt: Optional[str] = None
     text: Optional[str] = None  # read from the command line before Hydra
     setup: Optional[str] = None  # as text
@@ -31,6 +32,7 @@ class PredictConfig:
     text_pair_column: Optional[str] = None
     quoting: Optional[str] = None
     threshold: Any = None  # a number or "tuned"
+    pseudo_labels: Any = None  # a number, or one for each class
     calibration: Optional[str] = None
     explain: bool = False
     paths: PathsConfig = field(default_factory=PathsConfig)

@@ -20,6 +20,8 @@ class SweepConfig:
     n: int = MISSING
     each: Optional[str] = None
     variants: dict[str, Any] = field(default_factory=dict)  # name: settings
+    tricks: dict[str, Any] = field(default_factory=dict)  # name: settings, added to those of the first variant
+    together: list[str] = field(default_factory=list)  # names of tricks
     space: dict[str, Any] = field(default_factory=dict)  # key: values, or a range
     after: dict[str, Any] = field(default_factory=dict)  # name: one name, or several
     join_predictions: bool = False  # write the test predictions of all runs to one file

@@ -144,6 +144,7 @@ class Collator:
         slices: [N, S] int64, codes of language, genre, ...; -1 where unknown.
         targets: [N] numbers to predict; None in a data set without them.
         seed: Seed of the run, where training rows are changed in each epoch; None leaves rows as they are.
+        weights: [N] above 0, how much each row counts; None: all the same.
     """
 
     prepared: Prepared
@@ -151,6 +152,7 @@ class Collator:
     slices: np.ndarray
     targets: np.ndarray | None = None
     seed: int | None = None
+    weights: np.ndarray | None = None
 
     def __call__(self, drawn: list[Any]) -> Batch:
         """Make one batch; ``~i`` gives row ``i`` with weight 0. With ``seed`` it is called with (epoch, index)."""
@@ -159,13 +161,16 @@ class Collator:
         batch = {
             **(self.prepared.collate(rows) if self.seed is None else self._changed(rows, self.seed, drawn[0][0])),
             "labels": torch.from_numpy(self.labels[rows]),
-            "row_weights": torch.tensor([1.0 if index >= 0 else 0.0 for index in indices]),
+            "row_weights": torch.tensor([self._weight(index) if index >= 0 else 0.0 for index in indices]),
             "rows": torch.from_numpy(rows),
             "slices": torch.from_numpy(self.slices[rows]),
         }
         if self.targets is not None:
             batch["targets"] = torch.from_numpy(self.targets[rows]).float()
         return batch  # type: ignore[return-value]  # its other tensors are those that the model reads
+
+    def _weight(self, index: int) -> float:
+        return 1.0 if self.weights is None else float(self.weights[index])
 
     def _changed(self, rows: np.ndarray, seed: int, epoch: int) -> dict[str, torch.Tensor]:
         return self.prepared.collate_changed(rows, [derive_seed(seed, "augment", epoch, int(row)) for row in rows])

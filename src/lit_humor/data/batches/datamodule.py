@@ -179,6 +179,6 @@ class HumorDataModule(pl.LightningDataModule):
     def _loader(self, split: str, sampler: GlobalBatchSampler) -> DataLoader:
         examples = self.splits[split]
         codes = slice_codes(examples, self.slice_values)
-        collator = Collator(self.prepared[split], examples.labels, codes, examples.targets)
+        collator = Collator(self.prepared[split], examples.labels, codes, examples.targets, weights=examples.weights)
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return build_loader(collator, sampler, len(examples), self.num_workers, pin_memory=on_gpu)

@@ -38,6 +38,7 @@ class Columns:
         target_columns: Several of them, to predict together.
         missing_targets: ``error`` refuses rows without a number to predict, ``leave_out`` leaves them out.
         difficulty_column: Column of numbers, higher for harder rows; see ``data.difficulty``.
+        weight_column: Column of numbers above 0, which the losses of training rows are multiplied by.
         answer_column: Column of the text that is to be written or found; rows then need no label, and have classes only
             where ``label_column`` is set, too.
         negative_column: Column of a text that is not the row's answer, or of a list of such texts; a blank one is none.
@@ -55,6 +56,7 @@ class Columns:
     target_columns: list[str] | None = None
     missing_targets: str = "error"
     difficulty_column: str | None = None
+    weight_column: str | None = None
     answer_column: str | None = None
     negative_column: str | None = None
     instruction_column: str | None = None

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from lit_humor.core.errors import UserError
-from lit_humor.metrics.confusion import bootstrap_difference, bootstrap_intervals, count_confusion, scores_of
+from lit_humor.metrics.confusion import (
+    bootstrap_difference,
+    bootstrap_intervals,
+    bootstrap_mean_difference,
+    count_confusion,
+    scores_of,
+)
 from lit_humor.pages.page import Grid, Section
 from lit_humor.tasks.answers import PREDICTION
 from lit_humor.tasks.reports.classification.predictions import SCORES, Predictions, predictions_of
@@ -49,6 +55,21 @@ def right_rows(columns: Mapping[str, Sequence[Any]]) -> dict[str, bool]:
     """Return whether the predicted class is that of the row, by the id of each row."""
     cells = zip(columns["id"], columns["label"], columns[PREDICTION], strict=True)
     return {name: label == predicted for name, label, predicted in cells}
+
+
+def mean_difference(
+    split: str, score: str, pairs: Sequence[tuple[ScoredRun, ScoredRun]]
+) -> tuple[float, float, float] | None:
+    """Return both ends of the interval of a score's mean difference over pairs, second minus first, and p.
+
+    None: the bootstrap does not know the score, or the pairs have other rows; see ``bootstrap_mean_difference``.
+    """
+    both = [[predictions_of(run)[split] for run in side] for side in zip(*pairs, strict=True)]
+    labels, names = both[0][0].labels, both[0][0].class_names
+    if any(not np.array_equal(one.labels, labels) or one.class_names != names for side in both for one in side):
+        return None
+    first, second = (np.stack([one.predicted for one in side]) for side in both)
+    return bootstrap_mean_difference(labels, first, second, len(names)).get(score)
 
 
 def in_words(differences: Mapping[str, float], names: str) -> str:
