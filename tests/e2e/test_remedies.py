@@ -84,6 +84,10 @@ def test_obeyed(name: str, tmp_path: Path, runs: Path) -> None:
 # Errors that no case makes: file and function, how many calls, and why.
 UNTOLD = {
     ("models/pretrained.py", "load_tokenizer"): (2, "transformers 5 makes a fast tokenizer of anything"),
+    ("objectives/supervised_contrastive.py", "__init__"): (
+        1,
+        "always a part, whose key config/parts.py names: the case of a temperature",
+    ),
     ("objectives/fgm.py", "_embeddings_of"): (1, "compiling takes long; tests/unit/test_regularized.py has one"),
     ("callbacks/frozen_prefix.py", "setup"): (1, "needs several devices; tests/unit/test_freezing.py has one"),
     ("callbacks/ema.py", "setup"): (1, "needs several devices; tests/unit/test_ema.py has one"),
