@@ -12,6 +12,7 @@ from lit_humor.config.declared import CONFIG_DIR
 
 STEPS, TRAINING, TEXTS, COMPILED = "steps", "training", "texts", "compiled"
 GPU = "gpu"
+NOT_PART = "not part of it"  # claimed of what the original does not do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,27 @@ class Guide:
     def named(self, name: str) -> Change:
         """Return the row of a name."""
         return next(change for change in self.changes if change.name == name)
+
+
+def choices_of_the_plan(on: str, precision: str = NOT_PART) -> tuple[Change, ...]:
+    """Return what a plan chooses of its own, each as a change of a row.
+
+    Args:
+        on: Name of the row.
+        precision: What the original says of the precision.
+    """
+    return (
+        Change(name="bf16 where it is faster here", settings=("trainer.precision=auto",), claimed=precision, on=on),
+        Change(name="all rows of a step at once", settings=("trainer.micro_batch_size=auto",), claimed=NOT_PART, on=on),
+    )
+
+
+def compiled(layers: str, on: str) -> tuple[Change, ...]:
+    """Return the rows of ``trainer.compile``, each a change of the row ``on``; ``layers``: which layers it compiles."""
+    return tuple(
+        Change(name=f"{part} compiled", settings=(f"trainer.compile={value}",), how=COMPILED, claimed=NOT_PART, on=on)
+        for part, value in ((f"each layer of {layers}", "true"), ("the whole model", "full"))
+    )
 
 
 def guide_names() -> list[str]:

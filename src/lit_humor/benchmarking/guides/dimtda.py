@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lit_humor.benchmarking.guide import COMPILED, Change, Guide
+from lit_humor.benchmarking.guide import NOT_PART, Change, Guide, choices_of_the_plan, compiled
 
 _BASE = "as before: padded to the longest text allowed, fp32, 1 x 32"
 _LONGEST = "padded to the longest of a batch"
@@ -13,12 +13,11 @@ _WORKERS = "two loader processes"
 _FUSED = "fused AdamW"
 _ALL = "attention as the plan chooses"  # the last of the way, what the others change
 _NO_NUMBER = "faster; no number"
-_NOT_PART = "not part of it"
 
 _WAY = (
     Change(name=_BASE, claimed="1: 25+ minutes a step of its training"),
-    Change(name=_LONGEST, settings=("data.padding=longest",), claimed=_NOT_PART, on=_BASE),
-    Change(name=_GROUPED, settings=("data.length_grouped=true",), claimed=_NOT_PART, on=_LONGEST),
+    Change(name=_LONGEST, settings=("data.padding=longest",), claimed=NOT_PART, on=_BASE),
+    Change(name=_GROUPED, settings=("data.length_grouped=true",), claimed=NOT_PART, on=_LONGEST),
     Change(name=_BF16, settings=("trainer.precision=bf16-mixed",), claimed=f"{_NO_NUMBER}, in fp16", on=_GROUPED),
     Change(
         name=_TWO,
@@ -27,7 +26,7 @@ _WAY = (
         on=_BF16,
     ),
     Change(name=_WORKERS, settings=("trainer.num_workers=2",), claimed="6 instead of 8; no number", on=_TWO),
-    Change(name=_FUSED, settings=("optim.fused=true",), claimed=_NOT_PART, on=_WORKERS),
+    Change(name=_FUSED, settings=("optim.fused=true",), claimed=NOT_PART, on=_WORKERS),
     Change(
         name=_ALL,
         settings=("trainer.attention=auto",),
@@ -36,13 +35,7 @@ _WAY = (
     ),
 )
 _BESIDE = (
-    Change(name="bf16 where it is faster here", settings=("trainer.precision=auto",), claimed=_NOT_PART, on=_ALL),
-    Change(
-        name="all rows of a step at once",
-        settings=("trainer.micro_batch_size=auto",),
-        claimed=_NOT_PART,
-        on=_ALL,
-    ),
+    *choices_of_the_plan(_ALL),
     Change(
         name="activation checkpointing",
         settings=("model.network.gradient_checkpointing=true",),
@@ -52,19 +45,10 @@ _BESIDE = (
     Change(
         name="picture encoder frozen",
         settings=("model.network.encoders.1.frozen=true",),
-        claimed=_NOT_PART,
+        claimed=NOT_PART,
         on=_ALL,
     ),
-    *(
-        Change(
-            name=f"{part} compiled",
-            settings=(f"trainer.compile={value}",),
-            how=COMPILED,
-            claimed=_NOT_PART,
-            on=_ALL,
-        )
-        for part, value in (("each layer of the encoders", "true"), ("the whole model", "full"))
-    ),
+    *compiled("the encoders", _ALL),
 )
 
 GUIDE = Guide(

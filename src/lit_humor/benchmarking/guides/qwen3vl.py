@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lit_humor.benchmarking.guide import COMPILED, GPU, Change, Guide
+from lit_humor.benchmarking.guide import GPU, NOT_PART, Change, Guide, choices_of_the_plan, compiled
 
 _BASE = "as before: 1 x 16 rows a step, activation checkpointing"
 _FOUR = "4 x 4 rows a step"
@@ -12,7 +12,6 @@ _GROUPED = "rows of like length"
 _FEATURES = "features of pictures that were read before"
 _ALL = "attention as the plan chooses"  # the last of the way, what the others change
 _FOUR_WORKERS = "four loader processes"
-_NOT_PART = "not part of it"
 
 _WAY = (
     Change(name=_BASE, claimed="1"),
@@ -29,8 +28,8 @@ _WAY = (
         on=_FOUR,
     ),
     Change(name=_WORKERS, settings=("trainer.num_workers=2",), claimed="4, with 16 instead of 4", on=_KEPT),
-    Change(name=_GROUPED, settings=("data.length_grouped=true",), claimed=_NOT_PART, on=_WORKERS),
-    Change(name=_FEATURES, settings=("model.network.picture_cache_mib=1024",), claimed=_NOT_PART, on=_GROUPED),
+    Change(name=_GROUPED, settings=("data.length_grouped=true",), claimed=NOT_PART, on=_WORKERS),
+    Change(name=_FEATURES, settings=("model.network.picture_cache_mib=1024",), claimed=NOT_PART, on=_GROUPED),
     Change(
         name=_ALL,
         settings=("trainer.attention=auto",),
@@ -43,21 +42,10 @@ _BESIDE = (
     Change(
         name="frozen weights as in their files, not in 4 bits",
         settings=("model.network.quantization=none",),
-        claimed=_NOT_PART,
+        claimed=NOT_PART,
         on=_ALL,
     ),
-    Change(
-        name="bf16 where it is faster here",
-        settings=("trainer.precision=auto",),
-        claimed="bf16 before and after",
-        on=_ALL,
-    ),
-    Change(
-        name="all rows of a step at once",
-        settings=("trainer.micro_batch_size=auto",),
-        claimed=_NOT_PART,
-        on=_ALL,
-    ),
+    *choices_of_the_plan(_ALL, precision="bf16 before and after"),
     Change(
         name=_FOUR_WORKERS,
         settings=("trainer.num_workers=4",),
@@ -72,16 +60,7 @@ _BESIDE = (
         on=_FOUR_WORKERS,
         needs=GPU,
     ),
-    *(
-        Change(
-            name=f"{part} compiled",
-            settings=(f"trainer.compile={value}",),
-            how=COMPILED,
-            claimed=_NOT_PART,
-            on=_ALL,
-        )
-        for part, value in (("each layer of the language model", "true"), ("the whole model", "full"))
-    ),
+    *compiled("the language model", _ALL),
 )
 
 GUIDE = Guide(
