@@ -35,7 +35,7 @@ from lit_humor.models.qformer import MeanReader, QFormer
 from lit_humor.models.rates import HEAD_RATE, set_rates
 from lit_humor.models.state_encoder import StateEncoder, TextEncoder
 from lit_humor.models.text_decoder import TextDecoder, Writing
-from lit_humor.models.writing import write_by_beams, write_greedily
+from lit_humor.models.writing import write_with
 
 _ALWAYS = {"half": 0.5, "first": 1.0, "second": 0.0}  # share of the first encoder, where it is not learned
 
@@ -200,10 +200,7 @@ class Fused(Network):
             key = "model.network.decoder_layers"
             raise UserError(key, found="0", expected="a decoder, to write answers", fix=f"set {key}=3")
         self.decoder.check_length(max_tokens)
-        writing = Writing(self.decoder, *self.memory(batch), num_beams)
-        if num_beams == 1:
-            return write_greedily(writing, max_tokens, end)
-        return write_by_beams(writing, num_beams, max_tokens, end)
+        return write_with(Writing(self.decoder, *self.memory(batch), num_beams), num_beams, max_tokens, end)
 
     def parameter_depths(self) -> dict[str, int]:
         """Return the depth of each parameter by name: 0 embeddings, 1 ... L layers (bottom to top), L + 1 all the rest.

@@ -23,7 +23,7 @@ from lit_humor.models.picture_positions import picture_positions
 from lit_humor.models.pretrained import Pretrained, checkpoint_activations, load_backbone
 from lit_humor.models.pretrained_vision import PretrainedVisionLanguage, combined_sum, load_vision_config
 from lit_humor.models.quantizing import NF4, NONE, check_quantization, in_4_bits, keep_packing
-from lit_humor.models.writing import write_by_beams, write_greedily
+from lit_humor.models.writing import write_with
 
 _MIB = 2**20
 _BASE = "base"  # a buffer: the hash of the files of the frozen weights
@@ -221,10 +221,7 @@ class VisionLanguage(Network):
         Returns:
             [B, max_tokens] int64, ``end`` where an answer has ended.
         """
-        writing = _Writing(self, batch, num_beams)
-        if num_beams == 1:
-            return write_greedily(writing, max_tokens, end)
-        return write_by_beams(writing, num_beams, max_tokens, end)
+        return write_with(_Writing(self, batch, num_beams), num_beams, max_tokens, end)
 
     def parameter_depths(self) -> dict[str, int]:
         """Return the depth of each parameter by name.

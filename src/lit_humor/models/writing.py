@@ -22,6 +22,13 @@ class Writer(Protocol):
         """Go on with these of the R texts, [R] int64, each within its row."""
 
 
+def write_with(writer: Writer, num_beams: int, max_tokens: int, end: int) -> Tensor:
+    """Write [B, U] int64 with so many beams, as ``write_by_beams``; one is greedy, as ``write_greedily``."""
+    if num_beams == 1:
+        return write_greedily(writer, max_tokens, end)
+    return write_by_beams(writer, num_beams, max_tokens, end)
+
+
 def write_greedily(writer: Writer, max_tokens: int, end: int) -> Tensor:
     """Write the likeliest token each time, until all texts have ended.
 

@@ -47,7 +47,7 @@ class MultiSampleDropout(Regularizer):
         if head is None or not all({"logits", "embeddings"} <= set(outputs) for outputs in first.outputs):
             raise UserError(
                 "regularizers.multi_sample_dropout",
-                found=f"{type(model).__name__}, whose head reads more than a pooled vector",
+                found="a network whose head reads more than a pooled vector",
                 expected="an encoder with a classification head",
                 fix="set regularizers.multi_sample_dropout.samples=null",
             )
